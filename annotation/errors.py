@@ -1,0 +1,40 @@
+"""Faults a person can act upon. Everything else is a bug and is not caught."""
+
+from __future__ import annotations
+
+
+class LamproomError(Exception):
+    """A fault with one clear line: what happened, where, and the remedy.
+
+    Args:
+        what: what is wrong, a short sentence without a full stop.
+        where: the item it concerns (file, key, picture, address), or "".
+        remedy: what the person can do, or "".
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        self.what, self.where, self.remedy = what, where, remedy
+        super().__init__(self.line)
+
+    @property
+    def line(self) -> str:
+        """The one line shown to a person: `where: what (remedy)`."""
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        text = f"{text} ({self.remedy})" if self.remedy else text
+        return " ".join(text.splitlines())
+
+
+class InvalidInput(LamproomError):
+    """A foreign file or an argument cannot be used as it is."""
+
+
+class NotFound(LamproomError):
+    """Something named by the person does not exist."""
+
+
+class Conflict(LamproomError):
+    """Somebody or something was faster; nothing was written."""
+
+
+class Unavailable(LamproomError):
+    """A server, device or file that was there is not reachable now."""

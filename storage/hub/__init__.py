@@ -1,0 +1,1 @@
+"""Where a published version goes. Needs no database: the cluster worker uses it too."""
