@@ -4,7 +4,17 @@ No `from __future__ import annotations` here: SQLModel reads the annotations at 
 so values are checked before a row is built. Every constraint is named, because Alembic's batch mode drops unnamed ones.
 """
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 BigKey = BigInteger().with_variant(Integer, "sqlite")
@@ -86,7 +96,12 @@ class Activity(Record, table=True):
     ended_ms: int | None = Field(default=None, sa_column=_big(null=True))
     __table_args__ = (
         Index("uq_activity_uid", "uid", unique=True),
-        Index("ix_activity_open", "id", sqlite_where=text("ended_ms IS NULL"), postgresql_where=text("ended_ms IS NULL")),
+        Index(
+            "ix_activity_open",
+            "id",
+            sqlite_where=text("ended_ms IS NULL"),
+            postgresql_where=text("ended_ms IS NULL"),
+        ),
     )
 
 
@@ -101,7 +116,10 @@ class Link(Record, table=True):
     role: str
     entity: str
     ref: str
-    __table_args__ = (Index("ix_link_entity_ref", "entity", "ref"), Index("ix_link_activity_id", "activity_id"))
+    __table_args__ = (
+        Index("ix_link_entity_ref", "entity", "ref"),
+        Index("ix_link_activity_id", "activity_id"),
+    )
 
 
 class SourceRoot(Record, table=True):
@@ -159,7 +177,10 @@ class SeenFile(Record, table=True):
     reason: str | None = None
     activity_id: int = Field(sa_column=_ref("activity.id"))
     __tablename__ = "seen_file"
-    __table_args__ = (Index("ix_seen_file_path_hash", "path_hash"), Index("ix_seen_file_state", "state", "id"))
+    __table_args__ = (
+        Index("ix_seen_file_path_hash", "path_hash"),
+        Index("ix_seen_file_state", "state", "id"),
+    )
 
 
 class Dataset(Record, table=True):
@@ -187,10 +208,20 @@ class SchemaVersion(Record, table=True):
     __tablename__ = "schema_version"
     __table_args__ = (
         CheckConstraint("died IS NULL OR died > born", name="interval"),
-        Index("uq_schema_version_live", "code", unique=True,
-              sqlite_where=text("died IS NULL"), postgresql_where=text("died IS NULL")),
+        Index(
+            "uq_schema_version_live",
+            "code",
+            unique=True,
+            sqlite_where=text("died IS NULL"),
+            postgresql_where=text("died IS NULL"),
+        ),
         Index("ix_schema_version_born", "born"),
-        Index("ix_schema_version_died", "died", sqlite_where=text("died IS NOT NULL"), postgresql_where=text("died IS NOT NULL")),
+        Index(
+            "ix_schema_version_died",
+            "died",
+            sqlite_where=text("died IS NOT NULL"),
+            postgresql_where=text("died IS NOT NULL"),
+        ),
     )
 
 
@@ -221,13 +252,30 @@ class Item(Record, table=True):
     died: int | None = Field(default=None, sa_column=_big(null=True))
     __table_args__ = (
         CheckConstraint("died IS NULL OR died > born", name="interval"),
-        Index("uq_item_live", "dataset_id", "asset_id", unique=True,
-              sqlite_where=text("died IS NULL"), postgresql_where=text("died IS NULL")),
-        Index("ix_item_state", "dataset_id", "state", "asset_id",
-              sqlite_where=text("died IS NULL"), postgresql_where=text("died IS NULL")),
+        Index(
+            "uq_item_live",
+            "dataset_id",
+            "asset_id",
+            unique=True,
+            sqlite_where=text("died IS NULL"),
+            postgresql_where=text("died IS NULL"),
+        ),
+        Index(
+            "ix_item_state",
+            "dataset_id",
+            "state",
+            "asset_id",
+            sqlite_where=text("died IS NULL"),
+            postgresql_where=text("died IS NULL"),
+        ),
         Index("ix_item_asset_id", "asset_id"),
         Index("ix_item_born", "born"),
-        Index("ix_item_died", "died", sqlite_where=text("died IS NOT NULL"), postgresql_where=text("died IS NOT NULL")),
+        Index(
+            "ix_item_died",
+            "died",
+            sqlite_where=text("died IS NOT NULL"),
+            postgresql_where=text("died IS NOT NULL"),
+        ),
     )
 
 
@@ -260,12 +308,27 @@ class AnnotationRow(Record, table=True):
     __table_args__ = (
         CheckConstraint("died IS NULL OR died > born", name="interval"),
         Index("ix_annotation_asset_id_died", "asset_id", "died"),
-        Index("uq_annotation_live", "uid", unique=True,
-              sqlite_where=text("died IS NULL"), postgresql_where=text("died IS NULL")),
+        Index(
+            "uq_annotation_live",
+            "uid",
+            unique=True,
+            sqlite_where=text("died IS NULL"),
+            postgresql_where=text("died IS NULL"),
+        ),
         Index("ix_annotation_born", "born"),
-        Index("ix_annotation_died", "died", sqlite_where=text("died IS NOT NULL"), postgresql_where=text("died IS NOT NULL")),
-        Index("ix_annotation_label", "label_id", "asset_id",
-              sqlite_where=text("died IS NULL"), postgresql_where=text("died IS NULL")),
+        Index(
+            "ix_annotation_died",
+            "died",
+            sqlite_where=text("died IS NOT NULL"),
+            postgresql_where=text("died IS NOT NULL"),
+        ),
+        Index(
+            "ix_annotation_label",
+            "label_id",
+            "asset_id",
+            sqlite_where=text("died IS NULL"),
+            postgresql_where=text("died IS NULL"),
+        ),
     )
 
 
@@ -283,10 +346,22 @@ class Change(Record, table=True):
     asset_id: int | None = Field(default=None, sa_column=_ref("asset.id", null=True))
     at_ms: int = Field(sa_column=_big())
     __table_args__ = (
-        Index("ix_change_asset", "asset_id", "rev",
-              sqlite_where=text("asset_id IS NOT NULL"), postgresql_where=text("asset_id IS NOT NULL")),
-        Index("ix_change_step", "step", sqlite_where=text("step <> rev"), postgresql_where=text("step <> rev")),
-        Index("ix_change_inverts", "inverts", sqlite_where=text("inverts IS NOT NULL"), postgresql_where=text("inverts IS NOT NULL")),
+        Index(
+            "ix_change_asset",
+            "asset_id",
+            "rev",
+            sqlite_where=text("asset_id IS NOT NULL"),
+            postgresql_where=text("asset_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_change_step", "step", sqlite_where=text("step <> rev"), postgresql_where=text("step <> rev")
+        ),
+        Index(
+            "ix_change_inverts",
+            "inverts",
+            sqlite_where=text("inverts IS NOT NULL"),
+            postgresql_where=text("inverts IS NOT NULL"),
+        ),
         Index("ix_change_activity", "activity_id"),
     )
 
@@ -330,8 +405,13 @@ class OnnxModel(Record, table=True):
     added_ms: int = Field(sa_column=_big())
     __tablename__ = "onnx_model"
     __table_args__ = (
-        Index("uq_onnx_model_name", "name", unique=True,
-              sqlite_where=text("removed_ms IS NULL"), postgresql_where=text("removed_ms IS NULL")),
+        Index(
+            "uq_onnx_model_name",
+            "name",
+            unique=True,
+            sqlite_where=text("removed_ms IS NULL"),
+            postgresql_where=text("removed_ms IS NULL"),
+        ),
     )
 
 
@@ -352,7 +432,12 @@ class Job(Record, table=True):
     outcome: str | None = None
     __table_args__ = (
         Index("uq_job_uid", "uid", unique=True),
-        Index("ix_job_open", "id", sqlite_where=text("ended_ms IS NULL"), postgresql_where=text("ended_ms IS NULL")),
+        Index(
+            "ix_job_open",
+            "id",
+            sqlite_where=text("ended_ms IS NULL"),
+            postgresql_where=text("ended_ms IS NULL"),
+        ),
     )
 
 
@@ -373,7 +458,12 @@ class Shard(Record, table=True):
     fence: int = Field(default=0, sa_column=_big())
     __table_args__ = (
         Index("ix_shard_job_id", "job_id", "id"),
-        Index("ix_shard_work", "job_id", "state", "id", sqlite_where=text("state < 2"), postgresql_where=text("state < 2")),
+        Index(
+            "ix_shard_work",
+            "job_id",
+            "state",
+            "id",
+            sqlite_where=text("state < 2"),
+            postgresql_where=text("state < 2"),
+        ),
     )
-
-

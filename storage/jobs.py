@@ -1,0 +1,216 @@
+"""Jobs and shards: machine work that resumes. A shard is leased with a fence; its position moves with its results.
+
+A result and the new position are committed in one transaction, so a kill at any moment neither loses nor repeats one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from annotation.core import new_uid
+from annotation.errors import Conflict, NotFound
+from storage.db import now_ms
+
+LEASE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as read. outcome: None while it runs or waits, else "finished", "cancelled" or "failed: …"."""
+
+    id: int
+    uid: str
+    kind: str
+    activity_id: int
+    dataset_id: int | None
+    params: Mapping[str, object]
+    step: int | None
+    done: int
+    total: int | None
+    started_ms: int
+    ended_ms: int | None
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A shard in hand: assets with position < id <= last are still to be done."""
+
+    shard_id: int
+    job_id: int
+    position: int
+    last: int
+    fence: int
+    owner: str
+
+
+def owner() -> str:
+    """This process, so that a lease of a dead process of this machine is taken over at once."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def _started(pid: int) -> str:
+    """The kernel's start time of a process, "" when there is none or no /proc."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _is_dead(name: str) -> bool:
+    """True when the owner was a process of this machine that has ended."""
+    host, _, rest = name.partition(":")
+    pid, _, started = rest.partition(":")
+    return host == socket.gethostname() and bool(started) and pid.isdigit() and _started(int(pid)) != started
+
+
+def create(
+    conn: Connection,
+    kind: str,
+    *,
+    activity_id: int,
+    dataset_id: int | None,
+    params: Mapping[str, object],
+    total: int | None = None,
+    shards: Sequence[tuple[int, int]] = (),
+) -> int:
+    """A new job with its shards, each (first, last) asset id inclusive. Returns the job's id."""  # fmt: skip
+    job_id = int(
+        conn.execute(
+            sa.text(
+                "INSERT INTO job (uid, kind, activity_id, dataset_id, params, done, total, started_ms) "
+                "VALUES (:u, :k, :a, :d, :p, 0, :t, :s) RETURNING id"
+            ),
+            {"u": bytes.fromhex(new_uid()), "k": kind, "a": activity_id, "d": dataset_id, "t": total, "s": now_ms(),
+             "p": json.dumps(params, ensure_ascii=False, sort_keys=True)},
+        ).scalar_one()
+    )  # fmt: skip
+    if shards:
+        conn.execute(
+            sa.text(
+                "INSERT INTO shard (job_id, first, last, position, state, until_ms, fence) VALUES (:j, :f, :l, :p, 0, 0, 0)"
+            ),
+            [{"j": job_id, "f": f, "l": last, "p": f - 1} for f, last in shards],
+        )
+    return job_id
+
+
+_JOB = "SELECT id, uid, kind, activity_id, dataset_id, params, step, done, total, started_ms, ended_ms, outcome FROM job "
+
+
+def _job(row: Sequence[Any]) -> Job:
+    job_id, uid, kind, activity_id, dataset_id, params, *rest = row
+    return Job(job_id, bytes(uid).hex(), kind, activity_id, dataset_id, json.loads(params), *rest)
+
+
+def get(conn: Connection, job_id: int) -> Job:
+    """The job; NotFound."""
+    row = conn.execute(sa.text(_JOB + "WHERE id = :i"), {"i": job_id}).first()
+    if row is None:
+        raise NotFound(f"there is no job {job_id}", remedy="`lamproom jobs` lists them")
+    return _job(row)
+
+
+def listing(conn: Connection, *, open_only: bool = False, limit: int = 200) -> list[Job]:
+    """Jobs, newest first."""
+    where = "WHERE ended_ms IS NULL " if open_only else ""
+    return [_job(r) for r in conn.execute(sa.text(f"{_JOB}{where}ORDER BY id DESC LIMIT :n"), {"n": limit})]
+
+
+def held_by(conn: Connection, job_id: int) -> str | None:
+    """The live owner of one of the job's shards, or None."""
+    rows = conn.execute(
+        sa.text("SELECT owner FROM shard WHERE job_id = :j AND state = 1 AND until_ms > :n"),
+        {"j": job_id, "n": now_ms()},
+    ).scalars()
+    return next((name for name in rows if name and not _is_dead(name)), None)
+
+
+def lease(conn: Connection, job_id: int, me: str) -> Lease | None:
+    """Take the first open shard, or one whose lease ran out or whose owner died. None = nothing left to take."""
+    now = now_ms()
+    for shard_id, name in conn.execute(
+        sa.text("SELECT id, owner FROM shard WHERE job_id = :j AND state = 1 AND until_ms > :n"),
+        {"j": job_id, "n": now},
+    ).all():
+        if name and _is_dead(name):
+            conn.execute(
+                sa.text("UPDATE shard SET until_ms = 0 WHERE id = :i AND owner = :o"),
+                {"i": shard_id, "o": name},
+            )
+    skip = " FOR UPDATE SKIP LOCKED" if conn.dialect.name == "postgresql" else ""
+    row = conn.execute(
+        sa.text(
+            "UPDATE shard SET state = 1, owner = :o, until_ms = :u, fence = fence + 1 WHERE id = ("
+            "SELECT id FROM shard WHERE job_id = :j AND state < 2 AND (state = 0 OR until_ms <= :n) "
+            f"ORDER BY id LIMIT 1{skip}) RETURNING id, job_id, position, last, fence, owner"
+        ),
+        {"o": me, "u": now + LEASE_MS, "j": job_id, "n": now},
+    ).first()
+    return Lease(*row) if row else None
+
+
+def advance(conn: Connection, held: Lease, position: int, *, n: int, step: int | None = None) -> None:
+    """In the transaction of the results: everything up to `position` is done, `n` items more.
+
+    Raises:
+        Conflict: the shard was leased to somebody else meanwhile; the transaction must roll back.
+    """
+    done = position >= held.last
+    moved = conn.execute(
+        sa.text(
+            "UPDATE shard SET position = :p, state = :s, until_ms = :u WHERE id = :i AND fence = :f AND state = 1"
+        ),
+        {"p": position, "s": 2 if done else 1, "u": now_ms() + LEASE_MS, "i": held.shard_id, "f": held.fence},
+    ).rowcount
+    if moved != 1:
+        raise Conflict(
+            "another process took this piece of the job over", remedy="nothing is lost; it goes on there"
+        )
+    conn.execute(
+        sa.text("UPDATE job SET done = done + :n, step = coalesce(step, :s) WHERE id = :j"),
+        {"n": n, "s": step, "j": held.job_id},
+    )
+
+
+def progress(
+    conn: Connection, job_id: int, *, done: int, total: int | None = None, step: int | None = None
+) -> None:
+    """For jobs without shards: note how far they are."""
+    conn.execute(
+        sa.text(
+            "UPDATE job SET done = :d, total = coalesce(:t, total), step = coalesce(step, :s) WHERE id = :j"
+        ),
+        {"d": done, "t": total, "s": step, "j": job_id},
+    )
+
+
+def unfinished(conn: Connection, job_id: int) -> int:
+    """Number of shards that are not done."""
+    return int(
+        conn.execute(
+            sa.text("SELECT count(*) FROM shard WHERE job_id = :j AND state < 2"), {"j": job_id}
+        ).scalar_one()
+    )
+
+
+def finish(conn: Connection, job_id: int, outcome: str) -> None:
+    """End the job and its activity."""
+    now = now_ms()
+    conn.execute(
+        sa.text("UPDATE job SET ended_ms = :n, outcome = :o WHERE id = :j"),
+        {"n": now, "o": outcome, "j": job_id},
+    )
+    conn.execute(
+        sa.text("UPDATE activity SET ended_ms = :n WHERE id = (SELECT activity_id FROM job WHERE id = :j)"),
+        {"n": now, "j": job_id},
+    )

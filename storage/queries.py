@@ -1,0 +1,427 @@
+"""Reads: keyset pages and small look-ups. They return frozen rows, never live objects, and never use OFFSET beyond an anchor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from annotation.errors import NotFound
+from storage.record import MODEL
+from storage.tables import ITEM_STATES, KINDS, ORIGINS, REVIEWS, SPLITS
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRow:
+    """A dataset with its counts."""
+
+    id: int
+    uid: str
+    name: str
+    schema_code: str
+    n_assets: int
+    n_unlabelled: int
+    n_predicted: int
+    n_labelled: int
+    last_tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRow:
+    """An asset's facts. wh are after orientation; digests are hex."""
+
+    id: int
+    uid: str
+    path: str
+    root_code: str
+    media_type: str
+    width_px: int | None
+    height_px: int | None
+    orientation: int
+    size_bytes: int
+    blake3: str
+    sha256: str
+    taken_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an asset's bytes lie: root folder, path inside, raw name where it differs."""
+
+    location: bytes
+    path: str
+    disk_path: bytes | None
+    blake3: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """A picture of a dataset as the gallery shows it."""
+
+    asset_id: int
+    path: str
+    width_px: int | None
+    height_px: int | None
+    state: str
+    split: str
+    review: str
+    n_truth: int
+    n_pred: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An annotation row as read, in the record's own integers; kind and origin by name, label by code."""
+
+    id: int
+    uid: str
+    asset_id: int
+    label: str
+    kind: str
+    box: tuple[int, int, int, int] | None
+    geometry: str | None
+    attributes: str | None
+    score_micro: int | None
+    origin: str
+    activity_id: int
+    from_id: int | None
+    born: int
+    died: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCount:
+    """Live annotations of a label in a dataset, by origin."""
+
+    label: str
+    n_human: int
+    n_model: int
+    n_import: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One event of an object: verb by agent at a revision; model = digest hex of the model that predicted it."""
+
+    rev: int
+    step: int
+    verb: str
+    op: int
+    agent: str
+    model: str | None
+    at_ms: int
+    uid: str
+    label: str
+    row_id: int
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which pictures of a dataset.
+
+    Attributes:
+        state: one of ITEM_STATES. label: code of a label that a live annotation has. origin: of that annotation.
+        text: a part of the path. min_score, max_score: of a prediction, 0..1.
+    """
+
+    dataset_id: int
+    state: str | None = None
+    label: str | None = None
+    origin: str | None = None
+    text: str = ""
+    min_score: float | None = None
+    max_score: float | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Only dataset and state: counts come from the counters, and pages from one index."""
+        return not (
+            self.label or self.origin or self.text or self.min_score is not None or self.max_score is not None
+        )
+
+
+def _conditions(query: Query) -> tuple[str, dict[str, object]]:
+    args: dict[str, object] = {"d": query.dataset_id}
+    where = "i.dataset_id = :d AND i.died IS NULL"
+    if query.state is not None:
+        args["s"] = ITEM_STATES.index(query.state)
+        where += " AND i.state = :s"
+    if query.text:
+        args["t"] = "%" + query.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        where += " AND s.path LIKE :t ESCAPE '\\'"
+    inner = []
+    if query.label is not None:
+        args["l"] = query.label
+        inner.append("n.label_id = (SELECT id FROM label WHERE code = :l)")
+    if query.origin is not None:
+        args["o"] = ORIGINS.index(query.origin)
+        inner.append("n.origin = :o")
+    if query.min_score is not None:
+        args["lo"] = round(query.min_score * 1e6)
+        inner.append("n.score_micro >= :lo")
+    if query.max_score is not None:
+        args["hi"] = round(query.max_score * 1e6)
+        inner.append("n.score_micro <= :hi")
+    if inner:
+        where += f" AND EXISTS (SELECT 1 FROM annotation n WHERE n.asset_id = i.asset_id AND n.died IS NULL AND {' AND '.join(inner)})"
+    return where, args
+
+
+_ITEMS = "SELECT i.asset_id, s.path, s.width_px, s.height_px, i.state, i.split, i.review, i.n_truth, i.n_pred FROM item i JOIN asset s ON s.id = i.asset_id "
+
+
+def items(
+    conn: Connection, query: Query, *, after: int = 0, limit: int = 200, backwards: bool = False
+) -> list[ItemRow]:
+    """The next pictures by asset id after `after` (backwards: before it, nearest first)."""
+    where, args = _conditions(query)
+    sign, order = ("<", "DESC") if backwards else (">", "ASC")
+    sql = f"{_ITEMS}WHERE {where} AND i.asset_id {sign} :after ORDER BY i.asset_id {order} LIMIT :n"
+    rows = conn.execute(sa.text(sql), {**args, "after": after, "n": limit})
+    return [ItemRow(*r[:4], ITEM_STATES[r[4]], SPLITS[r[5]], REVIEWS[r[6]], *r[7:]) for r in rows]
+
+
+def asset_ids(conn: Connection, query: Query, *, after: int = 0, limit: int = 20_000) -> list[int]:
+    """The next asset ids of the query."""
+    where, args = _conditions(query)
+    join = "JOIN asset s ON s.id = i.asset_id " if query.text else ""
+    sql = f"SELECT i.asset_id FROM item i {join}WHERE {where} AND i.asset_id > :after ORDER BY i.asset_id LIMIT :n"
+    return list(conn.execute(sa.text(sql), {**args, "after": after, "n": limit}).scalars())
+
+
+def count_items(conn: Connection, query: Query) -> int:
+    """Number of pictures: from the counters when the query is plain, else counted."""
+    if query.is_plain:
+        sql = "SELECT coalesce(sum(n), 0) FROM counter WHERE dataset_id = :d AND label_id = 0"
+        args: dict[str, object] = {"d": query.dataset_id}
+        if query.state is not None:
+            sql += " AND state = :s"
+            args["s"] = ITEM_STATES.index(query.state)
+        return int(conn.execute(sa.text(sql), args).scalar_one())
+    where, args = _conditions(query)
+    join = "JOIN asset s ON s.id = i.asset_id " if query.text else ""
+    return int(conn.execute(sa.text(f"SELECT count(*) FROM item i {join}WHERE {where}"), args).scalar_one())
+
+
+def anchors(conn: Connection, query: Query, every: int = 1000) -> list[int]:
+    """Asset id of every `every`-th picture, found by skipping along the index: position k*every is after anchor k-1."""
+    where, args = _conditions(query)
+    join = "JOIN asset s ON s.id = i.asset_id " if query.text else ""
+    statement = sa.text(
+        f"SELECT i.asset_id FROM item i {join}WHERE {where} AND i.asset_id > :after ORDER BY i.asset_id LIMIT 1 OFFSET {every - 1}"
+    )
+    out: list[int] = []
+    after: int | None = 0
+    while (after := conn.execute(statement, {**args, "after": after}).scalar()) is not None:
+        out.append(after)
+    return out
+
+
+def position(conn: Connection, query: Query, asset_id: int) -> int:
+    """Number of pictures of the query before this asset."""
+    where, args = _conditions(query)
+    join = "JOIN asset s ON s.id = i.asset_id " if query.text else ""
+    sql = f"SELECT count(*) FROM item i {join}WHERE {where} AND i.asset_id < :a"
+    return int(conn.execute(sa.text(sql), {**args, "a": asset_id}).scalar_one())
+
+
+_DATASET = (
+    "SELECT d.id, d.uid, d.name, d.schema_code, "
+    "(SELECT coalesce(sum(n), 0) FROM counter c WHERE c.dataset_id = d.id AND c.label_id = 0), "
+    "(SELECT coalesce(sum(n), 0) FROM counter c WHERE c.dataset_id = d.id AND c.label_id = 0 AND c.state = 0), "
+    "(SELECT coalesce(sum(n), 0) FROM counter c WHERE c.dataset_id = d.id AND c.label_id = 0 AND c.state = 1), "
+    "(SELECT coalesce(sum(n), 0) FROM counter c WHERE c.dataset_id = d.id AND c.label_id = 0 AND c.state = 2), "
+    "(SELECT tag FROM dataset_version v WHERE v.dataset_id = d.id ORDER BY v.id DESC LIMIT 1) FROM dataset d "
+)
+
+
+def _dataset(r: Sequence[Any]) -> DatasetRow:
+    return DatasetRow(r[0], bytes(r[1]).hex(), r[2], r[3], *map(int, r[4:8]), r[8])
+
+
+def datasets(conn: Connection) -> list[DatasetRow]:
+    """Every dataset, oldest first."""
+    return [_dataset(r) for r in conn.execute(sa.text(_DATASET + "ORDER BY d.id"))]
+
+
+def dataset(conn: Connection, name_or_id: str | int) -> DatasetRow:
+    """The dataset of this name or id; NotFound."""
+    column = "id" if isinstance(name_or_id, int) else "name"
+    row = conn.execute(sa.text(f"{_DATASET}WHERE d.{column} = :x"), {"x": name_or_id}).first()
+    if row is None:
+        raise NotFound(
+            f"there is no dataset {name_or_id!r}", remedy="`lamproom ingest DIR --dataset NAME` makes one"
+        )
+    return _dataset(row)
+
+
+_ASSET = (
+    "SELECT s.id, s.uid, s.path, r.code, s.media_type, s.width_px, s.height_px, s.orientation, s.size_bytes, s.blake3, "
+    "s.sha256, s.taken_ms FROM asset s JOIN source_root r ON r.id = s.source_root_id "
+)
+
+
+def asset(conn: Connection, asset_id: int) -> AssetRow:
+    """The asset; NotFound."""
+    r = conn.execute(sa.text(_ASSET + "WHERE s.id = :a"), {"a": asset_id}).first()
+    if r is None:
+        raise NotFound(f"there is no picture with the number {asset_id}")
+    return AssetRow(r[0], bytes(r[1]).hex(), *r[2:9], bytes(r[9]).hex(), bytes(r[10]).hex(), r[11])
+
+
+def places(conn: Connection, asset_ids: Sequence[int]) -> dict[int, Place]:
+    """Where the bytes of these assets lie, by asset id."""
+    out: dict[int, Place] = {}
+    for i in range(0, len(asset_ids), 500):
+        ids = ",".join(map(str, asset_ids[i : i + 500]))
+        rows = conn.exec_driver_sql(
+            "SELECT s.id, r.location, s.path, s.disk_path, s.blake3 FROM asset s JOIN source_root r ON r.id = s.source_root_id "
+            f"WHERE s.id IN ({ids})"
+        )
+        for a, location, path, disk, b3 in rows:
+            out[a] = Place(bytes(location), path, bytes(disk) if disk is not None else None, bytes(b3))
+    return out
+
+
+_STORED = (
+    "SELECT n.id, n.uid, n.asset_id, l.code, n.kind, n.x0, n.y0, n.x1, n.y1, n.geometry, n.attributes, n.score_micro, "
+    "n.origin, n.activity_id, n.from_id, n.born, n.died FROM annotation n JOIN label l ON l.id = n.label_id "
+)
+
+
+def _stored(r: Sequence[Any]) -> Stored:
+    box = None if r[5] is None else (r[5], r[6], r[7], r[8])
+    return Stored(
+        r[0], bytes(r[1]).hex(), r[2], r[3], KINDS[r[4]], box, r[9], r[10], r[11], ORIGINS[r[12]], *r[13:]
+    )
+
+
+def live(conn: Connection, asset_id: int) -> list[Stored]:
+    """Live annotations of an asset, by uid."""
+    rows = conn.execute(
+        sa.text(_STORED + "WHERE n.asset_id = :a AND n.died IS NULL ORDER BY n.uid"), {"a": asset_id}
+    )
+    return [_stored(r) for r in rows]
+
+
+def at_revision(conn: Connection, asset_id: int, rev: int) -> list[Stored]:
+    """Annotations of an asset as they were at a revision, by uid."""
+    sql = (
+        _STORED + "WHERE n.asset_id = :a AND n.born <= :r AND (n.died IS NULL OR n.died > :r) ORDER BY n.uid"
+    )
+    return [_stored(r) for r in conn.execute(sa.text(sql), {"a": asset_id, "r": rev})]
+
+
+def sets_at(conn: Connection, asset_ids: Sequence[int], rev: int) -> Iterator[tuple[int, list[Stored]]]:
+    """(asset id, annotations at a revision by uid) for every asset given, in ascending order of id, empty ones too."""
+    for i in range(0, len(asset_ids), 500):
+        part = sorted(asset_ids[i : i + 500])
+        sql = (
+            f"{_STORED}WHERE n.asset_id IN ({','.join(map(str, part))}) AND n.born <= {rev} "
+            f"AND (n.died IS NULL OR n.died > {rev}) ORDER BY n.asset_id, n.uid"
+        )
+        found: dict[int, list[Stored]] = {a: [] for a in part}
+        for r in conn.exec_driver_sql(sql):
+            found[r[2]].append(_stored(r))
+        yield from found.items()
+
+
+def facets(conn: Connection, dataset_id: int) -> list[LabelCount]:
+    """Live annotations by label and origin, most first."""
+    rows = conn.execute(
+        sa.text(
+            "SELECT l.code, c.origin, c.n FROM counter c JOIN label l ON l.id = c.label_id "
+            "WHERE c.dataset_id = :d AND c.label_id <> 0 AND c.n > 0"
+        ),
+        {"d": dataset_id},
+    )
+    by_label: dict[str, list[int]] = {}
+    for code, origin, n in rows:
+        by_label.setdefault(code, [0] * len(ORIGINS))[origin] += n
+    return sorted(
+        (LabelCount(c, *n) for c, n in by_label.items()),
+        key=lambda x: (-(x.n_human + x.n_model + x.n_import), x.label),
+    )
+
+
+def history(conn: Connection, *, asset_id: int, uid: str | None = None, limit: int = 100) -> list[HistoryRow]:
+    """Events of a page, or of one object of it, newest first: every row's birth, and deaths that opened nothing."""
+    extra = " AND n.uid = :u" if uid else ""
+    args: dict[str, object] = {"a": asset_id, "n": limit}
+    if uid:
+        args["u"] = bytes.fromhex(uid)
+    sql = (
+        "SELECT c.rev, c.step, c.verb, c.op, g.name, v.model_digest, c.at_ms, e.uid, l.code, e.id, e.alive FROM ("
+        f"SELECT n.born AS rev, n.uid, n.id, n.label_id, n.activity_id, n.origin, 1 AS alive FROM annotation n WHERE n.asset_id = :a{extra} "
+        "UNION ALL "
+        f"SELECT n.died, n.uid, n.id, n.label_id, n.activity_id, n.origin, 0 FROM annotation n WHERE n.asset_id = :a{extra} AND n.died IS NOT NULL "
+        "AND NOT EXISTS (SELECT 1 FROM annotation m WHERE m.asset_id = n.asset_id AND m.uid = n.uid AND m.born = n.died)"
+        ") e JOIN change c ON c.rev = e.rev JOIN agent g ON g.id = c.agent_id JOIN label l ON l.id = e.label_id "
+        "LEFT JOIN activity v ON v.id = e.activity_id AND v.model_digest IS NOT NULL "
+        "ORDER BY c.rev DESC, e.id DESC LIMIT :n"
+    )
+    return [
+        HistoryRow(
+            *r[:5],
+            bytes(r[5]).hex() if r[5] is not None else None,
+            r[6],
+            bytes(r[7]).hex(),
+            r[8],
+            r[9],
+            bool(r[10]),
+        )
+        for r in conn.execute(sa.text(sql), args)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """An object that a person deleted and that does not live: restore it by its row."""
+
+    row_id: int
+    uid: str
+    asset_id: int
+    label: str
+    rev: int
+    at_ms: int
+    agent: str
+
+
+def deleted(
+    conn: Connection, dataset_id: int, *, before: int | None = None, limit: int = 200
+) -> list[Deleted]:
+    """The recycle bin: truth that was closed without a successor, newest first, died below revision `before`."""
+    sql = (
+        "SELECT n.id, n.uid, n.asset_id, l.code, n.died, c.at_ms, g.name FROM annotation n "
+        "JOIN change c ON c.rev = n.died JOIN agent g ON g.id = c.agent_id JOIN label l ON l.id = n.label_id "
+        f"WHERE n.died IS NOT NULL AND n.died < :b AND n.origin <> {MODEL} "
+        "AND NOT EXISTS (SELECT 1 FROM annotation m WHERE m.asset_id = n.asset_id AND m.uid = n.uid AND (m.died IS NULL OR m.born >= n.died)) "
+        "AND EXISTS (SELECT 1 FROM item i WHERE i.asset_id = n.asset_id AND i.dataset_id = :d) "
+        "ORDER BY n.died DESC, n.id DESC LIMIT :n"
+    )
+    rows = conn.execute(
+        sa.text(sql), {"b": before if before is not None else 2**62, "d": dataset_id, "n": limit}
+    )
+    return [Deleted(r[0], bytes(r[1]).hex(), *r[2:]) for r in rows]
+
+
+def rejected(
+    conn: Connection, asset_ids: Sequence[int], model_digest: bytes
+) -> dict[int, list[tuple[int, tuple[int, int, int, int]]]]:
+    """(label id, box) of this model's predictions that a person rejected and nobody brought back, by asset."""
+    out: dict[int, list[tuple[int, tuple[int, int, int, int]]]] = {}
+    for i in range(0, len(asset_ids), 500):
+        ids = ",".join(map(str, asset_ids[i : i + 500]))
+        sql = (
+            "SELECT n.asset_id, n.label_id, n.x0, n.y0, n.x1, n.y1 FROM annotation n JOIN activity v ON v.id = n.activity_id "
+            f"JOIN change c ON c.rev = n.died WHERE n.asset_id IN ({ids}) AND n.died IS NOT NULL AND n.origin = {MODEL} "
+            "AND v.model_digest = :m AND c.verb = 'reject' AND c.op <> 1 AND n.x0 IS NOT NULL "
+            "AND NOT EXISTS (SELECT 1 FROM annotation k WHERE k.asset_id = n.asset_id AND k.uid = n.uid AND k.id > n.id)"
+        )
+        for r in conn.execute(sa.text(sql), {"m": model_digest}):
+            out.setdefault(r[0], []).append((r[1], (r[2], r[3], r[4], r[5])))
+    return out

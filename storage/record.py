@@ -1,0 +1,696 @@
+"""The append-only record: one change is one transaction is one revision; undo, redo and restore are new changes.
+
+Rules (storage/DECISIONS.md tells why):
+- Rows of annotation, item and schema_version are immutable but for `died`. Editing closes a row and opens another.
+- A *step* is what a person undoes: one change, or the many changes of a bulk action.
+- State at revision R: `born <= R AND (died IS NULL OR died > R)`.
+- Counters and an item's derived state come from the rows that carry this revision, never from the request.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from annotation.core import new_uid
+from annotation.errors import Conflict, NotFound
+from storage import db as database
+from storage.db import Database
+from storage.tables import OPS
+
+BATCH_ROWS = 200
+"""Rows of one change of a job: with it and the pause, the desk's edits wait at most some tens of milliseconds."""
+PAUSE_S = 0.005
+DO, UNDO, REDO = range(len(OPS))
+HUMAN, MODEL, IMPORT = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Who acts."""
+
+    id: int
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an annotation row holds, in the record's own integers (1/1000 px; score in millionths)."""
+
+    uid: bytes
+    asset_id: int
+    label_id: int
+    kind: int
+    box: tuple[int, int, int, int] | None
+    geometry: str | None
+    attributes: str | None
+    score_micro: int | None
+    origin: int
+    from_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Close a live annotation row, open a new one, or both."""
+
+    closes: int | None = None
+    opens: Content | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEdit:
+    """Close a live item row, open a new one, or both. `opens` is (split, review)."""
+
+    dataset_id: int
+    asset_id: int
+    closes: int | None = None
+    opens: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An open change: draw `rev` from it, add rows, leave the `with` block to commit."""
+
+    conn: Connection
+    rev: int
+    step: int
+    activity_id: int
+    dirty: set[str] = field(default_factory=set)
+
+    def annotate(self, edits: Sequence[Edit]) -> None:
+        """Close and open annotation rows.
+
+        Raises:
+            Conflict: a row to close is no longer live: somebody was faster; nothing of this change is written.
+        """
+        self.close("annotation", [e.closes for e in edits if e.closes is not None])
+        rows = [
+            (c.uid, c.asset_id, c.label_id, c.kind, *(c.box or (None,) * 4), c.geometry, c.attributes, c.score_micro,
+             c.origin, self.activity_id, c.from_id, self.rev)
+            for e in edits
+            if (c := e.opens)
+        ]  # fmt: skip
+        database.insert(self.conn, "annotation", _ANNOTATION_COLUMNS, rows)
+        self.dirty.add("annotation")
+
+    def enrol(self, edits: Sequence[ItemEdit]) -> None:
+        """Close and open item rows: membership, split, review state."""
+        self.close("item", [e.closes for e in edits if e.closes is not None])
+        rows = [(e.dataset_id, e.asset_id, *e.opens, 0, 0, 0, self.rev) for e in edits if e.opens]
+        database.insert(self.conn, "item", _ITEM_COLUMNS, rows)
+        self.dirty.add("item")
+
+    def close(self, table: str, ids: Sequence[int]) -> None:
+        """Let the live rows of these ids die at this revision; Conflict unless every one of them is live."""
+        for part in _chunks(ids):
+            sql = f"UPDATE {table} SET died = :r WHERE died IS NULL AND id IN ({','.join(map(str, part))})"
+            if self.conn.execute(sa.text(sql), {"r": self.rev}).rowcount != len(part):
+                raise _overtaken(self.conn, table, part)
+        self.dirty.add(table)
+
+    def copy(self, table: str, ids: Sequence[int]) -> None:
+        """Open copies of old rows: same content, `same_as` = their root."""
+        names = ",".join(_COPIED[table])
+        for part in _chunks(ids):
+            self.conn.execute(
+                sa.text(
+                    f"INSERT INTO {table} ({names}, same_as, born) SELECT {names}, coalesce(same_as, id), :r "
+                    f"FROM {table} WHERE id IN ({','.join(map(str, part))})"
+                ),
+                {"r": self.rev},
+            )
+        self.dirty.add(table)
+
+
+_ANNOTATION_COLUMNS = (
+    "uid", "asset_id", "label_id", "kind", "x0", "y0", "x1", "y1", "geometry", "attributes", "score_micro", "origin",
+    "activity_id", "from_id", "born",
+)  # fmt: skip
+_ITEM_COLUMNS = ("dataset_id", "asset_id", "split", "review", "state", "n_truth", "n_pred", "born")
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "annotation": ("uid",), "item": ("dataset_id", "asset_id"), "schema_version": ("code",),
+}  # fmt: skip
+_COPIED: Mapping[str, tuple[str, ...]] = {
+    "annotation": _ANNOTATION_COLUMNS[:-1],
+    "item": ("dataset_id", "asset_id", "split", "review", "state", "n_truth", "n_pred"),
+    "schema_version": ("code", "number", "body", "blake3"),
+}
+
+
+def _chunks(ids: Sequence[int], n: int = 500) -> Iterator[Sequence[int]]:
+    for i in range(0, len(ids), n):
+        yield ids[i : i + n]
+
+
+# --- agents and activities ------------------------------------------------------------------------------------------
+
+
+def agent(conn: Connection, kind: str, name: str) -> Agent:
+    """The agent of this kind and name, made when first met."""
+    q = sa.text("SELECT id FROM agent WHERE kind = :k AND name = :n")
+    at = {"k": kind, "n": name}
+    found = conn.execute(q, at).scalar()
+    if found is None:
+        conn.execute(sa.text("INSERT INTO agent (kind, name) VALUES (:k, :n) ON CONFLICT DO NOTHING"), at)
+        found = conn.execute(q, at).scalar_one()
+    return Agent(found, kind, name)
+
+
+def start_activity(
+    conn: Connection,
+    kind: str,
+    agent_id: int,
+    params: Mapping[str, object],
+    *,
+    model_digest: bytes | None = None,
+    open_: bool = True,
+) -> int:
+    """A new activity. `open_` = its steps cannot be frozen or undone until `end_activity`."""
+    now = database.now_ms()
+    return int(
+        conn.execute(
+            sa.text(
+                "INSERT INTO activity (uid, kind, agent_id, model_digest, params, started_ms, ended_ms) "
+                "VALUES (:u, :k, :a, :m, :p, :s, :e) RETURNING id"
+            ),
+            {"u": bytes.fromhex(new_uid()), "k": kind, "a": agent_id, "m": model_digest, "s": now,
+             "p": json.dumps(params, ensure_ascii=False, sort_keys=True), "e": None if open_ else now},
+        ).scalar_one()
+    )  # fmt: skip
+
+
+def end_activity(conn: Connection, activity_id: int) -> None:
+    """The activity ended now."""
+    conn.execute(
+        sa.text("UPDATE activity SET ended_ms = :e WHERE id = :i"), {"e": database.now_ms(), "i": activity_id}
+    )
+
+
+def link(conn: Connection, activity_id: int, role: str, entity: str, ref: str) -> None:
+    """Remember that the activity "used" or "generated" an entity (dataset, version, model, schema, file, package)."""
+    conn.execute(
+        sa.text("INSERT INTO link (activity_id, role, entity, ref) VALUES (:a, :r, :e, :f)"),
+        {"a": activity_id, "r": role, "e": entity, "f": ref},
+    )
+
+
+# --- a change -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def change(
+    db: Database,
+    *,
+    agent_id: int,
+    activity_id: int,
+    verb: str,
+    dataset_id: int | None = None,
+    assets: Iterable[int] = (),
+    step: int | None = None,
+    op: int = DO,
+    inverts: int | None = None,
+    durable: bool = True,
+) -> Iterator[Draft]:
+    """One transaction of the record.
+
+    Args:
+        assets: ids of the assets whose annotations or items change. Exactly one = the change belongs to that page's
+            undo stack. On PostgreSQL their rows are locked before the revision is drawn.
+        step: revision of the step's first change; None begins a new step.
+        durable: see `Database.write`.
+
+    Raises:
+        Conflict: somebody was faster; nothing is written.
+    """  # fmt: skip
+    touched = sorted(set(assets))
+    with db.write(durable=durable) as conn:
+        database.share_lock(conn)
+        if db.dialect == "postgresql":
+            for part in _chunks(touched, 5000):
+                conn.execute(
+                    sa.text("SELECT id FROM asset WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"),
+                    {"ids": list(part)},
+                )
+            rev = int(conn.execute(sa.text("SELECT nextval('change_rev_seq')")).scalar_one())
+        else:
+            rev = int(conn.exec_driver_sql("SELECT coalesce(max(rev), 0) + 1 FROM change").scalar_one())
+        conn.execute(
+            _INSERT_CHANGE,
+            {"r": rev, "s": step or rev, "o": op, "i": inverts, "v": verb, "a": activity_id, "g": agent_id,
+             "d": dataset_id, "p": touched[0] if len(touched) == 1 else None, "t": database.now_ms()},
+        )  # fmt: skip
+        draft = Draft(conn, rev, step or rev, activity_id)
+        yield draft
+        if draft.dirty & {"annotation", "item"}:
+            _count(conn, rev)
+
+
+_INSERT_CHANGE = sa.text(
+    "INSERT INTO change (rev, step, op, inverts, verb, activity_id, agent_id, dataset_id, asset_id, at_ms) "
+    "VALUES (:r, :s, :o, :i, :v, :a, :g, :d, :p, :t)"
+)
+
+
+def _count(conn: Connection, rev: int) -> None:
+    """Bring counters and item states up to date from the rows that carry this revision."""
+    gains: dict[int, dict[tuple[int, int], int]] = defaultdict(
+        lambda: defaultdict(int)
+    )  # asset -> (label, origin) -> n
+    for column, sign in (("born", 1), ("died", -1)):
+        rows = conn.exec_driver_sql(
+            f"SELECT asset_id, label_id, origin, count(*) FROM annotation WHERE {column} = {rev} GROUP BY 1, 2, 3"
+        )
+        for asset_id, label_id, origin, n in rows:
+            gains[asset_id][label_id, origin] += sign * n
+    moved: dict[tuple[int, int], int] = defaultdict(int)  # (dataset, asset) -> +1 joined, -1 left
+    left_state: dict[tuple[int, int], int] = {}
+    for dataset_id, asset_id, state in conn.exec_driver_sql(
+        f"SELECT dataset_id, asset_id, state FROM item WHERE died = {rev}"
+    ):
+        moved[dataset_id, asset_id] -= 1
+        left_state[dataset_id, asset_id] = state
+    for dataset_id, asset_id in conn.exec_driver_sql(
+        f"SELECT dataset_id, asset_id FROM item WHERE born = {rev}"
+    ):
+        moved[dataset_id, asset_id] += 1
+
+    deltas: dict[tuple[int, int, int, int], int] = defaultdict(int)
+    updates: list[dict[str, int]] = []
+    for part in _chunks(sorted(set(gains) | {a for _, a in moved})):
+        ids = ",".join(map(str, part))
+        items = conn.exec_driver_sql(
+            f"SELECT id, dataset_id, asset_id, state, n_truth, n_pred FROM item WHERE died IS NULL AND asset_id IN ({ids})"
+        ).all()
+        entered = [
+            i for i in items if (i[1], i[2]) in moved
+        ]  # joined now, or a new row (split, review) of the same item
+        full = _census(conn, [i[2] for i in entered])
+        for item_id, dataset_id, asset_id, state, n_truth, n_pred in items:
+            key = (dataset_id, asset_id)
+            if key in moved:
+                joined = moved[key] > 0
+                counts = full.get(asset_id, {})
+                change_of = counts if joined else gains.get(asset_id, {})
+                old_state = None if joined else left_state[key]
+                n_truth = sum(n for (_, o), n in counts.items() if o != MODEL)
+                n_pred = sum(n for (_, o), n in counts.items() if o == MODEL)
+            else:
+                change_of, old_state = gains[asset_id], state
+                n_truth += sum(n for (_, o), n in change_of.items() if o != MODEL)
+                n_pred += sum(n for (_, o), n in change_of.items() if o == MODEL)
+            for (label_id, origin), n in change_of.items():
+                deltas[dataset_id, label_id, origin, 0] += n
+            new_state = 1 if n_pred else 2 if n_truth else 0
+            if old_state is not None:
+                deltas[dataset_id, 0, 0, old_state] -= 1
+            deltas[dataset_id, 0, 0, new_state] += 1
+            updates.append({"i": item_id, "s": new_state, "t": n_truth, "p": n_pred})
+    gone = [key for key, n in moved.items() if n < 0]
+    before = _census(conn, [a for _, a in gone])
+    for dataset_id, asset_id in gone:  # left: what it held before this revision leaves the dataset's counts
+        deltas[dataset_id, 0, 0, left_state[dataset_id, asset_id]] -= 1
+        held = dict(before.get(asset_id, {}))
+        for pair, n in gains.get(asset_id, {}).items():
+            held[pair] = held.get(pair, 0) - n
+        for (label_id, origin), n in held.items():
+            deltas[dataset_id, label_id, origin, 0] -= n
+    if updates:
+        conn.execute(_UPDATE_ITEM, updates)
+    changed = [{"d": d, "l": l_, "o": o, "s": s, "n": n} for (d, l_, o, s), n in sorted(deltas.items()) if n]
+    if changed:
+        conn.execute(_UPSERT_COUNTER, changed)
+
+
+_UPDATE_ITEM = sa.text("UPDATE item SET state = :s, n_truth = :t, n_pred = :p WHERE id = :i")
+_UPSERT_COUNTER = sa.text(
+    "INSERT INTO counter (dataset_id, label_id, origin, state, n) VALUES (:d, :l, :o, :s, :n) "
+    "ON CONFLICT (dataset_id, label_id, origin, state) DO UPDATE SET n = counter.n + excluded.n"
+)
+
+
+def _census(conn: Connection, assets: Sequence[int]) -> dict[int, dict[tuple[int, int], int]]:
+    """(label, origin) -> live rows, by asset."""
+    out: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
+    for part in _chunks(sorted(set(assets))):
+        rows = conn.exec_driver_sql(
+            "SELECT asset_id, label_id, origin, count(*) FROM annotation WHERE died IS NULL AND asset_id IN "
+            f"({','.join(map(str, part))}) GROUP BY 1, 2, 3"
+        )
+        for asset_id, label_id, origin, n in rows:
+            out[asset_id][label_id, origin] = n
+    return out
+
+
+def _overtaken(conn: Connection, table: str, ids: Sequence[int]) -> Conflict:
+    row = conn.execute(
+        sa.text(
+            f"SELECT g.name, c.rev FROM {table} t JOIN change c ON c.rev = t.died JOIN agent g ON g.id = c.agent_id "
+            f"WHERE t.id IN ({','.join(map(str, ids))}) AND t.died IS NOT NULL ORDER BY c.rev DESC LIMIT 1"
+        )
+    ).first()
+    if row is None:
+        return Conflict("what was to be changed does not exist", remedy="reload")
+    return Conflict(f"{row[0]} changed this in r{row[1]}", remedy="look at the new state and do it again")
+
+
+def apply(
+    db: Database,
+    edits: Sequence[Edit],
+    *,
+    agent_id: int,
+    activity_id: int,
+    verb: str,
+    dataset_id: int | None = None,
+    durable: bool = True,
+) -> int:
+    """One gesture: the edits in one change. Returns its revision; Conflict when somebody was faster."""  # fmt: skip
+    assets = {e.opens.asset_id for e in edits if e.opens}
+    closing = [e.closes for e in edits if e.closes is not None and e.opens is None]
+    if closing:
+        with db.read() as conn:
+            for part in _chunks(closing):
+                sql = f"SELECT DISTINCT asset_id FROM annotation WHERE id IN ({','.join(map(str, part))})"
+                assets |= set(conn.exec_driver_sql(sql).scalars())
+    with change(db, agent_id=agent_id, activity_id=activity_id, verb=verb, dataset_id=dataset_id, assets=assets,
+                durable=durable) as draft:  # fmt: skip
+        draft.annotate(edits)
+    return draft.rev
+
+
+# --- steps: what a person undoes ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step as read: `stands` = no standing step inverts it; `open` = its activity still runs."""
+
+    step: int
+    op: int
+    verb: str
+    inverts: int | None
+    agent_id: int
+    agent: str
+    activity_id: int
+    dataset_id: int | None
+    asset_id: int | None
+    at_ms: int
+    open: bool
+    stands: bool
+
+
+_STEP = (
+    "SELECT c.rev, c.op, c.verb, c.inverts, c.agent_id, g.name, c.activity_id, c.dataset_id, c.asset_id, c.at_ms, "
+    "v.ended_ms IS NULL FROM change c JOIN agent g ON g.id = c.agent_id JOIN activity v ON v.id = c.activity_id "
+)
+
+
+def _step(conn: Connection, row: Sequence[Any]) -> Step:
+    *facts, running = row
+    return Step(*facts, bool(running), _stands(conn, row[0]))
+
+
+def step(conn: Connection, number: int) -> Step:
+    """The step that begins at this revision, or that this revision belongs to. Raises NotFound."""
+    first = conn.execute(sa.text("SELECT step FROM change WHERE rev = :r"), {"r": number}).scalar()
+    if first is None:
+        raise NotFound(f"there is no revision r{number}", remedy="`lamproom log` lists them")
+    row = conn.execute(sa.text(_STEP + "WHERE c.rev = :r"), {"r": first}).one()
+    return _step(conn, row)
+
+
+def steps(conn: Connection, *, before: int | None = None, limit: int = 50) -> list[Step]:
+    """Steps, newest first, below revision `before`."""
+    rows = conn.execute(
+        sa.text(_STEP + "WHERE c.step = c.rev AND c.rev < :b ORDER BY c.rev DESC LIMIT :n"),
+        {"b": before if before is not None else 2**62, "n": limit},
+    ).all()
+    return [_step(conn, r) for r in rows]
+
+
+def _stands(conn: Connection, number: int) -> bool:
+    """True unless a step that itself stands inverts this one."""
+    inverting = conn.execute(
+        sa.text("SELECT rev FROM change WHERE inverts IS NOT NULL AND inverts = :s AND rev = step"), {"s": number}
+    ).scalars().all()  # fmt: skip
+    return not any(_stands(conn, i) for i in inverting)
+
+
+def stack(conn: Connection, asset_id: int, agent_id: int) -> tuple[list[int], list[int]]:
+    """(done, redo): steps of one person on one page, oldest first; read from the changes, so it survives restarts."""
+    done: list[int] = []
+    redo: list[int] = []
+    rows = conn.execute(
+        sa.text("SELECT step, op, inverts FROM change WHERE asset_id IS NOT NULL AND asset_id = :a AND agent_id = :g "
+                "AND step = rev ORDER BY rev"),
+        {"a": asset_id, "g": agent_id},
+    )  # fmt: skip
+    for number, op, target in rows:
+        if op == DO:
+            done.append(number)
+            redo.clear()
+        elif op == UNDO and target in done:
+            done.remove(target)
+            redo.append(number)
+        elif op == REDO and target in redo:
+            redo.remove(target)
+            done.append(number)
+    return done, redo
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """What a step did to one object of one table."""
+
+    table: str
+    key: tuple[object, ...]
+    before: int | None = None
+    after: int | None = None
+    before_root: int | None = None
+    after_root: int | None = None
+    asset_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inverted:
+    """What an inversion did: its own step, the revision of its last change, and objects left because they changed."""
+
+    step: int
+    rev: int
+    assets: tuple[int, ...]
+    objects: int
+    left: int
+
+
+def _effects(conn: Connection, number: int) -> list[_Effect]:
+    revs = (
+        "SELECT rev FROM change WHERE rev = :s UNION SELECT rev FROM change WHERE step = :s AND step <> rev"
+    )
+    found: dict[tuple[str, tuple[object, ...]], _Effect] = {}
+    for table, columns in _KEYS.items():
+        names = ", ".join(f"t.{c}" for c in columns)
+        asset = "t.asset_id" if table != "schema_version" else "NULL"
+        for end, other in (("died", "born"), ("born", "died")):
+            rows = conn.execute(
+                sa.text(
+                    f"WITH s AS ({revs}) SELECT {names}, t.id, coalesce(t.same_as, t.id), {asset} FROM s "
+                    f"JOIN {table} t ON t.{end} = s.rev WHERE t.{end} IS NOT NULL "
+                    f"AND (t.{other} IS NULL OR t.{other} NOT IN (SELECT rev FROM s))"
+                ),
+                {"s": number},
+            )
+            for row in rows:
+                key = tuple(row[: len(columns)])
+                row_id, root, asset_id = row[len(columns) :]
+                old = found.get((table, key), _Effect(table, key, asset_id=asset_id))
+                found[table, key] = (
+                    replace(old, before=row_id, before_root=root) if end == "died"
+                    else replace(old, after=row_id, after_root=root)
+                )  # fmt: skip
+    return list(found.values())
+
+
+def _live(
+    conn: Connection, effects: Sequence[_Effect]
+) -> dict[tuple[str, tuple[object, ...]], tuple[int, int]]:
+    """(live row, its root) of the objects."""
+    out: dict[tuple[str, tuple[object, ...]], tuple[int, int]] = {}
+    for table, columns in _KEYS.items():
+        names = ", ".join(columns)
+        keys = [e.key for e in effects if e.table == table]
+        for i in range(0, len(keys), 200):
+            part = keys[i : i + 200]
+            where = " OR ".join(
+                "(" + " AND ".join(f"{c} = :k{n}_{m}" for m, c in enumerate(columns)) + ")"
+                for n in range(len(part))
+            )
+            if len(columns) == 1:
+                where = f"{columns[0]} IN ({','.join(f':k{n}_0' for n in range(len(part)))})"
+            args = {f"k{n}_{m}": v for n, key in enumerate(part) for m, v in enumerate(key)}
+            rows = conn.execute(
+                sa.text(
+                    f"SELECT {names}, id, coalesce(same_as, id) FROM {table} WHERE died IS NULL AND ({where})"
+                ),
+                args,
+            )
+            for row in rows:
+                out[table, tuple(row[: len(columns)])] = (row[-2], row[-1])
+    return out
+
+
+def invert(
+    db: Database,
+    number: int,
+    *,
+    agent_id: int,
+    activity_id: int,
+    op: int | None = None,
+    skip_changed: bool = False,
+) -> Inverted:
+    """Undo a step by a new step; the one mechanism behind undo, redo and undo of undo.
+
+    Args:
+        number: the step (any revision of it).
+        op: UNDO or REDO; None = REDO when the target is itself an undo.
+        skip_changed: leave objects that changed since, instead of refusing.
+
+    Raises:
+        Conflict: the step is open, already undone, or one of its objects was changed since; nothing is written.
+        NotFound: there is no such revision.
+    """  # fmt: skip
+    with db.read() as conn:
+        target = step(conn, number)
+        if target.open:
+            raise Conflict(
+                f"r{target.step} ({target.verb}) is still being written",
+                remedy="finish or cancel its job first: `lamproom jobs`",
+            )
+        if not target.stands:
+            raise Conflict(f"r{target.step} ({target.verb}) is undone already")
+        effects = _effects(conn, target.step)
+        live = _live(conn, effects)
+        changed = [e for e in effects if _root(live.get((e.table, e.key))) != e.after_root]
+        if changed and not skip_changed:
+            raise _changed_since(conn, changed[0], len(changed), live)
+    skipped = {(e.table, e.key) for e in changed}
+    todo = [e for e in effects if (e.table, e.key) not in skipped]
+    if effects and not todo:
+        raise Conflict(f"everything r{target.step} did was changed since; nothing to undo")
+    op = op if op is not None else (REDO if target.op == UNDO else UNDO)
+    todo.sort(key=lambda e: (e.asset_id or 0, e.table))
+    first: int | None = None
+    rev, left = 0, len(skipped)
+    for part in [todo[i : i + BATCH_ROWS] for i in range(0, len(todo), BATCH_ROWS)] or [[]]:
+        if first is not None:
+            time.sleep(PAUSE_S)
+        assets = {e.asset_id for e in part if e.asset_id is not None}
+        if len(todo) <= BATCH_ROWS and target.asset_id is not None:
+            assets = {target.asset_id}
+        with change(db, agent_id=agent_id, activity_id=activity_id, verb=target.verb, dataset_id=target.dataset_id,
+                    assets=assets, step=first, op=op, inverts=target.step) as draft:  # fmt: skip
+            now = _live(draft.conn, part)
+            ready = [e for e in part if _root(now.get((e.table, e.key))) == e.after_root]
+            if len(ready) != len(part):
+                if first is None and not skip_changed:
+                    stale = next(e for e in part if e not in ready)
+                    raise _changed_since(draft.conn, stale, len(part) - len(ready), now)
+                left += len(part) - len(ready)
+            for table in _KEYS:
+                mine = [e for e in ready if e.table == table]
+                draft.close(table, [now[table, e.key][0] for e in mine if (table, e.key) in now])
+                draft.copy(table, [e.before for e in mine if e.before is not None])
+        first, rev = first or draft.rev, draft.rev
+    assert first is not None
+    return Inverted(
+        first, rev, tuple(sorted({e.asset_id for e in todo if e.asset_id is not None})), len(todo), left
+    )
+
+
+def _root(found: tuple[int, int] | None) -> int | None:
+    return found[1] if found else None
+
+
+def _changed_since(
+    conn: Connection, effect: _Effect, n: int, live: Mapping[tuple[str, tuple[object, ...]], tuple[int, int]]
+) -> Conflict:
+    found = live.get((effect.table, effect.key))
+    clause = f"c.rev = (SELECT born FROM {effect.table} WHERE id = {found[0]})" if found else (
+        f"c.rev = (SELECT max(died) FROM {effect.table} WHERE " + " AND ".join(f"{c} = :k{i}" for i, c in enumerate(_KEYS[effect.table])) + ")"
+    )  # fmt: skip
+    args = {} if found else {f"k{i}": v for i, v in enumerate(effect.key)}
+    row = conn.execute(
+        sa.text(f"SELECT g.name, c.rev FROM change c JOIN agent g ON g.id = c.agent_id WHERE {clause}"), args
+    ).first()
+    who = f"{row[0]} in r{row[1]}" if row else "somebody"
+    return Conflict(f"{n} of the objects were changed since by {who}; nothing was undone",
+                    remedy="undo that first, or undo with the changed objects left as they are")  # fmt: skip
+
+
+def restore(db: Database, row_ids: Sequence[int], *, agent_id: int, activity_id: int) -> int:
+    """Open copies of dead annotation rows, as one ordinary step; an object that lives again already takes the old state.
+
+    Returns:
+        the revision.
+
+    Raises:
+        NotFound: an id is no annotation row.
+    """
+    with db.read() as conn:
+        rows = {
+            r.id: r
+            for part in _chunks(row_ids)
+            for r in conn.exec_driver_sql(
+                f"SELECT id, uid, asset_id FROM annotation WHERE id IN ({','.join(map(str, part))})"
+            )
+        }
+    if missing := [i for i in row_ids if i not in rows]:
+        raise NotFound(f"there is no annotation row {missing[0]}")
+    with change(
+        db,
+        agent_id=agent_id,
+        activity_id=activity_id,
+        verb="restore",
+        assets={r.asset_id for r in rows.values()},
+    ) as draft:
+        live = _live(draft.conn, [_Effect("annotation", (bytes(r.uid),)) for r in rows.values()])
+        draft.close("annotation", [row_id for row_id, _ in live.values()])
+        draft.copy("annotation", list(rows))
+    return draft.rev
+
+
+def label_ids(conn: Connection, codes: Iterable[str]) -> dict[str, int]:
+    """Numbers of label codes, made when first met."""
+    wanted = list(dict.fromkeys(codes))
+    out: dict[str, int] = {}
+    for code in wanted:
+        at = {"c": code}
+        found = conn.execute(sa.text("SELECT id FROM label WHERE code = :c"), at).scalar()
+        if found is None:
+            conn.execute(sa.text("INSERT INTO label (code) VALUES (:c) ON CONFLICT DO NOTHING"), at)
+            found = conn.execute(sa.text("SELECT id FROM label WHERE code = :c"), at).scalar_one()
+        out[code] = found
+    return out
+
+
+def newest(conn: Connection) -> int:
+    """The newest revision, 0 in an empty record."""
+    return int(conn.exec_driver_sql("SELECT coalesce(max(rev), 0) FROM change").scalar_one())
+
+
+def open_steps(conn: Connection, dataset_id: int | None = None) -> list[tuple[int, str, int]]:
+    """(activity, kind, started_ms) of activities that still run and have written to the dataset (or to any)."""
+    sql = "SELECT v.id, v.kind, v.started_ms FROM activity v WHERE v.ended_ms IS NULL"
+    if dataset_id is not None:
+        sql += " AND (EXISTS (SELECT 1 FROM job j WHERE j.activity_id = v.id AND j.dataset_id = :d) OR EXISTS (SELECT 1 FROM change c WHERE c.activity_id = v.id AND c.dataset_id = :d))"
+    return [
+        (r[0], r[1], r[2])
+        for r in conn.execute(sa.text(sql), {"d": dataset_id} if dataset_id is not None else {})
+    ]
