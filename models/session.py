@@ -1,0 +1,181 @@
+"""The only import of onnxruntime: look into an ONNX file, open it on a provider, say what really runs."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime as ort
+
+from annotation.errors import InvalidInput, Unavailable
+from models import providers, wire
+
+if TYPE_CHECKING:
+    from models.card import ModelCard
+
+MAX_BYTES = 2 * 1024**3
+"""An ONNX file of 2 GB and more cannot be one protobuf message; nothing honest lies above."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output as the model declares it; a free dimension is None."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open model. `run` may be called from several threads at once.
+
+    Attributes:
+        provider: our name of the provider that really runs.
+        runtime: "onnxruntime 1.31.1".
+        options: the provider's options and the session's threads, as recorded with every prediction.
+    """
+
+    card: ModelCard
+    provider: str
+    runtime: str
+    options: Mapping[str, str]
+    _inner: Any
+
+    def run(self, batch: Array) -> Array:
+        """The model's box output for a batch (n, 3, h, w); the output is picked by the card's name for it."""
+        outputs = self._inner.run([self.card.output_name], {self.card.input_name: batch})
+        result: Array = outputs[0]
+        return result
+
+
+def runtime() -> str:
+    """Name and version of the runtime, as recorded with every prediction."""
+    return f"onnxruntime {ort.__version__}"
+
+
+def available() -> tuple[str, ...]:
+    """Our names of the providers that the installed runtime has."""
+    here = ort.get_available_providers()
+    return tuple(name for name, (real, _) in providers.PROVIDERS.items() if real in here)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a model file, 64 hex digits; checks its size and that it is one self-contained ONNX model.
+
+    Raises:
+        InvalidInput: too large, empty, not ONNX, or with its weights in another file.
+        Unavailable: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size == 0:
+                raise InvalidInput("an empty file", where=str(path), remedy="choose an .onnx file")
+            if size >= MAX_BYTES:
+                raise InvalidInput(
+                    "an ONNX file of 2 GB or more", where=str(path), remedy="use a smaller model"
+                )
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                view = memoryview(data)
+                try:
+                    wire.check(view, where=str(path))
+                    return hashlib.sha256(view).hexdigest()
+                finally:
+                    view.release()
+    except OSError as error:
+        raise Unavailable(f"cannot read the model: {error.strerror}", where=str(path)) from error
+
+
+def inspect(path: Path) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], dict[str, str], str, Any]:
+    """What a file declares: inputs, outputs, metadata, producer; and a plain CPU session for a trial run.
+
+    Call `file_sha256` first: it refuses what must not reach the runtime.
+
+    Raises:
+        InvalidInput: the runtime refuses the file.
+    """
+    inner = _open(path, "CPUExecutionProvider", {}, threads=1, constant_folding=False)
+    meta = inner.get_modelmeta()
+    return (
+        tuple(_tensor(t) for t in inner.get_inputs()),
+        tuple(_tensor(t) for t in inner.get_outputs()),
+        dict(meta.custom_metadata_map),
+        str(meta.producer_name),
+        inner,
+    )
+
+
+def open_session(path: Path, card: ModelCard, *, provider: str = "cpu", threads: int = 1) -> Session:
+    """Open a model on a provider, run it once, and say what really runs.
+
+    Args:
+        path: the ONNX file; its digest must be the card's.
+        threads: threads *inside* one run. One is best when several threads each call `run` (see DECISIONS.md).
+
+    Raises:
+        InvalidInput: another file than the card's, or the runtime refuses it.
+        Unavailable: the provider is missing or did not take the model.
+    """
+    if file_sha256(path) != card.sha256:
+        raise InvalidInput(
+            "not the file this card was made for", where=str(path), remedy="add the model again"
+        )
+    name, options = providers.pick(provider, ort.get_available_providers())
+    inner = _open(path, name, options, threads=threads)
+    really = inner.get_providers()[0]
+    if really != name:
+        raise Unavailable(
+            f"the provider did not start; {really} would run instead",
+            where=provider,
+            remedy="choose the provider cpu or repair the device's driver",
+        )
+    session = Session(card, provider, runtime(), {**options, "threads": str(threads)}, inner)
+    w, h = card.input_wh
+    trial(inner, card.input_name, np.full((1, 3, h, w), 0, card.input_dtype), where=str(path))
+    return session
+
+
+def trial(inner: Any, input_name: str, batch: Array, *, where: str) -> list[Array]:
+    """All outputs for one batch; a model that cannot run is the file's fault."""
+    try:
+        outputs: list[Array] = inner.run(None, {input_name: batch})
+    except Exception as error:
+        raise InvalidInput(f"the model does not run: {_first_line(error)}", where=where) from error
+    return outputs
+
+
+def _open(
+    path: Path, name: str, options: Mapping[str, str], *, threads: int, constant_folding: bool = True
+) -> Any:
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 4  # its log goes to stderr past our log and has no file name in it
+    settings.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # spinning burns the desk's cores
+    if not constant_folding:
+        # A few bytes of "constant of shape 10^12" would be folded, that is allocated, on loading.
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return ort.InferenceSession(str(path), settings, providers=[(name, dict(options))])
+    except Exception as error:  # onnxruntime's own exceptions share no base class but this
+        raise InvalidInput(f"the runtime refuses the model: {_first_line(error)}", where=str(path)) from error
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:200]
+
+
+def _tensor(declared: Any) -> Tensor:
+    shape = tuple(d if isinstance(d, int) and d > 0 else None for d in declared.shape)
+    return Tensor(str(declared.name), shape, str(declared.type))
