@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class LamproomError(Exception):
     """A fault with one clear line: what happened, where, and the remedy.
@@ -38,3 +40,21 @@ class Conflict(LamproomError):
 
 class Unavailable(LamproomError):
     """A server, device or file that was there is not reachable now."""
+
+
+class InvalidFile(InvalidInput):
+    """A file with one or more faults, all of them collected before it is refused.
+
+    Args:
+        problems: one error a fault, in the order of the file; the first ones only when there are very many.
+        where: the file.
+        more: how many further faults were counted but not kept.
+    """
+
+    def __init__(self, problems: Sequence[LamproomError], *, where: str, more: int = 0) -> None:
+        self.problems = tuple(problems)
+        self.more = more
+        first = self.problems[0]
+        n = len(self.problems) + more
+        what = first.what if n == 1 else f"{n} problems, the first: {first.what}"
+        super().__init__(what, where=first.where or where, remedy=first.remedy)

@@ -1,0 +1,131 @@
+"""Run-length masks: canonical runs, COCO's compressed text, arrays. Runs go column by column and begin with zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotation.core import Mask
+from annotation.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_SIDE = 2**24
+"""Longest side of a mask in px; run lengths stay far below 2**53."""
+MAX_RUNS = 4_000_000
+MAX_DECODED = 2**29
+"""Pixels that a mask may have to be drawn into an array (512 MB); larger ones stay runs."""
+
+
+def normal(counts: Sequence[int], *, w: int, h: int) -> tuple[int, ...]:
+    """The one list of runs of a mask: no empty run but perhaps the first, all pixels covered.
+
+    Raises:
+        InvalidInput: when the runs are no integers >= 0 or do not add up to w * h.
+    """
+    for side in (w, h):
+        if isinstance(side, bool) or not isinstance(side, int) or not 0 < side <= MAX_SIDE:
+            raise InvalidInput(f"a mask of size {w!r} x {h!r}", remedy=f"1 to {MAX_SIDE} px a side")
+    if len(counts) > MAX_RUNS:
+        raise InvalidInput(f"a mask of {len(counts)} runs", remedy=f"at most {MAX_RUNS}")
+    out: list[int] = []
+    for i, n in enumerate(counts):
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise InvalidInput(f"a mask with the run length {n!r}", remedy="integers from 0")
+        if n == 0 and out:
+            continue
+        if out and len(out) % 2 != i % 2:  # the run before was empty: this one continues the last kept
+            out[-1] += n
+        else:
+            out.append(n)
+    if sum(out) != w * h:
+        raise InvalidInput(f"a mask whose runs cover {sum(out)} of {w * h} pixels")
+    return tuple(out)
+
+
+def extent(counts: Sequence[int], h: int) -> tuple[int, int, int, int] | None:
+    """The bounding box x0, y0, x1, y1 of the ones in px (x1, y1 exclusive), or None when there are none."""
+    x0 = y0 = x1 = y1 = -1
+    at = 0
+    for i, n in enumerate(counts):
+        if i % 2 and n:
+            first, last = divmod(at, h), divmod(at + n - 1, h)
+            top, bottom = (0, h - 1) if last[0] > first[0] else (first[1], last[1])
+            if x0 < 0:
+                x0, y0, x1, y1 = first[0], top, last[0], bottom
+            else:
+                x1, y0, y1 = last[0], min(y0, top), max(y1, bottom)
+        at += n
+    return None if x0 < 0 else (x0, y0, x1 + 1, y1 + 1)
+
+
+def encode(mask: NDArray[Any]) -> Mask:
+    """The mask of an array (h, w), any dtype; everything but 0 is one."""
+    h, w = mask.shape
+    flat = (mask != 0).ravel(order="F")
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    counts = np.diff(np.concatenate(([0], edges, [flat.size])))
+    runs = [int(n) for n in counts]
+    if flat.size and flat[0]:
+        runs.insert(0, 0)
+    return Mask(w, h, normal(runs, w=w, h=h))
+
+
+def decode(mask: Mask) -> NDArray[np.uint8]:
+    """The mask as uint8 (h, w) of 0 and 1.
+
+    Raises:
+        InvalidInput: above `MAX_DECODED` pixels, or when the runs do not fit the size.
+    """
+    if mask.w * mask.h > MAX_DECODED:
+        raise InvalidInput(f"a mask of {mask.w} x {mask.h} px is too large to draw")
+    runs = normal(mask.counts, w=mask.w, h=mask.h)
+    values = np.arange(len(runs), dtype=np.uint8) & 1
+    return np.repeat(values, runs).reshape((mask.h, mask.w), order="F")
+
+
+def to_text(counts: Iterable[int]) -> str:
+    """COCO's compressed text: from the fourth run on the difference to the run before the last, 5 bits a character."""
+    runs = list(counts)
+    out: list[str] = []
+    for i, n in enumerate(runs):
+        value = n - runs[i - 2] if i > 2 else n
+        more = True
+        while more:
+            bits = value & 0x1F
+            value >>= 5
+            more = value != (-1 if bits & 0x10 else 0)
+            out.append(chr(48 + (bits | 0x20 if more else bits)))
+    return "".join(out)
+
+
+def from_text(text: str) -> list[int]:
+    """The runs of COCO's compressed text.
+
+    Raises:
+        InvalidInput: when the text is none, or too long.
+    """
+    if len(text) > 4 * MAX_RUNS:
+        raise InvalidInput(f"a compressed mask of {len(text)} characters", remedy=f"at most {4 * MAX_RUNS}")
+    runs: list[int] = []
+    value = shift = 0
+    for char in text:
+        bits = ord(char) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise InvalidInput(
+                f"a compressed mask with the character {char!r}", remedy="COCO's compressed run lengths"
+            )
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise InvalidInput("a compressed mask that ends in the middle of a number")
+    return runs
