@@ -1,0 +1,58 @@
+"""The one way files are written: staged beside the target, flushed to the disk, renamed over it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+
+def write(
+    path: Path, data: bytes | Iterable[bytes], *, staging: Path | None = None, mode: int = 0o644
+) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never a part.
+
+    Args:
+        path: the target; its folder must exist.
+        data: its bytes, whole or in pieces.
+        staging: folder for the unfinished file, on the same file system; by default the target's own.
+        mode: permission bits, narrowed by the umask.
+    """
+    temporary = (staging or path.parent) / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), mode)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            for piece in (data,) if isinstance(data, bytes) else data:
+                out.write(piece)
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in this folder durable; folders cannot be opened on Windows, where it is not needed."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder below, and the folder itself: before a staged tree is renamed into place."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(Path(where, name), os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(where))
