@@ -254,4 +254,4 @@ def iou(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> NDArray[n
     union = areas_a[:, None] + areas_b[None, :] - inter
     out = np.zeros_like(inter)
     np.divide(inter, union, out=out, where=union > 0)
-    return np.nan_to_num(out, copy=False)
+    return np.where(np.isnan(out), 0.0, out)
