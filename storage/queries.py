@@ -182,7 +182,7 @@ def items(
     sign, order = ("<", "DESC") if backwards else (">", "ASC")
     sql = f"{_ITEMS}WHERE {where} AND i.asset_id {sign} :after ORDER BY i.asset_id {order} LIMIT :n"
     rows = conn.execute(sa.text(sql), {**args, "after": after, "n": limit})
-    return [ItemRow(*r[:4], ITEM_STATES[r[4]], SPLITS[r[5]], REVIEWS[r[6]], *r[7:]) for r in rows]
+    return [ItemRow(*[*r[:4], ITEM_STATES[r[4]], SPLITS[r[5]], REVIEWS[r[6]], *r[7:]]) for r in rows]
 
 
 def asset_ids(conn: Connection, query: Query, *, after: int = 0, limit: int = 20_000) -> list[int]:
@@ -240,7 +240,7 @@ _DATASET = (
 
 
 def _dataset(r: Sequence[Any]) -> DatasetRow:
-    return DatasetRow(r[0], bytes(r[1]).hex(), r[2], r[3], *map(int, r[4:8]), r[8])
+    return DatasetRow(r[0], bytes(r[1]).hex(), r[2], r[3], int(r[4]), int(r[5]), int(r[6]), int(r[7]), r[8])
 
 
 def datasets(conn: Connection) -> list[DatasetRow]:
@@ -270,7 +270,7 @@ def asset(conn: Connection, asset_id: int) -> AssetRow:
     r = conn.execute(sa.text(_ASSET + "WHERE s.id = :a"), {"a": asset_id}).first()
     if r is None:
         raise NotFound(f"there is no picture with the number {asset_id}")
-    return AssetRow(r[0], bytes(r[1]).hex(), *r[2:9], bytes(r[9]).hex(), bytes(r[10]).hex(), r[11])
+    return AssetRow(*[r[0], bytes(r[1]).hex(), *r[2:9], bytes(r[9]).hex(), bytes(r[10]).hex(), r[11]])
 
 
 def places(conn: Connection, asset_ids: Sequence[int]) -> dict[int, Place]:
@@ -366,13 +366,15 @@ def history(conn: Connection, *, asset_id: int, uid: str | None = None, limit: i
     )
     return [
         HistoryRow(
-            *r[:5],
-            bytes(r[5]).hex() if r[5] is not None else None,
-            r[6],
-            bytes(r[7]).hex(),
-            r[8],
-            r[9],
-            bool(r[10]),
+            *[
+                *r[:5],
+                bytes(r[5]).hex() if r[5] is not None else None,
+                r[6],
+                bytes(r[7]).hex(),
+                r[8],
+                r[9],
+                bool(r[10]),
+            ]
         )
         for r in conn.execute(sa.text(sql), args)
     ]

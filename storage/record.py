@@ -415,7 +415,7 @@ _STEP = (
 
 def _step(conn: Connection, row: Sequence[Any]) -> Step:
     *facts, running = row
-    return Step(*facts, bool(running), _stands(conn, row[0]))
+    return Step(*[*facts, bool(running), _stands(conn, row[0])])
 
 
 def step(conn: Connection, number: int) -> Step:

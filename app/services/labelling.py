@@ -1,0 +1,205 @@
+"""The page at hand: load, save a gesture, accept and reject predictions, undo, redo, history, recycle bin, restore."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from annotation import canonical, geometry
+from annotation.core import Annotation, AnnotationSet
+from annotation.errors import Conflict, InvalidInput, NotFound
+from app.events import Changes
+from app.services.workspace import Workspace
+from storage import queries, record
+from storage.queries import Deleted, HistoryRow, Stored
+from storage.record import Content, Edit, Step
+from storage.tables import KINDS, ORIGINS
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Annotations of an asset as read at a revision; `rows` maps uid to the row that holds it."""
+
+    asset_id: int
+    revision: int
+    annotations: AnnotationSet
+    rows: Mapping[str, int]
+
+
+def value(row: Stored) -> Annotation:
+    """The annotation a stored row holds."""
+    return Annotation(
+        label=row.label,
+        shape=geometry.from_row(row.kind, row.box, row.geometry),
+        attributes=MappingProxyType(json.loads(row.attributes)) if row.attributes else MappingProxyType({}),
+        score=None if row.score_micro is None else row.score_micro / canonical.MICRO,
+        origin=row.origin,  # type: ignore[arg-type]
+        uid=row.uid,
+    )
+
+
+def content(a: Annotation, asset_id: int, label_id: int, *, origin: str, from_id: int | None = None) -> Content:
+    """What the record stores of an annotation: snapped integers and canonical JSON."""
+    kind, box, shape = geometry.to_row(a.shape)
+    clean = {k: canonical.nfc(v) if isinstance(v, str) else v for k, v in a.attributes.items()}
+    return Content(
+        uid=bytes.fromhex(a.uid),
+        asset_id=asset_id,
+        label_id=label_id,
+        kind=KINDS.index(kind),
+        box=box,
+        geometry=shape,
+        attributes=canonical.encode(clean).decode() if clean else None,
+        score_micro=canonical.snap(a.score, canonical.MICRO) if a.score is not None and origin == "model" else None,
+        origin=ORIGINS.index(origin),
+        from_id=from_id,
+    )
+
+
+def load(ws: Workspace, asset_id: int, *, revision: int | None = None) -> Page:
+    """The live annotations of an asset, or those of an earlier revision (then `rows` are closed rows: read only)."""
+    with ws.db.read() as conn:
+        newest = record.newest(conn)
+        rows = queries.live(conn, asset_id) if revision is None else queries.at_revision(conn, asset_id, revision)
+    return Page(asset_id, newest if revision is None else revision, tuple(map(value, rows)), {r.uid: r.id for r in rows})
+
+
+def save(ws: Workspace, page: Page, after: AnnotationSet, *, verb: str) -> Page:
+    """Commit one gesture: the difference between `page` and `after`, by uid, as one flushed change.
+
+    A new uid is created, a missing one deleted, a changed one edited; what a person edits becomes human.
+
+    Args:
+        verb: what the person did, in the log's words: "draw", "move", "relabel", "delete", "attribute" …
+
+    Returns:
+        the page as it is now.
+
+    Raises:
+        Conflict: somebody was faster on one of the objects; nothing is written.
+    """
+    before = {a.uid: a for a in page.annotations}
+    new = {a.uid: a for a in after}
+    if len(new) != len(after):
+        raise InvalidInput("two objects share one uid")
+    changed = [a for a in after if before.get(a.uid) != a]
+    gone = [uid for uid in before if uid not in new]
+    return _commit(ws, page, changed, gone, verb)
+
+
+def accept(ws: Workspace, page: Page, uids: Iterable[str]) -> Page:
+    """Make predictions truth: a human row of the same object, derived from the prediction, its score dropped. One step."""
+    wanted = set(uids)
+    chosen = [replace(a, origin="human", score=None) for a in page.annotations if a.uid in wanted and a.origin == "model"]
+    return _commit(ws, page, chosen, [], "accept")
+
+
+def reject(ws: Workspace, page: Page, uids: Iterable[str]) -> Page:
+    """Close predictions and remember it, so that the model's next run does not bring them back. One step."""
+    wanted = set(uids)
+    gone = [a.uid for a in page.annotations if a.uid in wanted and a.origin == "model"]
+    return _commit(ws, page, [], gone, "reject")
+
+
+def _commit(ws: Workspace, page: Page, changed: Sequence[Annotation], gone: Sequence[str], verb: str) -> Page:
+    if not changed and not gone:
+        return page
+    session = ws.session()
+    with record.change(ws.db, agent_id=ws.person.id, activity_id=session, verb=verb, assets=[page.asset_id]) as draft:
+        numbers = record.label_ids(draft.conn, (a.label for a in changed))
+        edits = [
+            Edit(page.rows.get(a.uid), content(a, page.asset_id, numbers[a.label], origin="human", from_id=page.rows.get(a.uid)))
+            for a in changed
+        ]
+        edits += [Edit(closes=page.rows[uid]) for uid in gone]
+        draft.annotate(edits)
+        rows = queries.live(draft.conn, page.asset_id)
+    return Page(page.asset_id, draft.rev, tuple(map(value, rows)), {r.uid: r.id for r in rows})
+
+
+def undo(ws: Workspace, page: Page) -> Page | None:
+    """Undo this person's last standing step on this page; None when there is none. Conflict when others changed it since."""
+    return _turn(ws, page, record.UNDO)
+
+
+def redo(ws: Workspace, page: Page) -> Page | None:
+    """Redo this person's last undone step on this page; None when there is none."""
+    return _turn(ws, page, record.REDO)
+
+
+def _turn(ws: Workspace, page: Page, op: int) -> Page | None:
+    with ws.db.read() as conn:
+        done, undone = record.stack(conn, page.asset_id, ws.person.id)
+        if not (done if op == record.UNDO else undone):
+            return None
+        target = done[-1] if op == record.UNDO else _undo_of(conn, undone[-1])
+    record.invert(ws.db, target, agent_id=ws.person.id, activity_id=ws.session(), op=op)
+    return load(ws, page.asset_id)
+
+
+def _undo_of(conn: record.Connection, number: int) -> int:
+    """The undo step on the redo stack is itself the target of a redo."""
+    return number
+
+
+def can_undo(ws: Workspace, asset_id: int) -> tuple[bool, bool]:
+    """(undo possible, redo possible) for this person on this page."""
+    with ws.db.read() as conn:
+        done, undone = record.stack(conn, asset_id, ws.person.id)
+    return bool(done), bool(undone)
+
+
+def undo_step(ws: Workspace, step: int, *, skip_changed: bool = False) -> Changes:
+    """Undo any step of anybody: a gesture, a bulk action, a pre-label job, a schema change, or another undo.
+
+    Raises:
+        Conflict: it is open, undone already, or its objects were changed since (unless `skip_changed`).
+    """
+    done = record.invert(ws.db, step, agent_id=ws.person.id, activity_id=ws.session(), skip_changed=skip_changed)
+    return Changes(revision=done.rev, assets=done.assets[:1000], everything=len(done.assets) > 1000 or not done.assets)
+
+
+def last_step(ws: Workspace) -> Step | None:
+    """This person's newest step that stands and is no undo: what a bare `lamproom undo` undoes."""
+    before: int | None = None
+    while True:
+        with ws.db.read() as conn:
+            found = record.steps(conn, before=before, limit=100)
+        for s in found:
+            if s.agent_id == ws.person.id and s.op != record.UNDO and s.stands and not s.open:
+                return s
+        if not found:
+            return None
+        before = found[-1].step
+
+
+def steps(ws: Workspace, *, before: int | None = None, limit: int = 50) -> list[Step]:
+    """Steps of everybody, newest first."""
+    with ws.db.read() as conn:
+        return record.steps(conn, before=before, limit=limit)
+
+
+def history(ws: Workspace, *, asset_id: int, uid: str | None = None, limit: int = 100) -> list[HistoryRow]:
+    """What happened on a page, or to one object of it, newest first."""
+    with ws.db.read() as conn:
+        return queries.history(conn, asset_id=asset_id, uid=uid, limit=limit)
+
+
+def recycled(ws: Workspace, dataset_id: int, *, before: int | None = None, limit: int = 200) -> list[Deleted]:
+    """The recycle bin of a dataset, newest first."""
+    with ws.db.read() as conn:
+        return queries.deleted(conn, dataset_id, before=before, limit=limit)
+
+
+def restore(ws: Workspace, row_ids: Sequence[int]) -> Changes:
+    """Bring objects back to the state of these rows, as one step."""
+    if not row_ids:
+        raise NotFound("nothing to restore was named")
+    rev = record.restore(ws.db, row_ids, agent_id=ws.person.id, activity_id=ws.session())
+    return Changes(revision=rev, everything=True)
+
+
+__all__ = ["Conflict", "Page", "accept", "can_undo", "content", "history", "last_step", "load", "recycled", "redo", "reject",
+           "restore", "save", "steps", "undo", "undo_step", "value"]  # fmt: skip

@@ -1,0 +1,158 @@
+"""Label schemas of a workspace: the current version, new versions, and classes met on import or in a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from annotation import canonical, labels
+from annotation.errors import InvalidInput, NotFound
+from annotation.labels import LabelSchema
+from app.events import Changes
+from app.services.workspace import Workspace
+from storage import record
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaRow:
+    """One version of a label schema in the workspace."""
+
+    id: int
+    code: str
+    number: int
+    digest: str
+    born: int
+    died: int | None
+    n_labels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Foreign class names and the label codes they got; `added` names became new labels in a new schema version."""
+
+    codes: Mapping[str, str]
+    added: tuple[str, ...]
+    schema: LabelSchema
+    number: int
+
+
+def _live(conn: Connection, code: str | None) -> tuple[int, str, int, str]:
+    where = "AND code = :c" if code else ""
+    row = conn.execute(
+        sa.text(f"SELECT id, code, number, body FROM schema_version WHERE died IS NULL {where} ORDER BY id LIMIT 1"), {"c": code}
+    ).first()
+    if row is None:
+        raise NotFound(f"there is no label schema {code!r}", remedy="`lamproom schema list` names them")
+    return row[0], row[1], row[2], row[3]
+
+
+def current(ws: Workspace, code: str | None = None) -> LabelSchema:
+    """The current version of a schema; the workspace's first when no code is given."""
+    with ws.db.read() as conn:
+        _, found, number, body = _live(conn, code or _first(conn))
+    return labels.loads(body, f"{found}@{number}")
+
+
+def _first(conn: Connection) -> str:
+    """Code of the schema the workspace was made with."""
+    return str(conn.exec_driver_sql("SELECT code FROM schema_version ORDER BY id LIMIT 1").scalar_one())
+
+
+def default_code(ws: Workspace) -> str:
+    """Code of the schema that new datasets get."""
+    with ws.db.read() as conn:
+        return _first(conn)
+
+
+def versions(ws: Workspace) -> list[SchemaRow]:
+    """Every version of every schema, oldest first."""
+    with ws.db.read() as conn:
+        rows = conn.exec_driver_sql("SELECT id, code, number, blake3, born, died, body FROM schema_version ORDER BY id").all()
+    return [SchemaRow(r[0], r[1], r[2], bytes(r[3]).hex(), r[4], r[5], len(labels.loads(r[6], r[1]).labels)) for r in rows]
+
+
+def at(ws: Workspace, version_id: int) -> LabelSchema:
+    """A schema version by its row; NotFound."""
+    with ws.db.read() as conn:
+        row = conn.execute(sa.text("SELECT code, number, body FROM schema_version WHERE id = :i"), {"i": version_id}).first()
+    if row is None:
+        raise NotFound(f"there is no schema version {version_id}")
+    return labels.loads(row[2], f"{row[0]}@{row[1]}")
+
+
+def apply(ws: Workspace, schema: LabelSchema) -> Changes:
+    """Make this the current version of its code (a new code adds a schema to the workspace). An ordinary step: undoable.
+
+    Raises:
+        InvalidInput: a label that live annotations use is missing and not retired to a successor.
+    """
+    body = labels.dumps(schema)
+    with ws.db.read() as conn:
+        row = conn.execute(
+            sa.text("SELECT id, body FROM schema_version WHERE died IS NULL AND code = :c"), {"c": schema.code}
+        ).first()
+        used = conn.execute(
+            sa.text(
+                "SELECT DISTINCT l.code FROM counter c JOIN label l ON l.id = c.label_id JOIN dataset d ON d.id = c.dataset_id "
+                "WHERE c.n > 0 AND d.schema_code = :c"
+            ),
+            {"c": schema.code},
+        ).scalars().all()  # fmt: skip
+    if row is not None and row[1] == body:
+        return Changes()
+    lost = sorted(code for code in used if schema.label(code) is None)
+    if row is not None and lost:
+        raise InvalidInput(
+            f"labels in use are missing: {', '.join(lost[:8])}", where=schema.code, remedy="keep them with retired_to = their successor"
+        )
+    with record.change(ws.db, agent_id=ws.person.id, activity_id=ws.session(), verb="schema") as draft:
+        if row is not None:
+            draft.close("schema_version", [row[0]])
+        number = _next_number(draft.conn, schema.code)
+        _insert(draft, schema.code, number, body)
+    return Changes(revision=draft.rev, everything=True)
+
+
+def _next_number(conn: Connection, code: str) -> int:
+    return int(conn.execute(sa.text("SELECT coalesce(max(number), 0) + 1 FROM schema_version WHERE code = :c"), {"c": code}).scalar_one())
+
+
+def _insert(draft: record.Draft, code: str, number: int, body: str) -> None:
+    draft.conn.execute(
+        sa.text("INSERT INTO schema_version (code, number, body, blake3, born) VALUES (:c, :n, :b, :d, :r)"),
+        {"c": code, "n": number, "b": body, "d": canonical.digest(body.encode()), "r": draft.rev},
+    )
+    record.link(draft.conn, draft.activity_id, "generated", "schema", f"{code}@{number}")
+
+
+def ensure_labels(ws: Workspace, code: str, names: Iterable[str], *, where_from: str, strict: bool = False) -> Mapped:
+    """Label codes for class names met on import or in a model; unknown ones become labels of a new schema version.
+
+    Args:
+        code: the schema's code (a dataset's `schema_code`).
+        where_from: what is written as the source of new labels, for example the file's name.
+
+    Raises:
+        InvalidInput: strict, and a name is unknown: nothing is written.
+    """
+    wanted = list(dict.fromkeys(names))
+    with ws.db.read() as conn:
+        row_id, _, number, body = _live(conn, code)
+    schema = labels.loads(body, f"{code}@{number}")
+    unknown = tuple(n for n in wanted if schema.resolve(n) is None)
+    if unknown and strict:
+        raise InvalidInput(
+            f"classes unknown to the label schema {code}: {', '.join(unknown[:8])}" + (" …" if len(unknown) > 8 else ""),
+            where=where_from, remedy="add them to the schema, or leave --strict out",
+        )  # fmt: skip
+    if unknown:
+        schema = labels.extend(schema, unknown, where_from)
+        with record.change(ws.db, agent_id=ws.person.id, activity_id=ws.session(), verb="schema") as draft:
+            draft.close("schema_version", [row_id])
+            number = _next_number(draft.conn, code)
+            _insert(draft, code, number, labels.dumps(schema))
+    found = {n: c for n in wanted if (c := schema.resolve(n)) is not None}
+    return Mapped(found, unknown, schema, number)
