@@ -20,7 +20,7 @@ from annotation.core import new_uid
 from annotation.errors import Conflict, NotFound
 from storage.db import now_ms
 
-LEASE_MS = 60_000
+LEASE_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True)

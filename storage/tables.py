@@ -183,6 +183,17 @@ class SeenFile(Record, table=True):
     )
 
 
+class Problem(Record, table=True):
+    """A picture of the record that some work could not use: what was wrong, found by which activity."""
+
+    id: int | None = Field(default=None, sa_column=_key())
+    asset_id: int = Field(sa_column=_ref("asset.id"))
+    activity_id: int = Field(sa_column=_ref("activity.id"))
+    what: str
+    at_ms: int = Field(sa_column=_big())
+    __table_args__ = (Index("uq_problem_asset_what", "asset_id", "what", unique=True),)
+
+
 class Dataset(Record, table=True):
     """A named set of assets. Its name enters versions and never changes; schema names a line of SchemaVersion."""
 

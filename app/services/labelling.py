@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from annotation import canonical, geometry
 from annotation.core import Annotation, AnnotationSet
-from annotation.errors import Conflict, InvalidInput, NotFound
+from annotation.errors import InvalidInput, NotFound
 from app.events import Changes
 from app.services.workspace import Workspace
 from storage import queries, record
@@ -134,14 +134,9 @@ def _turn(ws: Workspace, page: Page, op: int) -> Page | None:
         done, undone = record.stack(conn, page.asset_id, ws.person.id)
         if not (done if op == record.UNDO else undone):
             return None
-        target = done[-1] if op == record.UNDO else _undo_of(conn, undone[-1])
+        target = (done if op == record.UNDO else undone)[-1]
     record.invert(ws.db, target, agent_id=ws.person.id, activity_id=ws.session(), op=op)
     return load(ws, page.asset_id)
-
-
-def _undo_of(conn: record.Connection, number: int) -> int:
-    """The undo step on the redo stack is itself the target of a redo."""
-    return number
 
 
 def can_undo(ws: Workspace, asset_id: int) -> tuple[bool, bool]:
@@ -200,6 +195,3 @@ def restore(ws: Workspace, row_ids: Sequence[int]) -> Changes:
     rev = record.restore(ws.db, row_ids, agent_id=ws.person.id, activity_id=ws.session())
     return Changes(revision=rev, everything=True)
 
-
-__all__ = ["Conflict", "Page", "accept", "can_undo", "content", "history", "last_step", "load", "recycled", "redo", "reject",
-           "restore", "save", "steps", "undo", "undo_step", "value"]  # fmt: skip

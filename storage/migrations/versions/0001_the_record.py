@@ -267,6 +267,19 @@ def upgrade() -> None:
         batch_op.create_index('ix_item_state', ['dataset_id', 'state', 'asset_id'], unique=False, sqlite_where=sa.text('died IS NULL'), postgresql_where=sa.text('died IS NULL'))
         batch_op.create_index('uq_item_live', ['dataset_id', 'asset_id'], unique=True, sqlite_where=sa.text('died IS NULL'), postgresql_where=sa.text('died IS NULL'))
 
+    op.create_table('problem',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
+    sa.Column('asset_id', sa.BigInteger(), nullable=False),
+    sa.Column('activity_id', sa.BigInteger(), nullable=False),
+    sa.Column('what', sa.String(), nullable=False),
+    sa.Column('at_ms', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['activity_id'], ['activity.id'], name=op.f('fk_problem_activity_id_activity')),
+    sa.ForeignKeyConstraint(['asset_id'], ['asset.id'], name=op.f('fk_problem_asset_id_asset')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_problem'))
+    )
+    with op.batch_alter_table('problem', schema=None) as batch_op:
+        batch_op.create_index('uq_problem_asset_what', ['asset_id', 'what'], unique=True)
+
     op.create_table('seen_file',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('source_root_id', sa.BigInteger(), nullable=False),
@@ -320,6 +333,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_seen_file_path_hash')
 
     op.drop_table('seen_file')
+    with op.batch_alter_table('problem', schema=None) as batch_op:
+        batch_op.drop_index('uq_problem_asset_what')
+
+    op.drop_table('problem')
     with op.batch_alter_table('item', schema=None) as batch_op:
         batch_op.drop_index('uq_item_live', sqlite_where=sa.text('died IS NULL'), postgresql_where=sa.text('died IS NULL'))
         batch_op.drop_index('ix_item_state', sqlite_where=sa.text('died IS NULL'), postgresql_where=sa.text('died IS NULL'))

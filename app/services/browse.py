@@ -1,0 +1,188 @@
+"""Look around: datasets, pages of pictures, counts, facets, neighbours, thumbnails, pictures, problems."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from annotation.errors import InvalidInput
+from app.services.workspace import Workspace
+from storage import media, queries, record
+from storage.queries import AssetRow, DatasetRow, ItemRow, LabelCount, Query
+from storage.tables import SEEN
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ANCHOR_EVERY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts of the whole workspace, from the counters."""
+
+    assets: int
+    datasets: int
+    truth: int
+    predictions: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that needs a person: a file that was put aside or a picture that cannot be used.
+
+    asset_id is None for a file that is no asset; its id is then negative, so that ids never collide.
+    """
+
+    id: int
+    what: str
+    where: str
+    asset_id: int | None
+    kind: str
+
+
+def datasets(ws: Workspace) -> list[DatasetRow]:
+    """Every dataset with its counts, oldest first."""
+    with ws.db.read() as conn:
+        return queries.datasets(conn)
+
+
+def dataset(ws: Workspace, name_or_id: str | int) -> DatasetRow:
+    """The dataset of this name or id; NotFound."""
+    with ws.db.read() as conn:
+        return queries.dataset(conn, name_or_id)
+
+
+def page(ws: Workspace, query: Query, *, after: int = 0, limit: int = 200, backwards: bool = False) -> list[ItemRow]:
+    """Pictures of the query after asset id `after`, ascending; backwards: before it, nearest first."""
+    with ws.db.read() as conn:
+        return queries.items(conn, query, after=after, limit=limit, backwards=backwards)
+
+
+def count(ws: Workspace, query: Query) -> int:
+    """Number of pictures of the query."""
+    with ws.db.read() as conn:
+        return queries.count_items(conn, query)
+
+
+def anchors(ws: Workspace, query: Query, every: int = ANCHOR_EVERY) -> list[int]:
+    """Asset id of every `every`-th picture; position k * every comes right after anchor k - 1."""
+    with ws.db.read() as conn:
+        return queries.anchors(conn, query, every)
+
+
+def rows_at(ws: Workspace, query: Query, marks: Sequence[int], first: int, n: int, *, every: int = ANCHOR_EVERY) -> list[ItemRow]:
+    """Pictures number `first` to `first + n - 1` (from 0), by an anchor and a keyset page of at most `every` + n rows."""
+    block = min(first // every, len(marks))
+    skip = first - block * every
+    rows = page(ws, query, after=marks[block - 1] if block else 0, limit=skip + n)
+    return rows[skip:]
+
+
+def position(ws: Workspace, query: Query, asset_id: int) -> int:
+    """Number of pictures of the query before this one."""
+    with ws.db.read() as conn:
+        return queries.position(conn, query, asset_id)
+
+
+def facets(ws: Workspace, dataset_id: int) -> list[LabelCount]:
+    """Live annotations of a dataset by label and origin, from the counters."""
+    with ws.db.read() as conn:
+        return queries.facets(conn, dataset_id)
+
+
+def asset(ws: Workspace, asset_id: int) -> AssetRow:
+    """An asset's facts; NotFound."""
+    with ws.db.read() as conn:
+        return queries.asset(conn, asset_id)
+
+
+def read_bytes(ws: Workspace, asset_id: int) -> bytes:
+    """The source bytes of an asset; Unavailable when the file is gone."""
+    with ws.db.read() as conn:
+        place = queries.places(conn, [asset_id]).get(asset_id)
+        if place is None:
+            queries.asset(conn, asset_id)
+            raise AssertionError("an asset always has a place")
+    return media.read_bytes(place.location, place.path, place.disk_path)
+
+
+def picture(ws: Workspace, asset_id: int, *, max_side_px: int | None = None) -> NDArray[np.uint8]:
+    """The decoded picture, uint8 (h, w, 3) BGR, upright; with `max_side_px` possibly smaller, for the eye only.
+
+    Raises:
+        InvalidInput: it cannot be decoded. Unavailable: the file is gone.
+    """
+    return media.decode(read_bytes(ws, asset_id), max_side_px=max_side_px)
+
+
+def thumbnail(ws: Workspace, asset_id: int, *, side_px: int = 320) -> bytes:
+    """A JPEG of at most `side_px`, made once and kept in thumbs/ by the content's digest."""
+    import cv2
+
+    row = asset(ws, asset_id)
+    kept = ws.folder / "thumbs" / row.blake3[:2] / f"{row.blake3}-{side_px}.jpg"
+    try:
+        return kept.read_bytes()
+    except FileNotFoundError:
+        pass
+    whole: Any = picture(ws, asset_id, max_side_px=side_px * 2)
+    h, w = whole.shape[:2]
+    scale = side_px / max(h, w)
+    if scale < 1:
+        whole = cv2.resize(whole, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
+    fine, data = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    if not fine:
+        raise InvalidInput("no thumbnail can be made", where=row.path)
+    kept.parent.mkdir(exist_ok=True)
+    staged = kept.with_name(f"{kept.name}.{os.getpid()}.part")  # a cache: not flushed, but never seen half written
+    staged.write_bytes(data.tobytes())
+    staged.replace(kept)
+    return data.tobytes()
+
+
+def source(ws: Workspace, asset_id: int) -> str:
+    """Where the asset's file lies on this machine, for a person to read."""
+    with ws.db.read() as conn:
+        place = queries.places(conn, [asset_id])[asset_id]
+    return str(Path(os.fsdecode(place.location)) / place.path)
+
+
+def problems(ws: Workspace, *, after: int = 0, limit: int = 200) -> list[Problem]:
+    """Pictures that some work could not use, then files put aside on ingest; newest first within each."""
+    with ws.db.read() as conn:
+        used = conn.execute(
+            sa.text(
+                "SELECT p.id, p.what, s.path, p.asset_id FROM problem p JOIN asset s ON s.id = p.asset_id "
+                "ORDER BY p.id DESC LIMIT :n OFFSET :o"
+            ),
+            {"n": limit, "o": after},
+        ).all()
+        aside = conn.execute(
+            sa.text(
+                "SELECT f.id, f.reason, r.code, f.path FROM seen_file f JOIN source_root r ON r.id = f.source_root_id "
+                "WHERE f.state = :q ORDER BY f.id DESC LIMIT :n OFFSET :o"
+            ),
+            {"q": SEEN.index("quarantined"), "n": limit, "o": after},
+        ).all()
+    out = [Problem(r[0], r[1], r[2], r[3], "picture") for r in used]
+    return (out + [Problem(-r[0], r[1] or "", f"{r[2]}/{r[3]}", None, "file") for r in aside])[:limit]
+
+
+def totals(ws: Workspace) -> Totals:
+    """Counts of the whole workspace."""
+    with ws.db.read() as conn:
+        assets = conn.exec_driver_sql("SELECT coalesce(max(id), 0) FROM asset").scalar_one()
+        n = conn.exec_driver_sql("SELECT count(*) FROM dataset").scalar_one()
+        truth, predictions = conn.exec_driver_sql(
+            f"SELECT coalesce(sum(CASE WHEN origin <> {record.MODEL} THEN n END), 0), "
+            f"coalesce(sum(CASE WHEN origin = {record.MODEL} THEN n END), 0) FROM counter WHERE label_id <> 0"
+        ).one()
+        return Totals(int(assets), int(n), int(truth), int(predictions), record.newest(conn))
