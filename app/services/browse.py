@@ -60,7 +60,9 @@ def dataset(ws: Workspace, name_or_id: str | int) -> DatasetRow:
         return queries.dataset(conn, name_or_id)
 
 
-def page(ws: Workspace, query: Query, *, after: int = 0, limit: int = 200, backwards: bool = False) -> list[ItemRow]:
+def page(
+    ws: Workspace, query: Query, *, after: int = 0, limit: int = 200, backwards: bool = False
+) -> list[ItemRow]:
     """Pictures of the query after asset id `after`, ascending; backwards: before it, nearest first."""
     with ws.db.read() as conn:
         return queries.items(conn, query, after=after, limit=limit, backwards=backwards)
@@ -78,7 +80,9 @@ def anchors(ws: Workspace, query: Query, every: int = ANCHOR_EVERY) -> list[int]
         return queries.anchors(conn, query, every)
 
 
-def rows_at(ws: Workspace, query: Query, marks: Sequence[int], first: int, n: int, *, every: int = ANCHOR_EVERY) -> list[ItemRow]:
+def rows_at(
+    ws: Workspace, query: Query, marks: Sequence[int], first: int, n: int, *, every: int = ANCHOR_EVERY
+) -> list[ItemRow]:
     """Pictures number `first` to `first + n - 1` (from 0), by an anchor and a keyset page of at most `every` + n rows."""
     block = min(first // every, len(marks))
     skip = first - block * every
@@ -137,12 +141,16 @@ def thumbnail(ws: Workspace, asset_id: int, *, side_px: int = 320) -> bytes:
     h, w = whole.shape[:2]
     scale = side_px / max(h, w)
     if scale < 1:
-        whole = cv2.resize(whole, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
+        whole = cv2.resize(
+            whole, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA
+        )
     fine, data = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, 82])
     if not fine:
         raise InvalidInput("no thumbnail can be made", where=row.path)
     kept.parent.mkdir(exist_ok=True)
-    staged = kept.with_name(f"{kept.name}.{os.getpid()}.part")  # a cache: not flushed, but never seen half written
+    staged = kept.with_name(
+        f"{kept.name}.{os.getpid()}.part"
+    )  # a cache: not flushed, but never seen half written
     staged.write_bytes(data.tobytes())
     staged.replace(kept)
     return data.tobytes()

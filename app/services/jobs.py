@@ -37,7 +37,17 @@ def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
         for j in jobs.listing(conn, limit=limit):
             state = j.outcome or ("running" if jobs.held_by(conn, j.id) else "waiting")
             out.append(
-                JobRow(j.id, j.kind, names.get(j.dataset_id or 0), state, j.done, j.total, j.started_ms, j.ended_ms, j.step)
+                JobRow(
+                    j.id,
+                    j.kind,
+                    names.get(j.dataset_id or 0),
+                    state,
+                    j.done,
+                    j.total,
+                    j.started_ms,
+                    j.ended_ms,
+                    j.step,
+                )
             )
     return out
 
@@ -60,7 +70,9 @@ def resume(ws: Workspace, job_id: int) -> Work:
         case "ingest":
             from app.services import ingest
 
-            return ingest.run(ws, [Path(str(s)) for s in _strings(job, "sources")], dataset=str(job.params["dataset"]))
+            return ingest.run(
+                ws, [Path(str(s)) for s in _strings(job, "sources")], dataset=str(job.params["dataset"])
+            )
         case _:
             raise InvalidInput(f"a {job.kind} job is not resumed", where=f"job {job_id}",
                                remedy="cancel it, then run the command again")  # fmt: skip
@@ -82,7 +94,14 @@ def cancel(ws: Workspace, job_id: int) -> Job:
         if job.ended_ms is not None:
             raise InvalidInput(f"job {job_id} has ended: {job.outcome}")
         if holder := jobs.held_by(conn, job_id):
-            raise Conflict(f"process {holder.split(':')[1]} works on job {job_id}", remedy="interrupt that process first")
-        conn.execute(sa.text("UPDATE shard SET fence = fence + 1, state = 0, until_ms = 0 WHERE job_id = :j AND state = 1"), {"j": job_id})
+            raise Conflict(
+                f"process {holder.split(':')[1]} works on job {job_id}", remedy="interrupt that process first"
+            )
+        conn.execute(
+            sa.text(
+                "UPDATE shard SET fence = fence + 1, state = 0, until_ms = 0 WHERE job_id = :j AND state = 1"
+            ),
+            {"j": job_id},
+        )
         jobs.finish(conn, job_id, "cancelled")
         return jobs.get(conn, job_id)

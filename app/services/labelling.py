@@ -40,7 +40,9 @@ def value(row: Stored) -> Annotation:
     )
 
 
-def content(a: Annotation, asset_id: int, label_id: int, *, origin: str, from_id: int | None = None) -> Content:
+def content(
+    a: Annotation, asset_id: int, label_id: int, *, origin: str, from_id: int | None = None
+) -> Content:
     """What the record stores of an annotation: snapped integers and canonical JSON."""
     kind, box, shape = geometry.to_row(a.shape)
     clean = {k: canonical.nfc(v) if isinstance(v, str) else v for k, v in a.attributes.items()}
@@ -52,7 +54,9 @@ def content(a: Annotation, asset_id: int, label_id: int, *, origin: str, from_id
         box=box,
         geometry=shape,
         attributes=canonical.encode(clean).decode() if clean else None,
-        score_micro=canonical.snap(a.score, canonical.MICRO) if a.score is not None and origin == "model" else None,
+        score_micro=canonical.snap(a.score, canonical.MICRO)
+        if a.score is not None and origin == "model"
+        else None,
         origin=ORIGINS.index(origin),
         from_id=from_id,
     )
@@ -62,8 +66,17 @@ def load(ws: Workspace, asset_id: int, *, revision: int | None = None) -> Page:
     """The live annotations of an asset, or those of an earlier revision (then `rows` are closed rows: read only)."""
     with ws.db.read() as conn:
         newest = record.newest(conn)
-        rows = queries.live(conn, asset_id) if revision is None else queries.at_revision(conn, asset_id, revision)
-    return Page(asset_id, newest if revision is None else revision, tuple(map(value, rows)), {r.uid: r.id for r in rows})
+        rows = (
+            queries.live(conn, asset_id)
+            if revision is None
+            else queries.at_revision(conn, asset_id, revision)
+        )
+    return Page(
+        asset_id,
+        newest if revision is None else revision,
+        tuple(map(value, rows)),
+        {r.uid: r.id for r in rows},
+    )
 
 
 def save(ws: Workspace, page: Page, after: AnnotationSet, *, verb: str) -> Page:
@@ -92,7 +105,11 @@ def save(ws: Workspace, page: Page, after: AnnotationSet, *, verb: str) -> Page:
 def accept(ws: Workspace, page: Page, uids: Iterable[str]) -> Page:
     """Make predictions truth: a human row of the same object, derived from the prediction, its score dropped. One step."""
     wanted = set(uids)
-    chosen = [replace(a, origin="human", score=None) for a in page.annotations if a.uid in wanted and a.origin == "model"]
+    chosen = [
+        replace(a, origin="human", score=None)
+        for a in page.annotations
+        if a.uid in wanted and a.origin == "model"
+    ]
     return _commit(ws, page, chosen, [], "accept")
 
 
@@ -107,10 +124,15 @@ def _commit(ws: Workspace, page: Page, changed: Sequence[Annotation], gone: Sequ
     if not changed and not gone:
         return page
     session = ws.session()
-    with record.change(ws.db, agent_id=ws.person.id, activity_id=session, verb=verb, assets=[page.asset_id]) as draft:
+    with record.change(
+        ws.db, agent_id=ws.person.id, activity_id=session, verb=verb, assets=[page.asset_id]
+    ) as draft:
         numbers = record.label_ids(draft.conn, (a.label for a in changed))
         edits = [
-            Edit(page.rows.get(a.uid), content(a, page.asset_id, numbers[a.label], origin="human", from_id=page.rows.get(a.uid)))
+            Edit(
+                page.rows.get(a.uid),
+                content(a, page.asset_id, numbers[a.label], origin="human", from_id=page.rows.get(a.uid)),
+            )
             for a in changed
         ]
         edits += [Edit(closes=page.rows[uid]) for uid in gone]
@@ -152,8 +174,12 @@ def undo_step(ws: Workspace, step: int, *, skip_changed: bool = False) -> Change
     Raises:
         Conflict: it is open, undone already, or its objects were changed since (unless `skip_changed`).
     """
-    done = record.invert(ws.db, step, agent_id=ws.person.id, activity_id=ws.session(), skip_changed=skip_changed)
-    return Changes(revision=done.rev, assets=done.assets[:1000], everything=len(done.assets) > 1000 or not done.assets)
+    done = record.invert(
+        ws.db, step, agent_id=ws.person.id, activity_id=ws.session(), skip_changed=skip_changed
+    )
+    return Changes(
+        revision=done.rev, assets=done.assets[:1000], everything=len(done.assets) > 1000 or not done.assets
+    )
 
 
 def last_step(ws: Workspace) -> Step | None:
@@ -194,4 +220,3 @@ def restore(ws: Workspace, row_ids: Sequence[int]) -> Changes:
         raise NotFound("nothing to restore was named")
     rev = record.restore(ws.db, row_ids, agent_id=ws.person.id, activity_id=ws.session())
     return Changes(revision=rev, everything=True)
-

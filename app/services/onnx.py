@@ -81,7 +81,16 @@ def listing(ws: Workspace) -> list[ModelRow]:
     out = []
     for name, sha256, card, added in rows:
         path = ws.folder / "models" / f"{bytes(sha256).hex()}.onnx"
-        out.append(ModelRow(name, bytes(sha256).hex(), cards.from_json(card.encode(), where=name), path, path.is_file(), added))
+        out.append(
+            ModelRow(
+                name,
+                bytes(sha256).hex(),
+                cards.from_json(card.encode(), where=name),
+                path,
+                path.is_file(),
+                added,
+            )
+        )
     return out
 
 
@@ -97,5 +106,8 @@ def remove(ws: Workspace, name: str) -> ModelRow:
     """Take the model off the list. Its predictions and its file stay: lineage still names it."""
     row = show(ws, name)
     with ws.db.write() as conn:
-        conn.execute(sa.text("UPDATE onnx_model SET removed_ms = :t WHERE name = :n AND removed_ms IS NULL"), {"n": name, "t": now_ms()})
+        conn.execute(
+            sa.text("UPDATE onnx_model SET removed_ms = :t WHERE name = :n AND removed_ms IS NULL"),
+            {"n": name, "t": now_ms()},
+        )
     return row

@@ -6,7 +6,6 @@ A batch of results and the shard's new position are committed in one change: a k
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
@@ -38,8 +37,16 @@ SAME_AS_TRUTH = 0.5
 
 
 def run(
-    ws: Workspace, dataset: str, model: str, *, score: float | None = None, iou: float | None = None,
-    provider: str = "cpu", threads: int | None = None, classes: Sequence[str] | None = None, state: str | None = None,
+    ws: Workspace,
+    dataset: str,
+    model: str,
+    *,
+    score: float | None = None,
+    iou: float | None = None,
+    provider: str = "cpu",
+    threads: int | None = None,
+    classes: Sequence[str] | None = None,
+    state: str | None = None,
     strict: bool = False,
 ) -> Work:
     """Predict on every picture of a dataset.
@@ -67,25 +74,42 @@ def run(
         "classes": sorted(classes) if classes else None,
     }  # fmt: skip
     with ws.db.read() as conn:
-        same = [j for j in jobs.listing(conn, open_only=True) if j.kind == "prelabel" and dict(j.params) == wanted]
+        same = [
+            j for j in jobs.listing(conn, open_only=True) if j.kind == "prelabel" and dict(j.params) == wanted
+        ]
     if same:
         yield from go_on(ws, same[-1], threads=threads)
         return
     unknown = sorted(set(classes or ()) - set(row.card.labels))
     if unknown:
-        raise InvalidInput(f"the model has no class {', '.join(unknown)}", where=model, remedy="`lamproom models show` lists its classes")
+        raise InvalidInput(
+            f"the model has no class {', '.join(unknown)}",
+            where=model,
+            remedy="`lamproom models show` lists its classes",
+        )
     mapped = schemas.ensure_labels(
-        ws, data.schema_code, classes or row.card.labels, where_from=f"model {model} ({row.sha256[:12]})", strict=strict
+        ws,
+        data.schema_code,
+        classes or row.card.labels,
+        where_from=f"model {model} ({row.sha256[:12]})",
+        strict=strict,
     )
     if mapped.added:
-        yield Warned(f"{len(mapped.added)} classes of the model were unknown: schema {data.schema_code} is now version {mapped.number}", model)
+        yield Warned(
+            f"{len(mapped.added)} classes of the model were unknown: schema {data.schema_code} is now version {mapped.number}",
+            model,
+        )
     job = _create(ws, data, row, wanted)
     yield from go_on(ws, job, threads=threads)
 
 
 def _require_file(row: ModelRow) -> None:
     if not row.present:
-        raise InvalidInput("this machine does not have the model's file", where=row.name, remedy="`lamproom models add FILE.onnx` here")
+        raise InvalidInput(
+            "this machine does not have the model's file",
+            where=row.name,
+            remedy="`lamproom models add FILE.onnx` here",
+        )
 
 
 def _create(ws: Workspace, data: DatasetRow, row: ModelRow, wanted: dict[str, Any]) -> Job:
@@ -100,10 +124,20 @@ def _create(ws: Workspace, data: DatasetRow, row: ModelRow, wanted: dict[str, An
     with ws.db.write() as conn:
         agent = record.agent(conn, "model", f"{row.name} {row.sha256[:12]}")
         params = {**wanted, "started_by": ws.person.name}
-        activity = record.start_activity(conn, "prelabel", agent.id, params, model_digest=bytes.fromhex(row.sha256))
+        activity = record.start_activity(
+            conn, "prelabel", agent.id, params, model_digest=bytes.fromhex(row.sha256)
+        )
         record.link(conn, activity, "used", "model", row.sha256)
         record.link(conn, activity, "used", "dataset", data.name)
-        job_id = jobs.create(conn, "prelabel", activity_id=activity, dataset_id=data.id, params=wanted, total=total, shards=bounds)
+        job_id = jobs.create(
+            conn,
+            "prelabel",
+            activity_id=activity,
+            dataset_id=data.id,
+            params=wanted,
+            total=total,
+            shards=bounds,
+        )
         return jobs.get(conn, job_id)
 
 
@@ -121,49 +155,58 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
     params: dict[str, Any] = dict(job.params)
     with ws.db.read() as conn:
         data = queries.dataset(conn, str(params["dataset"]))
-        agent_id = int(conn.execute(sa.text("SELECT agent_id FROM activity WHERE id = :i"), {"i": job.activity_id}).scalar_one())
+        agent_id = int(
+            conn.execute(
+                sa.text("SELECT agent_id FROM activity WHERE id = :i"), {"i": job.activity_id}
+            ).scalar_one()
+        )
     row = next((m for m in onnx.listing(ws) if m.sha256 == params["sha256"]), None)
     if row is None:
-        raise InvalidInput("its model was removed", where=f"job {job.id}", remedy="add the model again, or cancel the job")
+        raise InvalidInput(
+            "its model was removed", where=f"job {job.id}", remedy="add the model again, or cancel the job"
+        )
     _require_file(row)
     names: Sequence[str] = params["classes"] or row.card.labels
     codes = schemas.ensure_labels(ws, data.schema_code, names, where_from=f"model {row.name}").codes
     writer = _Writer(ws, job, agent_id, data, bytes.fromhex(row.sha256), codes)
     yield Started(f"prelabel {data.name} · {row.name}", job.total, str(job.id))
-    stop = threading.Event()
     feed = _Feed(ws, job, Query(data.id, state=None), writer)
     score = None if params["score_micro"] is None else params["score_micro"] / 1e6
     iou = None if params["iou_micro"] is None else params["iou_micro"] / 1e6
     done, started = job.done, time.monotonic()
-    with batch.predict(feed.items(), _read, row.path, row.card, score=score, iou=iou, provider=params["provider"],
-                       threads=threads, cancel=stop) as work:  # fmt: skip
-        _note_provenance(ws, job, work.provenance)
-        pending: list[Result] = []
-        rows, last, shown = 0, time.monotonic(), 0.0
-        lease: Lease | None = None
-        for result in work:
-            mine = feed.leases.popleft()
-            if lease is not None and mine is not lease:
+    try:
+        with batch.predict(feed.items(), _read, row.path, row.card, score=score, iou=iou, provider=params["provider"],
+                           threads=threads) as work:  # fmt: skip
+            _note_provenance(ws, job, work.provenance)
+            pending: list[Result] = []
+            rows, last, shown = 0, time.monotonic(), 0.0
+            lease: Lease | None = None
+            for result in work:
+                mine = feed.leases.popleft()
+                if lease is not None and mine is not lease:
+                    done += writer.commit(lease, pending, lease.last)
+                    pending, rows, last = [], 0, time.monotonic()
+                lease = mine
+                pending.append(result)
+                rows += len(result.annotations)
+                if result.problem:
+                    yield Warned(result.problem, feed.paths.pop(result.id, ""))
+                feed.paths.pop(result.id, None)
+                now = time.monotonic()
+                if rows >= BATCH_ROWS or len(pending) >= BATCH_ROWS or now - last > COMMIT_EVERY_S:
+                    done += writer.commit(lease, pending, result.id)
+                    pending, rows, last = [], 0, time.monotonic()
+                if now - shown > 0.1:
+                    shown = now
+                    report = work.report()
+                    yield Progress(
+                        done + len(pending), job.total, f"{report.pictures_per_s:.1f}/s · {report.bottleneck}"
+                    )
+            if lease is not None:
                 done += writer.commit(lease, pending, lease.last)
-                pending, rows, last = [], 0, time.monotonic()
-            lease = mine
-            pending.append(result)
-            rows += len(result.annotations)
-            if result.problem:
-                yield Warned(result.problem, feed.paths.pop(result.id, ""))
-            feed.paths.pop(result.id, None)
-            now = time.monotonic()
-            if rows >= BATCH_ROWS or len(pending) >= BATCH_ROWS or now - last > COMMIT_EVERY_S:
-                done += writer.commit(lease, pending, result.id)
-                pending, rows, last = [], 0, time.monotonic()
-            if now - shown > 0.1:
-                shown = now
-                report = work.report()
-                yield Progress(done + len(pending), job.total, f"{report.pictures_per_s:.1f}/s · {report.bottleneck}")
-        if lease is not None:
-            done += writer.commit(lease, pending, lease.last)
-        report = work.report()
-    feed.close()
+            report = work.report()
+    finally:
+        feed.close()
     tally = writer.tally
     with ws.db.write() as conn:
         whole = jobs.unfinished(conn, job.id) == 0
@@ -191,10 +234,16 @@ def _read(place: Place) -> bytes:
 def _note_provenance(ws: Workspace, job: Job, facts: dict[str, object]) -> None:
     """The activity keeps what really ran: runtime, provider and its options, thresholds, decode scale."""
     with ws.db.write(durable=False) as conn:
-        old = json.loads(conn.execute(sa.text("SELECT params FROM activity WHERE id = :i"), {"i": job.activity_id}).scalar_one())
+        old = json.loads(
+            conn.execute(
+                sa.text("SELECT params FROM activity WHERE id = :i"), {"i": job.activity_id}
+            ).scalar_one()
+        )
         runs = [r for r in old.pop("runs", []) if r != facts]
         text = json.dumps({**old, "runs": [*runs, facts]}, ensure_ascii=False, sort_keys=True)
-        conn.execute(sa.text("UPDATE activity SET params = :p WHERE id = :i"), {"p": text, "i": job.activity_id})
+        conn.execute(
+            sa.text("UPDATE activity SET params = :p WHERE id = :i"), {"p": text, "i": job.activity_id}
+        )
 
 
 class _Feed:
@@ -217,7 +266,11 @@ class _Feed:
             after, any_left = lease.position, False
             while after < lease.last:
                 with self._ws.db.read() as conn:
-                    ids = [a for a in queries.asset_ids(conn, self._query, after=after, limit=500) if a <= lease.last]
+                    ids = [
+                        a
+                        for a in queries.asset_ids(conn, self._query, after=after, limit=500)
+                        if a <= lease.last
+                    ]
                     places = queries.places(conn, ids)
                 for asset_id in ids:
                     self.leases.append(lease)
@@ -233,7 +286,9 @@ class _Feed:
         with self._ws.db.write(durable=False) as conn:
             for lease in self._held:
                 conn.execute(
-                    sa.text("UPDATE shard SET state = 0, until_ms = 0 WHERE id = :i AND fence = :f AND state = 1"),
+                    sa.text(
+                        "UPDATE shard SET state = 0, until_ms = 0 WHERE id = :i AND fence = :f AND state = 1"
+                    ),
                     {"i": lease.shard_id, "f": lease.fence},
                 )
 
@@ -241,8 +296,17 @@ class _Feed:
 class _Writer:
     """Commits results: replaces this model's own unaccepted predictions, skips what is truth or was rejected."""
 
-    def __init__(self, ws: Workspace, job: Job, agent_id: int, data: DatasetRow, digest: bytes, codes: Any) -> None:
-        self.ws, self.job, self.agent_id, self.data, self.digest, self.codes = ws, job, agent_id, data, digest, codes
+    def __init__(
+        self, ws: Workspace, job: Job, agent_id: int, data: DatasetRow, digest: bytes, codes: Any
+    ) -> None:
+        self.ws, self.job, self.agent_id, self.data, self.digest, self.codes = (
+            ws,
+            job,
+            agent_id,
+            data,
+            digest,
+            codes,
+        )
         self.step = job.step
         self.tally = _Tally()
         with ws.db.write(durable=False) as conn:
@@ -304,7 +368,9 @@ class _Writer:
             row = labelling.content(a, result.id, self.numbers[code], origin="model")
             if row.box and any(n == row.label_id and _iou(row.box, b) >= SAME_AS_TRUTH for n, b in truth):
                 self.tally.known += 1
-            elif row.box and any(n == row.label_id and _iou(row.box, b) >= SAME_AS_REJECTED for n, b in refused):
+            elif row.box and any(
+                n == row.label_id and _iou(row.box, b) >= SAME_AS_REJECTED for n, b in refused
+            ):
                 self.tally.rejected += 1
             else:
                 edits.append(Edit(opens=row))
@@ -343,4 +409,3 @@ def _iou(a: _Box, b: _Box) -> float:
         return 0.0
     both = w * h
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
-

@@ -41,7 +41,14 @@ def _review(ws: Workspace, query: Query, verb: str, min_score: float | None) -> 
         return
     with ws.db.write() as conn:
         activity = record.start_activity(conn, "review", ws.person.id, {"verb": verb, "objects": len(chosen)})
-        job = jobs.create(conn, "review", activity_id=activity, dataset_id=query.dataset_id, params={"verb": verb}, total=len(chosen))
+        job = jobs.create(
+            conn,
+            "review",
+            activity_id=activity,
+            dataset_id=query.dataset_id,
+            params={"verb": verb},
+            total=len(chosen),
+        )
     done = left = 0
     step: int | None = None
     rev = 0
@@ -64,7 +71,11 @@ def _review(ws: Workspace, query: Query, verb: str, min_score: float | None) -> 
         _finish(ws, job, "cancelled")
         raise
     _finish(ws, job, "finished")
-    yield Finished({"objects": done, "left": left, "step": step}, Changes(rev, datasets=(query.dataset_id,), everything=True), left)
+    yield Finished(
+        {"objects": done, "left": left, "step": step},
+        Changes(rev, datasets=(query.dataset_id,), everything=True),
+        left,
+    )
 
 
 def _finish(ws: Workspace, job: int, outcome: str) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from annotation.labels import LabelSchema
 from sqlalchemy.engine import Connection
 
 from annotation import canonical, labels
 from annotation.errors import InvalidInput, NotFound
-from annotation.labels import LabelSchema
 from app.events import Changes
 from app.services.workspace import Workspace
 from storage import record
@@ -42,7 +42,10 @@ class Mapped:
 def _live(conn: Connection, code: str | None) -> tuple[int, str, int, str]:
     where = "AND code = :c" if code else ""
     row = conn.execute(
-        sa.text(f"SELECT id, code, number, body FROM schema_version WHERE died IS NULL {where} ORDER BY id LIMIT 1"), {"c": code}
+        sa.text(
+            f"SELECT id, code, number, body FROM schema_version WHERE died IS NULL {where} ORDER BY id LIMIT 1"
+        ),
+        {"c": code},
     ).first()
     if row is None:
         raise NotFound(f"there is no label schema {code!r}", remedy="`lamproom schema list` names them")
@@ -70,14 +73,21 @@ def default_code(ws: Workspace) -> str:
 def versions(ws: Workspace) -> list[SchemaRow]:
     """Every version of every schema, oldest first."""
     with ws.db.read() as conn:
-        rows = conn.exec_driver_sql("SELECT id, code, number, blake3, born, died, body FROM schema_version ORDER BY id").all()
-    return [SchemaRow(r[0], r[1], r[2], bytes(r[3]).hex(), r[4], r[5], len(labels.loads(r[6], r[1]).labels)) for r in rows]
+        rows = conn.exec_driver_sql(
+            "SELECT id, code, number, blake3, born, died, body FROM schema_version ORDER BY id"
+        ).all()
+    return [
+        SchemaRow(r[0], r[1], r[2], bytes(r[3]).hex(), r[4], r[5], len(labels.loads(r[6], r[1]).labels))
+        for r in rows
+    ]
 
 
 def at(ws: Workspace, version_id: int) -> LabelSchema:
     """A schema version by its row; NotFound."""
     with ws.db.read() as conn:
-        row = conn.execute(sa.text("SELECT code, number, body FROM schema_version WHERE id = :i"), {"i": version_id}).first()
+        row = conn.execute(
+            sa.text("SELECT code, number, body FROM schema_version WHERE id = :i"), {"i": version_id}
+        ).first()
     if row is None:
         raise NotFound(f"there is no schema version {version_id}")
     return labels.loads(row[2], f"{row[0]}@{row[1]}")
@@ -92,7 +102,8 @@ def apply(ws: Workspace, schema: LabelSchema) -> Changes:
     body = labels.dumps(schema)
     with ws.db.read() as conn:
         row = conn.execute(
-            sa.text("SELECT id, body FROM schema_version WHERE died IS NULL AND code = :c"), {"c": schema.code}
+            sa.text("SELECT id, body FROM schema_version WHERE died IS NULL AND code = :c"),
+            {"c": schema.code},
         ).first()
         used = conn.execute(
             sa.text(
@@ -106,7 +117,9 @@ def apply(ws: Workspace, schema: LabelSchema) -> Changes:
     lost = sorted(code for code in used if schema.label(code) is None)
     if row is not None and lost:
         raise InvalidInput(
-            f"labels in use are missing: {', '.join(lost[:8])}", where=schema.code, remedy="keep them with retired_to = their successor"
+            f"labels in use are missing: {', '.join(lost[:8])}",
+            where=schema.code,
+            remedy="keep them with retired_to = their successor",
         )
     with record.change(ws.db, agent_id=ws.person.id, activity_id=ws.session(), verb="schema") as draft:
         if row is not None:
@@ -117,7 +130,11 @@ def apply(ws: Workspace, schema: LabelSchema) -> Changes:
 
 
 def _next_number(conn: Connection, code: str) -> int:
-    return int(conn.execute(sa.text("SELECT coalesce(max(number), 0) + 1 FROM schema_version WHERE code = :c"), {"c": code}).scalar_one())
+    return int(
+        conn.execute(
+            sa.text("SELECT coalesce(max(number), 0) + 1 FROM schema_version WHERE code = :c"), {"c": code}
+        ).scalar_one()
+    )
 
 
 def _insert(draft: record.Draft, code: str, number: int, body: str) -> None:
@@ -128,7 +145,9 @@ def _insert(draft: record.Draft, code: str, number: int, body: str) -> None:
     record.link(draft.conn, draft.activity_id, "generated", "schema", f"{code}@{number}")
 
 
-def ensure_labels(ws: Workspace, code: str, names: Iterable[str], *, where_from: str, strict: bool = False) -> Mapped:
+def ensure_labels(
+    ws: Workspace, code: str, names: Iterable[str], *, where_from: str, strict: bool = False
+) -> Mapped:
     """Label codes for class names met on import or in a model; unknown ones become labels of a new schema version.
 
     Args:

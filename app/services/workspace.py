@@ -10,10 +10,10 @@ from pathlib import Path
 
 import platformdirs
 import sqlalchemy as sa
+
 from annotation import canonical, labels
 from annotation.core import new_uid
 from annotation.errors import InvalidInput, NotFound
-
 from storage import db as database
 from storage import record
 from storage.db import Database
@@ -65,7 +65,9 @@ class Workspace:
         self.close()
 
 
-def create(location: str, *, schema: str = "coal_mine", name: str | None = None, person: str | None = None) -> Workspace:
+def create(
+    location: str, *, schema: str = "coal_mine", name: str | None = None, person: str | None = None
+) -> Workspace:
     """Make a workspace: a folder, or the tables in an empty PostgreSQL database.
 
     Args:
@@ -98,13 +100,18 @@ def create(location: str, *, schema: str = "coal_mine", name: str | None = None,
         raise
     with db.write() as conn:
         facts = {"uid": new_uid(), "name": canonical.nfc(title), "created_ms": str(database.now_ms())}
-        conn.execute(sa.text("INSERT INTO meta (key, value) VALUES (:k, :v)"), [{"k": k, "v": v} for k, v in facts.items()])
+        conn.execute(
+            sa.text("INSERT INTO meta (key, value) VALUES (:k, :v)"),
+            [{"k": k, "v": v} for k, v in facts.items()],
+        )
         me = record.agent(conn, "person", person or _person())
         activity = record.start_activity(conn, "schema", me.id, {"schema": loaded.code}, open_=False)
     with record.change(db, agent_id=me.id, activity_id=activity, verb="schema") as draft:
         body = labels.dumps(loaded)
         draft.conn.execute(
-            sa.text("INSERT INTO schema_version (code, number, body, blake3, born) VALUES (:c, 1, :b, :d, :r)"),
+            sa.text(
+                "INSERT INTO schema_version (code, number, body, blake3, born) VALUES (:c, 1, :b, :d, :r)"
+            ),
             {"c": loaded.code, "b": body, "d": canonical.digest(body.encode()), "r": draft.rev},
         )
         record.link(draft.conn, activity, "generated", "schema", f"{loaded.code}@1")
@@ -112,7 +119,7 @@ def create(location: str, *, schema: str = "coal_mine", name: str | None = None,
     return open(location, person=person)
 
 
-def open(location: str, *, person: str | None = None) -> Workspace:  # noqa: A001
+def open(location: str, *, person: str | None = None) -> Workspace:
     """Open a workspace.
 
     Args:
@@ -128,16 +135,24 @@ def open(location: str, *, person: str | None = None) -> Workspace:  # noqa: A00
     else:
         folder = Path(location)
         if not (folder / RECORD_FILE).is_file():
-            raise NotFound("there is no workspace here", where=str(folder), remedy="`lamproom init DIR` makes one")
+            raise NotFound(
+                "there is no workspace here", where=str(folder), remedy="`lamproom init DIR` makes one"
+            )
         db = database.open_database(str(folder / RECORD_FILE))
         shown = str(folder)
     try:
         with db.read() as conn:
             facts: dict[str, str] = {k: v for k, v in conn.execute(sa.text("SELECT key, value FROM meta"))}
             who = person or _person()
-            found = conn.execute(sa.text("SELECT id FROM agent WHERE kind = 'person' AND name = :n"), {"n": who}).scalar()
+            found = conn.execute(
+                sa.text("SELECT id FROM agent WHERE kind = 'person' AND name = :n"), {"n": who}
+            ).scalar()
         if "uid" not in facts:
-            raise InvalidInput("the workspace was not made completely", where=shown, remedy="remove it and run `lamproom init` again")
+            raise InvalidInput(
+                "the workspace was not made completely",
+                where=shown,
+                remedy="remove it and run `lamproom init` again",
+            )
         me = Agent(found, "person", who) if found is not None else None
         if me is None:
             with db.write() as conn:
@@ -160,5 +175,3 @@ def _person() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # an account without a name, as in a container
         return f"uid-{os.getuid()}" if hasattr(os, "getuid") else "person"
-
-
