@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from annotation.errors import InvalidInput
 from app.events import Changes, Finished, Progress, Started, Warned, Work
@@ -382,7 +383,7 @@ _Box = tuple[int, int, int, int]
 
 
 def _on_pages(
-    conn: record.Connection, ids: Sequence[int], digest: bytes
+    conn: Connection, ids: Sequence[int], digest: bytes
 ) -> tuple[dict[int, list[int]], dict[int, list[tuple[int, _Box]]]]:
     """This model's own live predictions (rows) and the truth (label, box), by asset."""
     own: dict[int, list[int]] = defaultdict(list)

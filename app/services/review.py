@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from app.events import Changes, Finished, Progress, Started, Work
 from app.services.workspace import Workspace
@@ -83,7 +84,7 @@ def _finish(ws: Workspace, job: int, outcome: str) -> None:
         jobs.finish(conn, job, outcome)
 
 
-def _rows(conn: record.Connection, query: Query) -> Iterator[tuple[int, int]]:
+def _rows(conn: Connection, query: Query) -> Iterator[tuple[int, int]]:
     """(row, asset) of the live predictions that match."""
     extra = ""
     args: dict[str, object] = {}
@@ -109,7 +110,7 @@ def _rows(conn: record.Connection, query: Query) -> Iterator[tuple[int, int]]:
         after = ids[-1]
 
 
-def _edits(conn: record.Connection, rows: list[int], verb: str) -> list[Edit]:
+def _edits(conn: Connection, rows: list[int], verb: str) -> list[Edit]:
     """Edits of those rows that are still live."""
     live = conn.exec_driver_sql(
         "SELECT id, uid, asset_id, label_id, kind, x0, y0, x1, y1, geometry, attributes FROM annotation "

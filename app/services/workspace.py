@@ -142,7 +142,7 @@ def open(location: str, *, person: str | None = None) -> Workspace:
         shown = str(folder)
     try:
         with db.read() as conn:
-            facts: dict[str, str] = {k: v for k, v in conn.execute(sa.text("SELECT key, value FROM meta"))}
+            facts: dict[str, str] = {r[0]: r[1] for r in conn.execute(sa.text("SELECT key, value FROM meta"))}
             who = person or _person()
             found = conn.execute(
                 sa.text("SELECT id FROM agent WHERE kind = 'person' AND name = :n"), {"n": who}
