@@ -307,16 +307,16 @@ def insert(conn: Connection, table: str, columns: Sequence[str], rows: Sequence[
         marks = ",".join("?" * len(columns))
         conn.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", [tuple(r) for r in rows])
         return
-    cursor = conn.connection.driver_connection.cursor()  # type: ignore[union-attr]
-    with cursor:
-        if len(rows) < 32:
-            cursor.executemany(
-                f"INSERT INTO {table} ({names}) VALUES ({','.join(['%s'] * len(columns))})", rows
-            )
-            return
-        with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
+    if len(rows) < 32:
+        marks = ",".join(["%s"] * len(columns))
+        conn.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", [tuple(r) for r in rows])
+        return
+    with (
+        conn.connection.driver_connection.cursor() as cursor,  # type: ignore[union-attr]
+        cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
+    ):
+        for row in rows:
+            copy.write_row(row)
 
 
 def share_lock(conn: Connection) -> None:
