@@ -46,7 +46,7 @@ def one(name: str, seed: int = 0, n: int = 2, split: str = "") -> Entry:
     r = random.Random(f"{name}{seed}")
     objects = [
         Object(
-            attributes=msgspec.Raw('{"名":"值"}'.encode()) if r.random() < 0.3 else None,
+            attributes=msgspec.Raw('{"helmet":"未戴"}'.encode()) if r.random() < 0.3 else None,
             bbox=(r.randrange(10**6), 0, 1, r.randrange(10**6)),
             kind="polygon",
             label="person",
