@@ -45,12 +45,34 @@ class World:
         self.db.close()
         self.db = database.open_database(self.address)
 
-    def content(self, asset: int, *, uid: str | None = None, label: int = 0, box: int = 0, origin: int = 0, **kw: object) -> Content:
+    def content(
+        self,
+        asset: int,
+        *,
+        uid: str | None = None,
+        label: int = 0,
+        box: int = 0,
+        origin: int = 0,
+        **kw: object,
+    ) -> Content:
         corners = (box, box, box + 1000, box + 2000)
-        return Content(bytes.fromhex(uid or new_uid()), asset, self.labels[label], 0, corners, None, None, None, origin, **kw)  # type: ignore[arg-type]
+        return Content(
+            bytes.fromhex(uid or new_uid()),
+            asset,
+            self.labels[label],
+            0,
+            corners,
+            None,
+            None,
+            None,
+            origin,
+            **kw,
+        )  # type: ignore[arg-type]
 
     def apply(self, *edits: Edit, who: str = "A", verb: str = "draw") -> int:
-        return record.apply(self.db, edits, agent_id=self.agents[who].id, activity_id=self.activity, verb=verb)
+        return record.apply(
+            self.db, edits, agent_id=self.agents[who].id, activity_id=self.activity, verb=verb
+        )
 
     def undo(self, step: int, who: str = "A", **kw: object) -> record.Inverted:
         return record.invert(self.db, step, agent_id=self.agents[who].id, activity_id=self.activity, **kw)  # type: ignore[arg-type]
@@ -59,7 +81,8 @@ class World:
         """uid -> (row, label, x0)."""
         with self.db.read() as conn:
             rows = conn.execute(
-                sa.text("SELECT uid, id, label_id, x0 FROM annotation WHERE asset_id = :a AND died IS NULL"), {"a": asset}
+                sa.text("SELECT uid, id, label_id, x0 FROM annotation WHERE asset_id = :a AND died IS NULL"),
+                {"a": asset},
             )
             return {bytes(r[0]).hex(): (r[1], r[2], r[3]) for r in rows}
 
@@ -67,7 +90,10 @@ class World:
         """uid -> (label, x0) of everything at a revision."""
         with self.db.read() as conn:
             rows = conn.execute(
-                sa.text("SELECT uid, label_id, x0 FROM annotation WHERE born <= :r AND (died IS NULL OR died > :r)"), {"r": rev}
+                sa.text(
+                    "SELECT uid, label_id, x0 FROM annotation WHERE born <= :r AND (died IS NULL OR died > :r)"
+                ),
+                {"r": rev},
             )
             return {bytes(r[0]).hex(): (r[1], r[2]) for r in rows}
 
@@ -82,10 +108,13 @@ def world(address: str) -> Iterator[World]:
         w.activity = record.start_activity(conn, "edit", w.agents["A"].id, {}, open_=False)
         w.labels = list(record.label_ids(conn, ["person", "helmet", "coal"]).values())
         root = conn.execute(
-            sa.text("INSERT INTO source_root (code, location) VALUES ('r', :l) RETURNING id"), {"l": os.fsencode("/nowhere")}
+            sa.text("INSERT INTO source_root (code, location) VALUES ('r', :l) RETURNING id"),
+            {"l": os.fsencode("/nowhere")},
         ).scalar_one()
         w.dataset = conn.execute(
-            sa.text("INSERT INTO dataset (uid, name, schema_code, created_ms) VALUES (:u, 'face', 'coal_mine', 0) RETURNING id"),
+            sa.text(
+                "INSERT INTO dataset (uid, name, schema_code, created_ms) VALUES (:u, 'face', 'coal_mine', 0) RETURNING id"
+            ),
             {"u": bytes(16)},
         ).scalar_one()
         for i in range(3):
@@ -96,10 +125,24 @@ def world(address: str) -> Iterator[World]:
                         "source_root_id, path, path_hash, mtime_ns, activity_id) VALUES (:u, 0, :b, :b, 9, 100, 100, 1, 'image/png', "
                         ":r, :p, :h, 0, :a) RETURNING id"
                     ),
-                    {"u": bytes.fromhex(new_uid()), "b": bytes([i]) * 32, "r": root, "p": f"{i}.png", "h": i, "a": w.activity},
+                    {
+                        "u": bytes.fromhex(new_uid()),
+                        "b": bytes([i]) * 32,
+                        "r": root,
+                        "p": f"{i}.png",
+                        "h": i,
+                        "a": w.activity,
+                    },
                 ).scalar_one()
             )
-    with record.change(w.db, agent_id=w.agents["A"].id, activity_id=w.activity, verb="ingest", dataset_id=w.dataset, assets=w.assets) as draft:
+    with record.change(
+        w.db,
+        agent_id=w.agents["A"].id,
+        activity_id=w.activity,
+        verb="ingest",
+        dataset_id=w.dataset,
+        assets=w.assets,
+    ) as draft:
         draft.enrol([ItemEdit(w.dataset, a, opens=(0, 0)) for a in w.assets])
     yield w
     w.db.close()

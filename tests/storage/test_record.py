@@ -38,7 +38,9 @@ def test_a_gesture_on_a_row_that_somebody_else_closed_writes_nothing_and_names_t
     assert world.live(page) == before
     with world.db.read() as conn:
         revs = conn.exec_driver_sql("SELECT count(*), max(rev) FROM change").one()
-    assert revs[0] == 3 or world.db.dialect == "postgresql"  # a server's sequence may skip numbers, never rows
+    assert (
+        revs[0] == 3 or world.db.dialect == "postgresql"
+    )  # a server's sequence may skip numbers, never rows
     assert revs[0] == 3
 
 
@@ -61,7 +63,13 @@ def test_the_example_of_the_design_undo_undo_redo_redo_and_a_refusal(world: Worl
         world.undo(redo2.step)
     assert world.live(page)[uid][1] == world.labels[1]
     with world.db.read() as conn:
-        ops = conn.execute(sa.text("SELECT op FROM change WHERE rev IN (:a, :b)"), {"a": redo1.step, "b": redo2.step}).scalars().all()
+        ops = (
+            conn.execute(
+                sa.text("SELECT op FROM change WHERE rev IN (:a, :b)"), {"a": redo1.step, "b": redo2.step}
+            )
+            .scalars()
+            .all()
+        )
     assert ops == [record.REDO, record.REDO]
 
 
@@ -123,7 +131,7 @@ def test_an_open_step_cannot_be_undone(world: World) -> None:
 
 def test_undo_of_a_bulk_step_refuses_when_one_object_was_changed_and_can_leave_it(world: World) -> None:
     step = bulk(world, world.assets)
-    (uid, (row, *_)), = world.live(world.assets[1]).items()
+    ((uid, (row, *_)),) = world.live(world.assets[1]).items()
     world.apply(Edit(row, world.content(world.assets[1], uid=uid, box=7)), who="B")
     with pytest.raises(Conflict, match="1 of the objects were changed since by B"):
         world.undo(step)
@@ -165,9 +173,18 @@ def test_leaving_a_dataset_with_its_objects_and_undoing_it_brings_both_back(worl
     world.apply(Edit(opens=world.content(page)), Edit(opens=world.content(page, origin=1)))
     before = counters_of(world)
     with world.db.read() as conn:
-        item = conn.execute(sa.text("SELECT id FROM item WHERE asset_id = :a AND died IS NULL"), {"a": page}).scalar_one()
+        item = conn.execute(
+            sa.text("SELECT id FROM item WHERE asset_id = :a AND died IS NULL"), {"a": page}
+        ).scalar_one()
     rows = [r[0] for r in world.live(page).values()]
-    with record.change(world.db, agent_id=world.agents["A"].id, activity_id=world.activity, verb="remove", dataset_id=world.dataset, assets=[page]) as draft:
+    with record.change(
+        world.db,
+        agent_id=world.agents["A"].id,
+        activity_id=world.activity,
+        verb="remove",
+        dataset_id=world.dataset,
+        assets=[page],
+    ) as draft:
         draft.enrol([ItemEdit(world.dataset, page, closes=item)])
         draft.annotate([Edit(closes=r) for r in rows])
     assert counters_of(world) == counters_recounted(world)
@@ -180,8 +197,17 @@ def test_a_split_change_is_versioned_and_undone_like_anything_else(world: World)
     page = world.assets[0]
     world.apply(Edit(opens=world.content(page)))
     with world.db.read() as conn:
-        item = conn.execute(sa.text("SELECT id FROM item WHERE asset_id = :a AND died IS NULL"), {"a": page}).scalar_one()
-    with record.change(world.db, agent_id=world.agents["A"].id, activity_id=world.activity, verb="split", dataset_id=world.dataset, assets=[page]) as draft:
+        item = conn.execute(
+            sa.text("SELECT id FROM item WHERE asset_id = :a AND died IS NULL"), {"a": page}
+        ).scalar_one()
+    with record.change(
+        world.db,
+        agent_id=world.agents["A"].id,
+        activity_id=world.activity,
+        verb="split",
+        dataset_id=world.dataset,
+        assets=[page],
+    ) as draft:
         draft.enrol([ItemEdit(world.dataset, page, item, (2, 0))])
     split = "SELECT split FROM item WHERE asset_id = :a AND born <= :r AND (died IS NULL OR died > :r)"
 
@@ -200,7 +226,9 @@ def test_an_interval_that_ends_before_it_begins_is_refused_by_the_database(world
     page = world.assets[0]
     rev = world.apply(Edit(opens=world.content(page)))
     with pytest.raises(sa.exc.IntegrityError), world.db.write() as conn:
-        conn.execute(sa.text("UPDATE annotation SET died = :r WHERE asset_id = :a"), {"r": rev - 1, "a": page})
+        conn.execute(
+            sa.text("UPDATE annotation SET died = :r WHERE asset_id = :a"), {"r": rev - 1, "a": page}
+        )
     with pytest.raises(sa.exc.IntegrityError), world.db.write() as conn:
         conn.execute(sa.text("UPDATE annotation SET died = :r WHERE asset_id = :a"), {"r": rev, "a": page})
 
@@ -218,9 +246,13 @@ class Model:
     def __init__(self) -> None:
         self.state: dict[str, tuple[int, tuple[int, int]]] = {}  # uid -> (page, (label, box))
         self.at: dict[int, dict[str, tuple[int, int]]] = {}
-        self.steps: dict[int, tuple[int | None, dict[str, tuple[object, object]]]] = {}  # step -> (inverts, uid -> before/after)
+        self.steps: dict[
+            int, tuple[int | None, dict[str, tuple[object, object]]]
+        ] = {}  # step -> (inverts, uid -> before/after)
 
-    def commit(self, rev: int, step: int, inverts: int | None, new: dict[str, tuple[int, tuple[int, int]]]) -> None:
+    def commit(
+        self, rev: int, step: int, inverts: int | None, new: dict[str, tuple[int, tuple[int, int]]]
+    ) -> None:
         effect = dict(self.steps.get(step, (None, {}))[1])
         for uid in self.state.keys() | new.keys():
             if self.state.get(uid) != new.get(uid):
@@ -234,7 +266,9 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_work_of_two_people_with_undo_bulk_steps_and_restarts_equals_an_independent_model(world: World, seed: int) -> None:
+def test_random_work_of_two_people_with_undo_bulk_steps_and_restarts_equals_an_independent_model(
+    world: World, seed: int
+) -> None:
     rng = random.Random(seed)
     model, counter = Model(), 0
     refused = undone = 0
@@ -256,7 +290,9 @@ def test_random_work_of_two_people_with_undo_bulk_steps_and_restarts_equals_an_i
         elif action in ("move", "delete") and alive:
             uid = rng.choice(alive)
             row = world.live(page)[uid][0]
-            opens = world.content(page, uid=uid, box=counter, label=1, from_id=row) if action == "move" else None
+            opens = (
+                world.content(page, uid=uid, box=counter, label=1, from_id=row) if action == "move" else None
+            )
             rev = world.apply(Edit(row, opens), who=who, verb=action)
             new.pop(uid)
             if opens:
@@ -265,7 +301,11 @@ def test_random_work_of_two_people_with_undo_bulk_steps_and_restarts_equals_an_i
         elif action == "bulk":
             step = bulk(world, world.assets, who=who)
             with world.db.read() as conn:
-                revs = conn.execute(sa.text("SELECT rev FROM change WHERE step = :s ORDER BY rev"), {"s": step}).scalars().all()
+                revs = (
+                    conn.execute(sa.text("SELECT rev FROM change WHERE step = :s ORDER BY rev"), {"s": step})
+                    .scalars()
+                    .all()
+                )
             for rev, p in zip(revs, world.assets, strict=True):
                 new = dict(model.state)
                 uid = next(u for u in world.live(p) if u in world.state_at(rev) and u not in new)
@@ -274,7 +314,9 @@ def test_random_work_of_two_people_with_undo_bulk_steps_and_restarts_equals_an_i
         elif action == "undo" and model.steps:
             target = rng.choice(list(model.steps))
             effect = model.steps[target][1]
-            legal = model.stands(target) and all(model.state.get(u) == after for u, (_, after) in effect.items())
+            legal = model.stands(target) and all(
+                model.state.get(u) == after for u, (_, after) in effect.items()
+            )
             same_content_by_others = False
             try:
                 done = world.undo(target, who=who)
