@@ -11,6 +11,7 @@ import numpy as np
 
 from annotation import canonical, rle
 from annotation.core import (
+    KIND_OF,
     Box,
     Coords,
     Keypoints,
@@ -255,3 +256,242 @@ def iou(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> NDArray[n
     out = np.zeros_like(inter)
     np.divide(inter, union, out=out, where=union > 0)
     return np.where(np.isnan(out), 0.0, out)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Clipping, hit tests, conversions
+
+
+def clip(shape: Shape, *, width: float, height: float) -> Shape | None:
+    """The part of a shape inside the picture, or None. Lines and points keep what lies inside; a rotated box that
+    crosses the border becomes a polygon; masks and tags are inside by nature; hidden keypoints become absent."""
+    match shape:
+        case Box(x0, y0, x1, y1):
+            inner = Box(max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height))
+            return inner if inner.x0 < inner.x1 and inner.y0 < inner.y1 else None
+        case RotatedBox():
+            if _inside(corners(shape), width, height):
+                return shape
+            return clip(Polygon(((corners(shape),),)), width=width, height=height)
+        case Polygon(parts):
+            if all(_inside(part[0], width, height) for part in parts):
+                return shape
+            return _clip_polygon(shape, width, height)
+        case Polyline(points):
+            return shape if _inside(points, width, height) else _clip_line(points, width, height)
+        case Points(points):
+            kept = [c for x, y in _pairs(points) if 0 <= x <= width and 0 <= y <= height for c in (x, y)]
+            return Points(tuple(kept)) if kept else None
+        case Keypoints(points, visibility):
+            seen = tuple(
+                v if 0 <= x <= width and 0 <= y <= height else 0
+                for (x, y), v in zip(_pairs(points), visibility, strict=True)
+            )
+            return Keypoints(points, seen) if any(seen) else None
+        case Mask() | Tag():
+            return shape
+
+
+def _pairs(points: Coords) -> Iterable[tuple[float, float]]:
+    return zip(points[0::2], points[1::2], strict=True)
+
+
+def _inside(points: Coords, width: float, height: float) -> bool:
+    return min(points) >= 0 and max(points[0::2]) <= width and max(points[1::2]) <= height
+
+
+def _clip_polygon(shape: Polygon, width: float, height: float) -> Polygon | None:
+    import shapely
+
+    clean = shapely.make_valid(to_shapely(shape))
+    return from_shapely(shapely.intersection(clean, shapely.box(0, 0, width, height)))
+
+
+def _clip_line(points: Coords, width: float, height: float) -> Polyline | None:
+    import shapely
+
+    inner = shapely.intersection(shapely.LineString(list(_pairs(points))), shapely.box(0, 0, width, height))
+    lines = [g for g in shapely.get_parts(inner) if g.geom_type == "LineString" and g.length > 0]
+    if not lines:
+        return None
+    longest = max(lines, key=lambda g: float(g.length))
+    return Polyline(tuple(float(v) for xy in longest.coords for v in xy[:2]))
+
+
+def to_shapely(shape: Polygon) -> Any:
+    """A shapely MultiPolygon of the parts, as they are (perhaps invalid)."""
+    import shapely
+
+    rings = [[list(_pairs(ring)) for ring in part] for part in shape.parts]
+    return shapely.MultiPolygon([shapely.Polygon(part[0], part[1:]) for part in rings])
+
+
+def from_shapely(found: Any) -> Polygon | None:
+    """The polygons of a shapely geometry as one Polygon; None when it has no area."""
+    import shapely
+
+    parts: list[tuple[Coords, ...]] = []
+    for piece in shapely.get_parts(found):
+        if piece.geom_type.startswith("Multi") or piece.geom_type == "GeometryCollection":
+            inner = from_shapely(piece)
+            parts += inner.parts if inner else ()
+        elif piece.geom_type == "Polygon" and piece.area > 0:
+            rings = (piece.exterior, *piece.interiors)
+            parts.append(tuple(tuple(float(v) for xy in ring.coords[:-1] for v in xy[:2]) for ring in rings))
+    return Polygon(tuple(parts)) if parts else None
+
+
+def contains(shape: Shape, x: float, y: float) -> bool:
+    """Whether the point lies in a shape that has an area (holes are outside; a mask covers whole pixels)."""
+    match shape:
+        case Box(x0, y0, x1, y1):
+            return x0 <= x <= x1 and y0 <= y <= y1
+        case RotatedBox():
+            return _in_ring(corners(shape), x, y)
+        case Polygon(parts):
+            return any(
+                _in_ring(p[0], x, y) and not any(_in_ring(hole, x, y) for hole in p[1:]) for p in parts
+            )
+        case Mask(w, h, counts):
+            if not (0 <= x < w and 0 <= y < h):
+                return False
+            at = int(x) * h + int(y)
+            for i, n in enumerate(counts):
+                at -= n
+                if at < 0:
+                    return i % 2 == 1
+            return False
+        case Polyline() | Points() | Keypoints() | Tag():
+            return False
+
+
+def _in_ring(ring: Coords, x: float, y: float) -> bool:
+    inside = False
+    x0, y0 = ring[-2], ring[-1]
+    for x1, y1 in _pairs(ring):
+        if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
+            inside = not inside
+        x0, y0 = x1, y1
+    return inside
+
+
+def distance(shape: Shape, x: float, y: float) -> float:
+    """Distance in px from a point to the outline, line or nearest point of a shape; infinite for masks and tags."""
+    match shape:
+        case Box(x0, y0, x1, y1):
+            return _to_line((x0, y0, x1, y0, x1, y1, x0, y1), x, y, closed=True)
+        case RotatedBox():
+            return _to_line(corners(shape), x, y, closed=True)
+        case Polygon(parts):
+            return min(_to_line(ring, x, y, closed=True) for part in parts for ring in part)
+        case Polyline(points):
+            return _to_line(points, x, y, closed=False)
+        case Points(points):
+            return min(math.hypot(px - x, py - y) for px, py in _pairs(points))
+        case Keypoints(points, visibility):
+            near = [
+                math.hypot(px - x, py - y)
+                for (px, py), v in zip(_pairs(points), visibility, strict=True)
+                if v
+            ]
+            return min(near, default=math.inf)
+        case Mask() | Tag():
+            return math.inf
+
+
+def _to_line(points: Coords, x: float, y: float, *, closed: bool) -> float:
+    xs, ys = points[0::2], points[1::2]
+    best = math.inf
+    for i in range(0 if closed else 1, len(xs)):
+        ax, ay, dx, dy = xs[i - 1], ys[i - 1], xs[i] - xs[i - 1], ys[i] - ys[i - 1]
+        length = dx * dx + dy * dy
+        t = 0.0 if length == 0 else min(1.0, max(0.0, ((x - ax) * dx + (y - ay) * dy) / length))
+        best = min(best, math.hypot(ax + t * dx - x, ay + t * dy - y))
+    return best
+
+
+def hit(shape: Shape, x: float, y: float, *, radius: float) -> bool:
+    """Whether a pointer at (x, y) with that reach, all in px, touches the shape."""
+    return contains(shape, x, y) or distance(shape, x, y) <= radius
+
+
+def hit_vertex(points: Coords, x: float, y: float, *, radius: float) -> int | None:
+    """The index of the nearest point within the radius, or None."""
+    best, found = radius, None
+    for i, (px, py) in enumerate(_pairs(points)):
+        away = math.hypot(px - x, py - y)
+        if away <= best:
+            best, found = away, i
+    return found
+
+
+def to_mask(shape: Shape, *, width: int, height: int) -> Mask:
+    """Raster of a box, rotated box or polygon: a pixel belongs to it when its centre does.
+
+    Raises:
+        InvalidInput: for other kinds, or a picture above `rle.MAX_DECODED` pixels.
+    """
+    if isinstance(shape, Mask):
+        return shape
+    match shape:
+        case Box(x0, y0, x1, y1):
+            areas: tuple[tuple[Coords, ...], ...] = (((x0, y0, x1, y0, x1, y1, x0, y1),),)
+        case RotatedBox():
+            areas = ((corners(shape),),)
+        case Polygon(parts):
+            areas = parts
+        case _:
+            raise InvalidInput(f"a {KIND_OF[type(shape)]} has no area to make a mask of")
+    if width * height > rle.MAX_DECODED:
+        raise InvalidInput(f"a picture of {width} x {height} px is too large for a mask")
+    out = np.zeros((height, width), dtype=np.uint8)
+    for rings in areas:  # parts may overlap, holes are taken off their own part only
+        out |= _raster(rings, width, height)
+    return rle.encode(out)
+
+
+def _raster(rings: Sequence[Coords], width: int, height: int) -> NDArray[np.uint8]:
+    """Even-odd scan lines through the pixel centres: exact, where cv2.fillPoly also paints every pixel it touches."""
+    out = np.zeros((height, width), dtype=np.uint8)
+    edges = []
+    for ring in rings:
+        points = np.asarray(ring, dtype=np.float64).reshape(-1, 2)
+        edges.append(np.concatenate((points, np.roll(points, -1, axis=0)), axis=1))
+    table = np.concatenate(edges)
+    ys = np.concatenate((table[:, 1], table[:, 3]))
+    for row in range(max(0, math.floor(ys.min() - 0.5)), min(height, math.ceil(ys.max() + 0.5))):
+        y = row + 0.5
+        crossing = table[(table[:, 1] <= y) != (table[:, 3] <= y)]
+        xs = np.sort(
+            crossing[:, 0]
+            + (y - crossing[:, 1]) / (crossing[:, 3] - crossing[:, 1]) * (crossing[:, 2] - crossing[:, 0])
+        )
+        for left, right in zip(xs[0::2], xs[1::2], strict=True):
+            out[row, max(0, math.ceil(left - 0.5)) : max(0, math.ceil(right - 0.5))] ^= 1
+    return out
+
+
+def to_polygon(mask: Mask) -> Polygon | None:
+    """Outlines of a mask along its pixels' edges, holes included; None for an empty mask.
+
+    Exact: `to_mask(to_polygon(m)) == m`. cv2.findContours runs through pixel centres and loses half a pixel.
+    """
+    import shapely
+
+    inner = rle.extent(mask.counts, mask.h)
+    if inner is None:
+        return None
+    strips = []
+    at = 0
+    for i, n in enumerate(mask.counts):
+        if i % 2 and n:
+            start, end = at, at + n
+            while start < end:
+                column, top = divmod(start, mask.h)
+                bottom = min(mask.h, top + end - start)
+                strips.append((column, top, column + 1, bottom))
+                start += bottom - top
+        at += n
+    found = np.asarray(strips, dtype=np.float64)
+    union = shapely.union_all(shapely.box(found[:, 0], found[:, 1], found[:, 2], found[:, 3]))
+    return from_shapely(shapely.simplify(union, 0.0))
