@@ -23,7 +23,7 @@ from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
 from models import batch
 from models.batch import Result
-from storage import jobs, media, queries, record
+from storage import jobs, queries, record, sources
 from storage.db import now_ms
 from storage.jobs import Job, Lease
 from storage.queries import DatasetRow, Place, Query
@@ -229,7 +229,7 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
 
 
 def _read(place: Place) -> bytes:
-    return media.read_bytes(place.location, place.path, place.disk_path)
+    return sources.read_bytes(place.location, place.path, place.disk_path)
 
 
 def _note_provenance(ws: Workspace, job: Job, facts: dict[str, object]) -> None:

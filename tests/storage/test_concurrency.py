@@ -23,6 +23,7 @@ from tests.storage.conftest import World, counters_of, counters_recounted
 def test_what_a_freeze_pins_never_gains_a_smaller_revision(world: World) -> None:
     stop = threading.Event()
     errors: list[BaseException] = []
+    written = threading.Semaphore(0)
 
     def write(n: int) -> None:
         rng = random.Random(n)
@@ -38,6 +39,7 @@ def test_what_a_freeze_pins_never_gains_a_smaller_revision(world: World) -> None
                         world.apply(Edit(opens=world.content(page, uid=new_uid())), who="AB"[n % 2])
                 except Conflict:
                     pass
+                written.release()
         except BaseException as error:
             errors.append(error)
 
@@ -46,6 +48,8 @@ def test_what_a_freeze_pins_never_gains_a_smaller_revision(world: World) -> None
         t.start()
     pins: list[tuple[int, dict[str, tuple[int, int]]]] = []
     for _ in range(12):
+        for _ in range(8):
+            written.acquire(timeout=30)
         with world.db.write() as conn:
             database.freeze_lock(conn)
             rev = record.newest(conn)
