@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from annotation.errors import InvalidInput
 from app.services.workspace import Workspace
 from storage import media, queries, record, sources
-from storage.queries import AssetRow, DatasetRow, ItemRow, LabelCount, Query
+from storage.queries import AssetRow, DatasetRow, ItemRow, LabelCount
+from storage.queries import Query as Query  # callers build queries without importing storage
 from storage.tables import SEEN
 
 if TYPE_CHECKING:
