@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from annotation.errors import Conflict
 
 
 def write(
@@ -56,3 +58,25 @@ def sync_tree(folder: Path) -> None:
             finally:
                 os.close(descriptor)
         sync_folder(Path(where))
+
+
+@contextmanager
+def alone(lock: Path, *, what: str) -> Iterator[None]:
+    """Hold a lock file while the block runs; the system drops it when the process dies, however it dies.
+
+    Raises:
+        Conflict: `what` is under way in another process.
+    """
+    with lock.open("ab") as held:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                msvcrt.locking(held.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            else:
+                import fcntl
+
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Conflict(what, where=str(lock.parent), remedy="wait until it has ended") from error
+        yield

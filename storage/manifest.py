@@ -157,48 +157,60 @@ def is_border(key: bytes) -> bool:
 _HEAD = struct.Struct(">4I")
 
 
-def in_key_order(entries: Iterable[Entry], folder: Path, *, run_bytes: int = RUN_BYTES) -> Iterator[Entry]:
-    """Entries sorted by key with flat memory: sorted runs in a temporary folder inside `folder`, then merged.
+class Sorter:
+    """Entries in, in any order; the same in key order out, with flat memory: sorted runs on disk, merged at the end.
 
-    Close the iterator (or exhaust it) to remove the runs.
+    A context manager: its runs lie in a temporary folder inside `folder`, removed when it is left.
     """
-    with tempfile.TemporaryDirectory(prefix="sort-", dir=folder) as temporary:
-        runs: list[Path] = []
-        held: list[Entry] = []
-        held_bytes = 0
+
+    def __init__(self, folder: Path, *, run_bytes: int = RUN_BYTES) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="sort-", dir=folder)
+        self._limit = run_bytes
+        self._runs: list[Path] = []
+        self._held: list[Entry] = []
+        self._held_bytes = self._made = 0
+
+    def __enter__(self) -> Sorter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._temporary.cleanup()
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Take entries; a full run goes to disk."""
         for item in entries:
-            held.append(item)
-            held_bytes += len(item.key) + len(item.facts) + len(item.labels) + len(item.set) + 250
-            if held_bytes >= run_bytes:
-                runs.append(_spill(sorted(held, key=_key), Path(temporary) / f"{len(runs)}"))
-                held, held_bytes = [], 0
-        held.sort(key=_key)
-        if not runs:
-            yield from held
-            return
-        merged = 0
-        while len(runs) > FAN_IN:
+            self._held.append(item)
+            self._held_bytes += len(item.key) + len(item.facts) + len(item.labels) + len(item.set) + 250
+            if self._held_bytes >= self._limit:
+                self._runs.append(self._spill(sorted(self._held, key=_key)))
+                self._held, self._held_bytes = [], 0
+
+    def merged(self) -> Iterator[Entry]:
+        """All entries in key order."""
+        while len(self._runs) > FAN_IN:
+            first, rest = self._runs[:FAN_IN], self._runs[FAN_IN:]
             with ExitStack() as stack:
-                some = [_read_run(stack.enter_context(p.open("rb"))) for p in runs[:FAN_IN]]
-                target = _spill(heapq.merge(*some, key=_key), Path(temporary) / f"m{merged}")
-            for path in runs[:FAN_IN]:
+                streams = [_read_run(stack.enter_context(p.open("rb"))) for p in first]
+                self._runs = [*rest, self._spill(heapq.merge(*streams, key=_key))]
+            for path in first:
                 path.unlink()
-            runs, merged = [*runs[FAN_IN:], target], merged + 1
+        self._held.sort(key=_key)
         with ExitStack() as stack:
-            streams = [_read_run(stack.enter_context(p.open("rb", buffering=1 << 18))) for p in runs]
-            yield from heapq.merge(*streams, held, key=_key)
+            streams = [_read_run(stack.enter_context(p.open("rb"))) for p in self._runs]
+            yield from heapq.merge(*streams, self._held, key=_key) if streams else self._held
+
+    def _spill(self, entries: Iterable[Entry]) -> Path:
+        path = Path(self._temporary.name) / f"{self._made}"
+        self._made += 1
+        with path.open("xb", buffering=1 << 20) as out:
+            for e in entries:
+                out.write(_HEAD.pack(len(e.key), len(e.facts), len(e.labels), len(e.set)))
+                out.writelines((e.key, e.facts, e.labels, e.set))
+        return path
 
 
 def _key(item: Entry) -> bytes:
     return item.key
-
-
-def _spill(entries: Iterable[Entry], path: Path) -> Path:
-    with path.open("xb", buffering=1 << 20) as out:
-        for e in entries:
-            out.write(_HEAD.pack(len(e.key), len(e.facts), len(e.labels), len(e.set)))
-            out.writelines((e.key, e.facts, e.labels, e.set))
-    return path
 
 
 def _read_run(file: BinaryIO) -> Iterator[Entry]:

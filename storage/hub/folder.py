@@ -300,20 +300,7 @@ def _not_kept(path: Path) -> Unavailable:
 @contextmanager
 def _alone(hub: Path) -> Iterator[None]:
     """One publisher at a time: whatever lies in staging then belongs to nobody and is removed."""
-    with (hub / ".lamproom.lock").open("ab") as lock:
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-            else:
-                import fcntl
-
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Conflict(
-                "somebody is publishing to this hub", where=str(hub), remedy="try again later"
-            ) from error
+    with files.alone(hub / ".lamproom.lock", what="somebody is publishing to this hub"):
         staging = hub / "staging"
         staging.mkdir(exist_ok=True)
         for stale in staging.iterdir():

@@ -64,8 +64,9 @@ def one(name: str, seed: int = 0, n: int = 2, split: str = "") -> Entry:
 
 
 def built(entries: list[Entry], store: Store, tmp: Path, run_bytes: int = manifest.RUN_BYTES) -> Root:
-    ordered = manifest.in_key_order(entries, tmp, run_bytes=run_bytes)
-    return manifest.root(manifest.write(ordered, store.put), dataset="面-3", schema=SCHEMA)
+    with manifest.Sorter(tmp, run_bytes=run_bytes) as sorter:
+        sorter.add(entries)
+        return manifest.root(manifest.write(sorter.merged(), store.put), dataset="面-3", schema=SCHEMA)
 
 
 def faults(root: Root, store: Store) -> list[str]:
