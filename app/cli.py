@@ -618,7 +618,7 @@ def jobs_resume(
     with _open(ctx) as ws:
         if job is not None:
             return console.drive(ctx.obj, jobs.resume(ws, job))
-        waiting = [row.id for row in jobs.listing(ws) if row.state == "interrupted"]
+        waiting = [row.id for row in jobs.listing(ws) if row.state == "waiting" and row.kind in ("ingest", "prelabel")]
         done = [console.drive(ctx.obj, jobs.resume(ws, number)) for number in reversed(waiting)]
     return Outcome(
         {"resumed": [dict(d.result) for d in done]},
