@@ -215,6 +215,7 @@ def change(
     verb: str,
     dataset_id: int | None = None,
     assets: Iterable[int] = (),
+    page: int | None = None,
     step: int | None = None,
     op: int = DO,
     inverts: int | None = None,
@@ -223,8 +224,9 @@ def change(
     """One transaction of the record.
 
     Args:
-        assets: ids of the assets whose annotations or items change. Exactly one = the change belongs to that page's
-            undo stack. On PostgreSQL their rows are locked before the revision is drawn.
+        assets: ids of the assets whose annotations or items change. On PostgreSQL their rows are locked before the
+            revision is drawn.
+        page: the asset whose undo stack the change belongs to: a gesture's page. None for bulk and machine work.
         step: revision of the step's first change; None begins a new step.
         durable: see `Database.write`.
 
@@ -246,7 +248,7 @@ def change(
         conn.execute(
             _INSERT_CHANGE,
             {"r": rev, "s": step or rev, "o": op, "i": inverts, "v": verb, "a": activity_id, "g": agent_id,
-             "d": dataset_id, "p": touched[0] if len(touched) == 1 else None, "t": database.now_ms()},
+             "d": dataset_id, "p": page, "t": database.now_ms()},
         )  # fmt: skip
         draft = Draft(conn, rev, step or rev, activity_id)
         yield draft
@@ -381,7 +383,7 @@ def apply(
                 sql = f"SELECT DISTINCT asset_id FROM annotation WHERE id IN ({','.join(map(str, part))})"
                 assets |= set(conn.exec_driver_sql(sql).scalars())
     with change(db, agent_id=agent_id, activity_id=activity_id, verb=verb, dataset_id=dataset_id, assets=assets,
-                durable=durable) as draft:  # fmt: skip
+                page=next(iter(assets)) if len(assets) == 1 else None, durable=durable) as draft:  # fmt: skip
         draft.annotate(edits)
     return draft.rev
 
@@ -592,10 +594,8 @@ def invert(
         if first is not None:
             time.sleep(PAUSE_S)
         assets = {e.asset_id for e in part if e.asset_id is not None}
-        if len(todo) <= BATCH_ROWS and target.asset_id is not None:
-            assets = {target.asset_id}
         with change(db, agent_id=agent_id, activity_id=activity_id, verb=target.verb, dataset_id=target.dataset_id,
-                    assets=assets, step=first, op=op, inverts=target.step) as draft:  # fmt: skip
+                    assets=assets, page=target.asset_id, step=first, op=op, inverts=target.step) as draft:  # fmt: skip
             now = _live(draft.conn, part)
             ready = [e for e in part if _root(now.get((e.table, e.key))) == e.after_root]
             if len(ready) != len(part):

@@ -125,7 +125,7 @@ def _commit(ws: Workspace, page: Page, changed: Sequence[Annotation], gone: Sequ
         return page
     session = ws.session()
     with record.change(
-        ws.db, agent_id=ws.person.id, activity_id=session, verb=verb, assets=[page.asset_id]
+        ws.db, agent_id=ws.person.id, activity_id=session, verb=verb, assets=[page.asset_id], page=page.asset_id
     ) as draft:
         numbers = record.label_ids(draft.conn, (a.label for a in changed))
         edits = [
