@@ -1,0 +1,270 @@
+"""The open picture: its annotations, the selection, and every gesture on its way to the record.
+
+A gesture is a pure function on an AnnotationSet. It is applied to what is shown at once and queued on the one ordered
+writer, which applies it to the page as committed by the gesture before it; only then is it called saved. There is no
+Save button and no timer: what the status line calls saved is on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+
+from annotation.core import Annotation, AnnotationSet
+from annotation.errors import LamproomError
+from app.desktop.tasks import Tasks
+from app.events import Changes
+from app.services import browse, labelling
+
+Edit = Callable[[AnnotationSet], AnnotationSet]
+MARK_MOVED = "edit"
+
+
+def put(*annotations: Annotation) -> Edit:
+    """Add annotations, or replace those of the same uid."""
+
+    def edit(old: AnnotationSet) -> AnnotationSet:
+        new = {a.uid: a for a in annotations}
+        return (*(new.pop(a.uid, a) for a in old), *new.values())
+
+    return edit
+
+
+def change(annotations: Collection[Annotation]) -> Edit:
+    """Replace those still there; one deleted meanwhile stays deleted."""
+    new = {a.uid: a for a in annotations}
+    return lambda old: tuple(new.get(a.uid, a) for a in old)
+
+
+def drop(uids: Collection[str]) -> Edit:
+    """Remove annotations."""
+    gone = frozenset(uids)
+    return lambda old: tuple(a for a in old if a.uid not in gone)
+
+
+def accepted(uids: Collection[str]) -> Edit:
+    """Predictions become truth: origin human, the score dropped, the uid kept."""
+    chosen = frozenset(uids)
+    return lambda old: tuple(
+        replace(a, origin="human", score=None) if a.uid in chosen and a.origin == "model" else a for a in old
+    )
+
+
+def same_but_for(old: AnnotationSet, new: AnnotationSet) -> bool:
+    """True when both hold equal annotations, in whatever order."""
+    return old is new or (len(old) == len(new) and {a.uid: a for a in old} == {a.uid: a for a in new})
+
+
+class Document(QObject):
+    """See the module. Interface thread only, but for `_pages`, which belongs to the writer thread."""
+
+    opened = Signal()
+    """Another picture, or none."""
+    changed = Signal()
+    """Other annotations."""
+    selected = Signal()
+    saving = Signal()
+    """The number of gestures on their way changed."""
+    saved = Signal(object)
+    """Changes of a committed gesture."""
+    faulted = Signal(str, object)
+    """A line for the problem list, and the asset's id."""
+
+    def __init__(self, tasks: Tasks, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._tasks = tasks
+        self.ws: Any = None
+        self.asset: browse.AssetRow | None = None
+        self.asset_id: int | None = None
+        self.annotations: AnnotationSet = ()
+        self.selection: tuple[str, ...] = ()
+        self.revision = 0
+        self.can_undo = self.can_redo = False
+        self.loaded = False
+        self._pending: dict[int, int] = {}
+        self._pages: dict[int, labelling.Page] = {}
+        self._opening = 0
+
+    @property
+    def pending(self) -> int:
+        """Gestures not yet committed, of all pictures."""
+        return sum(self._pending.values())
+
+    def get(self, uid: str) -> Annotation | None:
+        """An annotation by uid."""
+        return next((a for a in self.annotations if a.uid == uid), None)
+
+    def chosen(self) -> list[Annotation]:
+        """The selected annotations."""
+        wanted = set(self.selection)
+        return [a for a in self.annotations if a.uid in wanted]
+
+    def predictions(self, least: float = 0.0) -> list[Annotation]:
+        """Predictions with at least this score, best first."""
+        found = [a for a in self.annotations if a.origin == "model" and (a.score or 0.0) >= least]
+        return sorted(found, key=lambda a: -(a.score or 0.0))
+
+    def open(self, asset_id: int | None) -> None:
+        """Show another picture; its annotations come from a reader, behind every gesture still on its way."""
+        self._opening += 1
+        ticket = self._opening
+        self.asset_id, self.asset = asset_id, None
+        self.annotations, self.selection = (), ()
+        self.can_undo = self.can_redo = self.loaded = False
+        self.opened.emit()
+        if asset_id is None or self.ws is None:
+            return
+        self._read(asset_id, ticket)
+
+    def reload(self) -> None:
+        """Read the open picture again: something else changed it."""
+        if self.asset_id is not None and not self._pending.get(self.asset_id):
+            self._read(self.asset_id, self._opening)
+
+    def select(self, uids: Collection[str]) -> None:
+        """Choose what gestures act upon."""
+        new = tuple(dict.fromkeys(uids))
+        if new != self.selection:
+            self.selection = new
+            self.selected.emit()
+
+    def commit(self, edit: Edit, verb: str) -> None:
+        """One gesture: shown now, committed in order."""
+        if not self.loaded or self.asset_id is None:
+            return
+        after = edit(self.annotations)
+        if same_but_for(self.annotations, after):
+            return
+        ws = self.ws
+        self._show(after)
+        self._write(lambda page: labelling.save(ws, page, edit(page.annotations), verb=verb))
+
+    def accept(self, uids: Collection[str]) -> None:
+        """Make predictions truth, as one step."""
+        self._judge(uids, accepted, labelling.accept)
+
+    def reject(self, uids: Collection[str]) -> None:
+        """Take predictions away, as one step; the next run does not bring them back."""
+        self._judge(uids, drop, labelling.reject)
+
+    def undo(self) -> None:
+        """Undo the last step on this picture, whoever made it and in whatever session."""
+        ws = self.ws
+        self._write(lambda page: labelling.undo(ws, page) or page)
+
+    def redo(self) -> None:
+        """Redo what was undone last."""
+        ws = self.ws
+        self._write(lambda page: labelling.redo(ws, page) or page)
+
+    def _judge(self, uids: Collection[str], shown: Callable[[Collection[str]], Edit], service: Any) -> None:
+        models = {a.uid for a in self.annotations if a.origin == "model"}
+        chosen = [uid for uid in uids if uid in models]
+        if not chosen or not self.loaded:
+            return
+        ws = self.ws
+        self._show(shown(chosen)(self.annotations))
+
+        def write(page: labelling.Page) -> labelling.Page:
+            there = [
+                uid for uid in chosen if any(a.uid == uid and a.origin == "model" for a in page.annotations)
+            ]
+            return service(ws, page, there) if there else page
+
+        self._write(write)
+
+    def _show(self, annotations: AnnotationSet) -> None:
+        self.annotations = annotations
+        there = {a.uid for a in annotations}
+        kept = tuple(uid for uid in self.selection if uid in there)
+        if kept != self.selection:
+            self.selection = kept
+            self.selected.emit()
+        self.changed.emit()
+
+    def _write(self, gesture: Callable[[labelling.Page], labelling.Page]) -> None:
+        asset_id, ws = self.asset_id, self.ws
+        if asset_id is None or ws is None or not self.loaded:
+            return
+        self._pending[asset_id] = self._pending.get(asset_id, 0) + 1
+        self.saving.emit()
+
+        def work() -> tuple[labelling.Page, bool, bool]:
+            page = self._pages.get(asset_id) or labelling.load(ws, asset_id)
+            try:
+                page = gesture(page)
+            except LamproomError:
+                self._pages.pop(asset_id, None)  # the next gesture starts from what the record holds now
+                raise
+            self._pages[asset_id] = page
+            while len(self._pages) > 16:
+                self._pages.pop(next(iter(self._pages)))
+            return page, *labelling.can_undo(ws, asset_id)
+
+        self._tasks.writer.submit(
+            work, lambda got: self._written(asset_id, *got), lambda e: self._refused(asset_id, e)
+        )
+
+    def _settle(self, asset_id: int) -> bool:
+        """One gesture of a picture has ended; True when it was the last on its way."""
+        left = self._pending.get(asset_id, 1) - 1
+        if left:
+            self._pending[asset_id] = left
+        else:
+            self._pending.pop(asset_id, None)
+        return not left
+
+    def _written(self, asset_id: int, page: labelling.Page, can_undo: bool, can_redo: bool) -> None:
+        last = self._settle(asset_id)
+        self.revision = max(self.revision, page.revision)
+        if asset_id == self.asset_id:
+            self.can_undo, self.can_redo = can_undo, can_redo
+            if last and not same_but_for(self.annotations, page.annotations):
+                self._show(page.annotations)
+        self.saving.emit()
+        self.saved.emit(Changes(revision=page.revision, assets=(asset_id,)))
+
+    def _refused(self, asset_id: int, fault: BaseException) -> None:
+        last = self._settle(asset_id)
+        self.saving.emit()
+        if last and asset_id == self.asset_id:
+            self._read(asset_id, self._opening)
+        if not isinstance(fault, LamproomError):
+            raise fault
+        self.faulted.emit(fault.line, asset_id)
+
+    def _read(self, asset_id: int, ticket: int) -> None:
+        ws = self.ws
+
+        def work() -> tuple[Any, ...]:
+            return browse.asset(ws, asset_id), labelling.load(ws, asset_id), *labelling.can_undo(ws, asset_id)
+
+        # While gestures of this picture are on their way the writer reads, so that nothing shown goes back in time.
+        pool = self._tasks.writer if self._pending.get(asset_id) else self._tasks.readers
+        pool.submit(work, lambda got: self._came(ticket, *got), lambda e: self._lost(ticket, asset_id, e))
+
+    def _came(self, ticket: int, asset: Any, page: labelling.Page, can_undo: bool, can_redo: bool) -> None:
+        if ticket != self._opening or self._pending.get(page.asset_id):
+            return
+        self._tasks.writer.submit(
+            lambda: self._forget(page), lambda _: None, lambda _: None
+        )  # a page read later than the writer's own must win
+        self.asset, self.loaded = asset, True
+        self.can_undo, self.can_redo = can_undo, can_redo
+        self.revision = max(self.revision, page.revision)
+        self._show(page.annotations)
+        self.saving.emit()
+
+    def _forget(self, page: labelling.Page) -> None:
+        known = self._pages.get(page.asset_id)
+        if known is None or known.revision < page.revision:
+            self._pages[page.asset_id] = page
+
+    def _lost(self, ticket: int, asset_id: int, fault: BaseException) -> None:
+        if not isinstance(fault, LamproomError):
+            raise fault
+        if ticket == self._opening:
+            self.faulted.emit(fault.line, asset_id)

@@ -1,0 +1,1 @@
+"""The grid of pictures, its thumbnails and the strip under the canvas."""

@@ -1,0 +1,59 @@
+"""Icons by our own names, drawn in the colours of the theme."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import qtawesome
+from PySide6.QtGui import QIcon, QPixmap
+
+NAMES = {
+    "add": "mdi6.plus",
+    "folder": "mdi6.folder-outline",
+    "pictures": "mdi6.image-plus-outline",
+    "import": "mdi6.file-import-outline",
+    "export": "mdi6.file-export-outline",
+    "model": "mdi6.auto-fix",
+    "freeze": "mdi6.snowflake",
+    "verify": "mdi6.shield-check-outline",
+    "search": "mdi6.magnify",
+    "undo": "mdi6.undo-variant",
+    "redo": "mdi6.redo-variant",
+    "close": "mdi6.close",
+    "theme": "mdi6.theme-light-dark",
+    "problem": "mdi6.alert-circle-outline",
+    "check": "mdi6.check",
+    "accept": "mdi6.check-all",
+    "reject": "mdi6.close-circle-outline",
+    "delete": "mdi6.trash-can-outline",
+    "box": "mdi6.vector-square",
+    "polygon": "mdi6.vector-polygon",
+    "select": "mdi6.cursor-default-outline",
+    "fit": "mdi6.fit-to-page-outline",
+    "next": "mdi6.chevron-right",
+    "previous": "mdi6.chevron-left",
+    "down": "mdi6.chevron-down",
+    "home": "mdi6.view-dashboard-outline",
+    "gallery": "mdi6.view-grid-outline",
+    "annotate": "mdi6.vector-square-edit",
+    "versions": "mdi6.source-branch",
+    "tasks": "mdi6.progress-clock",
+    "person": "mdi6.account-outline",
+    "language": "mdi6.translate",
+    "open": "mdi6.folder-open-outline",
+    "database": "mdi6.database-outline",
+    "hub": "mdi6.cloud-upload-outline",
+    "history": "mdi6.history",
+}
+
+
+@lru_cache(maxsize=512)
+def icon(name: str, colour: str) -> QIcon:
+    """The icon in one colour "#rrggbb"."""
+    return qtawesome.icon(NAMES[name], color=colour)
+
+
+@lru_cache(maxsize=512)
+def pixmap(name: str, colour: str, side_px: int) -> QPixmap:
+    """The icon as a square picture."""
+    return icon(name, colour).pixmap(side_px, side_px)

@@ -1,0 +1,299 @@
+"""Work off the interface thread: readers, the one ordered writer, and long tasks with progress and cancel.
+
+Callbacks are given when work starts and always run on the interface thread; nothing is connected afterwards, because a
+signal connected after a thread has begun can miss its end. LamproomError is the person's fault and goes to `error` or
+the problem list; anything else is a bug and is re-raised on the interface thread, where the excepthook reports it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt, Signal
+
+from annotation.errors import LamproomError
+from app.events import Changes, Finished, Progress, Started, Warned, Work
+
+log = logging.getLogger(__name__)
+Done = Callable[[Any], None]
+Failed = Callable[[BaseException], None]
+
+
+class Courier(QObject):
+    """Carries a call from any thread to the thread this object lives in, in order."""
+
+    _sent = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._open = True
+        self._sent.connect(self._run, Qt.ConnectionType.QueuedConnection)
+
+    def send(self, call: Callable[[], None]) -> None:
+        """Run `call` on the interface thread, soon."""
+        if self._open:
+            try:
+                self._sent.emit(call)
+            except RuntimeError:  # the C++ half is gone: the program is ending
+                self._open = False
+
+    def close(self) -> None:
+        """Deliver nothing any more."""
+        self._open = False
+
+    def _run(self, call: Callable[[], None]) -> None:
+        if self._open:
+            call()
+
+
+class Pool:
+    """A few threads that take the newest request first, or the oldest when `ordered`.
+
+    A request with a `key` replaces a waiting one of the same key; `wanted` is asked just before the work begins, so
+    that what has left the screen costs nothing.
+    """
+
+    def __init__(self, courier: Courier, threads: int, name: str, *, ordered: bool = False) -> None:
+        self._courier, self._ordered = courier, ordered
+        self._waiting: deque[tuple[object, Callable[[], Any], Done, Failed, Callable[[], bool] | None]] = (
+            deque()
+        )
+        self._lock = threading.Condition()
+        self._closing = False
+        self._busy = 0
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(
+        self,
+        work: Callable[[], Any],
+        done: Done,
+        error: Failed,
+        *,
+        key: object = None,
+        wanted: Callable[[], bool] | None = None,
+    ) -> None:
+        """Do `work` on a thread, then `done(result)` or `error(exception)` on the interface thread."""
+        with self._lock:
+            if self._closing:
+                return
+            if key is not None:
+                for entry in self._waiting:
+                    if entry[0] == key:
+                        self._waiting.remove(entry)
+                        break
+            self._waiting.append((key, work, done, error, wanted))
+            self._lock.notify()
+
+    def drop(self, keep: Callable[[object], bool]) -> None:
+        """Throw away waiting requests whose key `keep` refuses."""
+        with self._lock:
+            self._waiting = deque(entry for entry in self._waiting if keep(entry[0]))
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing waits and nothing runs."""
+        with self._lock:
+            return not self._waiting and not self._busy
+
+    def close(self, *, finish: bool = False, seconds: float = 5.0) -> bool:
+        """Stop the threads; `finish` first does what waits. False when a thread did not end in time."""
+        with self._lock:
+            self._closing = True
+            if not finish:
+                self._waiting.clear()
+            self._lock.notify_all()
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                while not self._waiting and not self._closing:
+                    self._lock.wait()
+                if not self._waiting:
+                    return
+                entry = self._waiting.popleft() if self._ordered else self._waiting.pop()
+                self._busy += 1
+            _key, work, done, error, wanted = entry
+            try:
+                if wanted is None or wanted():
+                    result = work()
+                    self._courier.send(lambda result=result, done=done: done(result))  # type: ignore[misc]
+            except BaseException as fault:  # carried to the interface thread, never lost here
+                self._courier.send(lambda fault=fault, error=error: error(fault))  # type: ignore[misc]
+            finally:
+                with self._lock:
+                    self._busy -= 1
+                result = None
+                del entry, work, done, error, wanted
+
+
+class Task(QObject):
+    """One long piece of work: what it says, how far it is, and cancel."""
+
+    moved = Signal()
+
+    def __init__(self, caption: str, parent: QObject) -> None:
+        super().__init__(parent)
+        self.caption = caption
+        self.title, self.note = "", ""
+        self.done, self.total = 0, None  # type: int, int | None
+        self.state = "running"  # running, cancelling, finished, cancelled, failed
+        self.fault = ""
+        self.problems = 0
+        self.warned: list[Warned] = []
+        self.result: dict[str, object] = {}
+        self.began = time.monotonic()
+        self.ended: float | None = None
+        self._stop = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    @property
+    def alive(self) -> bool:
+        """True until the work has ended in whatever way."""
+        return self.state in ("running", "cancelling")
+
+    @property
+    def share(self) -> float | None:
+        """0..1, or None while the total is unknown."""
+        return min(1.0, self.done / self.total) if self.total else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the rate so far; None while nothing can be said."""
+        share = self.share
+        spent = time.monotonic() - self.began
+        if not self.alive or not share or spent < 2:
+            return None
+        return spent * (1 - share) / share
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next event; what it has committed stays."""
+        if self.state == "running":
+            self.state = "cancelling"
+            self._stop.set()
+            self.moved.emit()
+
+
+class Tasks(QObject):
+    """All threads of the desk: two readers, the writer, and one thread for each running task."""
+
+    started = Signal(object)
+    ended = Signal(object)
+    changed = Signal(object)
+    """Changes of a finished task or of a write."""
+
+    _KEPT_WARNINGS = 500
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.courier = Courier(self)
+        self.readers = Pool(self.courier, 2, "lamproom-read")
+        self.pictures = Pool(self.courier, 2, "lamproom-picture")
+        self.thumbs = Pool(self.courier, 2, "lamproom-thumb")
+        self.writer = Pool(self.courier, 1, "lamproom-write", ordered=True)
+        self.running: list[Task] = []
+        self.past: list[Task] = []
+
+    def start(
+        self, caption: str, work: Callable[[], Work], on_done: Callable[[Task], None] | None = None
+    ) -> Task:
+        """Run a service's generator on its own thread; its Changes are announced when it ends."""
+        task = Task(caption, self)
+        self.running.append(task)
+        task.thread = threading.Thread(
+            target=self._drive, args=(task, work, on_done), name=f"lamproom-task-{caption}", daemon=True
+        )
+        self.started.emit(task)
+        task.thread.start()
+        return task
+
+    def close(self, seconds: float = 10.0) -> bool:
+        """Cancel tasks, finish every write, end all threads. False when something did not end in time."""
+        for task in self.running:
+            task.cancel()
+        clean = self.writer.close(finish=True, seconds=seconds)
+        for pool in (self.readers, self.pictures, self.thumbs):
+            clean = pool.close(seconds=seconds) and clean
+        end = time.monotonic() + seconds
+        for task in self.running:
+            if task.thread is not None:
+                task.thread.join(max(0.0, end - time.monotonic()))
+                clean = clean and not task.thread.is_alive()
+        self.courier.close()
+        return clean
+
+    def _drive(self, task: Task, work: Callable[[], Work], on_done: Callable[[Task], None] | None) -> None:
+        """The task's thread. Events are gathered and shown ten times a second at most."""
+        send = self.courier.send
+        waiting: list[Any] = []
+        shown = 0.0
+        try:
+            events = work()
+            for event in events:
+                waiting.append(event)
+                now = time.monotonic()
+                if now - shown > 0.1 or isinstance(event, Started | Finished):
+                    send(lambda batch=tuple(waiting): self._show(task, batch))  # type: ignore[misc]
+                    waiting.clear()
+                    shown = now
+                if task._stop.is_set() and not isinstance(event, Finished):
+                    events.close()
+                    send(lambda batch=tuple(waiting): self._show(task, batch))  # type: ignore[misc]
+                    send(lambda: self._end(task, "cancelled", None, on_done))
+                    return
+            send(lambda batch=tuple(waiting): self._show(task, batch))  # type: ignore[misc]
+            send(lambda: self._end(task, "finished", None, on_done))
+        except BaseException as fault:  # carried to the interface thread
+            send(lambda fault=fault: self._end(task, "failed", fault, on_done))  # type: ignore[misc]
+
+    def _show(self, task: Task, events: tuple[Any, ...]) -> None:
+        for event in events:
+            match event:
+                case Started(title=title, total=total):
+                    task.title, task.total = title, total
+                case Progress(done=done, total=total, note=note):
+                    task.done, task.note = done, note
+                    task.total = total if total is not None else task.total
+                case Warned():
+                    task.problems += 1
+                    if len(task.warned) < self._KEPT_WARNINGS:
+                        task.warned.append(event)
+                case Finished(result=result, changes=changes, problems=problems):
+                    task.result = dict(result)
+                    task.problems = max(task.problems, problems)
+                    self.changed.emit(changes)
+        task.moved.emit()
+
+    def _end(
+        self, task: Task, state: str, fault: BaseException | None, on_done: Callable[[Task], None] | None
+    ) -> None:
+        task.state, task.ended = state, time.monotonic()
+        if task.thread is not None:
+            task.thread.join(1.0)
+        if fault is not None:
+            task.fault = (
+                fault.line if isinstance(fault, LamproomError) else f"{type(fault).__name__}: {fault}"
+            )
+        self.running.remove(task)
+        self.past.insert(0, task)
+        del self.past[20:]
+        if state != "finished":  # what was committed before the end must be seen too
+            self.changed.emit(Changes(everything=True))
+        task.moved.emit()
+        self.ended.emit(task)
+        if on_done is not None:
+            on_done(task)
+        if fault is not None and not isinstance(fault, LamproomError):
+            log.error("task %s failed", task.caption, exc_info=fault)
