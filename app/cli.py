@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -618,7 +618,11 @@ def jobs_resume(
     with _open(ctx) as ws:
         if job is not None:
             return console.drive(ctx.obj, jobs.resume(ws, job))
-        waiting = [row.id for row in jobs.listing(ws) if row.state == "waiting" and row.kind in ("ingest", "prelabel")]
+        waiting = [
+            row.id
+            for row in jobs.listing(ws)
+            if row.state == "waiting" and row.kind in ("ingest", "prelabel")
+        ]
         done = [console.drive(ctx.obj, jobs.resume(ws, number)) for number in reversed(waiting)]
     return Outcome(
         {"resumed": [dict(d.result) for d in done]},
@@ -778,17 +782,39 @@ def demo(
 ) -> Outcome:
     from app.services import demo as service
 
-    outcome = console.drive(ctx.obj, service.run(folder, scenes=scenes))
-    if outcome.problems == 0 and desk and not ctx.obj.json and service.can_open_desk():
-        print(service.report(outcome.result))
+    outcome = console.drive(ctx.obj, service.run(folder, n_scenes=scenes))
+    if outcome.problems == 0 and desk and not ctx.obj.json and _desk_opens():
+        print(_demo_report(outcome.result))
         return _desk(str(outcome.result["workspace"]))
     return Outcome(
         outcome.result,
         outcome.problems,
         outcome.warnings,
         outcome.n_warnings,
-        text=service.report(outcome.result),
+        text=_demo_report(outcome.result),
     )
+
+
+def _demo_report(result: Mapping[str, Any]) -> str:
+    """The result as a person reads it: steps, figures per class, where things lie."""
+    steps = console.table(
+        ("step", "seconds", "what"), [[tr(s["step"]), s["seconds"], s["what"]] for s in result["steps"]]
+    )
+    labels = console.table(
+        ("class", "drawn", "predicted", "precision", "recall", "average precision"),
+        [
+            [s["label"], s["truth"], s["predicted"], s["precision"], s["recall"], s["ap"]]
+            for s in result["score"]
+        ],
+    )
+    return "\n".join(
+        [
+            steps, "", tr("Against the exact labels, IoU 0.5, predictions of score {s} and more:", s=result["accept_score"]), labels, "",
+            tr("Drawn scenes; demonstration; not for safety use."),
+            tr("{seconds} s in all. Contact sheet: {path}", seconds=result["seconds"], path=result["contact_sheet"]),
+            tr("Look at it: lamproom -w {path} gui", path=result["workspace"]),
+        ]
+    )  # fmt: skip
 
 
 @_verb(app, "gui", "Open the desk.")
@@ -796,11 +822,22 @@ def gui(ctx: typer.Context) -> Outcome:
     return _desk(ctx.obj.workspace)
 
 
+def _desk_opens() -> bool:
+    """There is a display, and Qt's libraries load."""
+    from app.services import doctor
+
+    shown = sys.platform in ("win32", "darwin") or any(
+        os.environ.get(v) for v in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    return shown and doctor.qt_fault() is None
+
+
 def _desk(location: str | None) -> Outcome:
     # onnxruntime is loaded before Qt: on Windows the other order finds the wrong DLLs.
     from app.services import doctor, prelabel  # noqa: F401
 
-    doctor.require_qt()
+    if (fault := doctor.qt_fault()) is not None:
+        raise fault
     from app.desktop import main as desktop
 
     code = desktop.run(location)

@@ -285,9 +285,14 @@ def backup(db: Database, target: Path) -> None:
     """
     if db.dialect != "sqlite":
         raise InvalidInput("a record on a server is backed up there", where=db.url, remedy="use pg_dump")
+    copy_file(Path(db.url), target)
+
+
+def copy_file(record: Path, target: Path) -> None:
+    """`backup` of a record's file that this version of the program may not be able to open."""
     staged = target.with_name(target.name + ".part")
     staged.unlink(missing_ok=True)
-    source, copy = sqlite3.connect(db.url), sqlite3.connect(staged)
+    source, copy = sqlite3.connect(record), sqlite3.connect(staged)
     try:
         source.backup(copy, pages=-1)
     finally:
@@ -296,6 +301,15 @@ def backup(db: Database, target: Path) -> None:
     with staged.open("rb") as file:
         os.fsync(file.fileno())
     staged.replace(target)
+
+
+def fault(db: Database) -> str:
+    """What SQLite's own check finds wrong with the file, "" when it is whole; a server checks itself."""
+    if db.dialect != "sqlite":
+        return ""
+    with db.read() as conn:
+        said = str(conn.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+    return "" if said == "ok" else said
 
 
 def insert(conn: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from annotation.labels import LabelSchema
 from sqlalchemy.engine import Connection
 
 from annotation import canonical, labels
 from annotation.errors import InvalidInput, NotFound
+from annotation.labels import LabelSchema
 from app.events import Changes
 from app.services.workspace import Workspace
 from storage import record
