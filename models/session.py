@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import mmap
+import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2 * 1024**3
 """An ONNX file of 2 GB and more cannot be one protobuf message; nothing honest lies above."""
+
+MAX_MEMORY = 6 * 1024**3
+"""Bytes that all sessions of the process may hold on the CPU: a few hostile bytes can ask for a tensor of any size."""
+TRIAL_S = 60.0
+"""A trial run that takes longer is ended: a loop in the graph need not ever end."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -144,36 +152,62 @@ def open_session(path: Path, card: ModelCard, *, provider: str = "cpu", threads:
 
 
 def trial(inner: Any, input_name: str, batch: Array, *, where: str) -> list[Array]:
-    """All outputs for one batch; a model that cannot run is the file's fault."""
+    """All outputs for one batch; a model that cannot run, or not in a minute, is the file's fault."""
+    options = ort.RunOptions()
+    options.log_severity_level = 4
+    watch = threading.Timer(TRIAL_S, setattr, (options, "terminate", True))
+    watch.name = "trial-watch"
+    watch.start()
     try:
-        outputs: list[Array] = inner.run(None, {input_name: batch})
+        outputs: list[Array] = inner.run(None, {input_name: batch}, options)
     except Exception as error:
-        raise InvalidInput(f"the model does not run: {_first_line(error)}", where=where) from error
+        late = options.terminate
+        what = (
+            f"it runs for more than {TRIAL_S:g} s"
+            if late
+            else f"the model does not run: {_first_line(error)}"
+        )
+        raise InvalidInput(what, where=where) from error
+    finally:
+        watch.cancel()
+        watch.join()
     return outputs
 
 
 def _open(
     path: Path, name: str, options: Mapping[str, str], *, threads: int, constant_folding: bool = True
 ) -> Any:
+    _limit_memory()
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
-    settings.log_severity_level = 4  # its log goes to stderr past our log and has no file name in it
+    settings.log_severity_level = 4  # its log goes to stderr past our log and names no file
     settings.add_session_config_entry(
         "session.intra_op.allow_spinning", "0"
     )  # spinning burns the desk's cores
+    settings.add_session_config_entry("session.use_env_allocators", "1")
     if not constant_folding:
         # A few bytes of "constant of shape 10^12" would be folded, that is allocated, on loading.
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return ort.InferenceSession(str(path), settings, providers=[(name, dict(options))])
+        # Its "fallback" would print to stdout and run on the CPU instead.
+        return ort.InferenceSession(str(path), settings, providers=[(name, dict(options))], enable_fallback=0)
     except Exception as error:  # onnxruntime's own exceptions share no base class but this
         raise InvalidInput(f"the runtime refuses the model: {_first_line(error)}", where=str(path)) from error
 
 
+@functools.cache
+def _limit_memory() -> None:
+    """One allocator for all sessions, with a limit; beyond it a run fails with an exception."""
+    kind = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(kind, ort.OrtArenaCfg({"max_mem": MAX_MEMORY}))
+
+
 def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:200]
+    """The runtime's own words without its error code and source lines."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
+    return re.sub(r"\S*onnxruntime_src/.*", "", text).strip()[:200]
 
 
 def _tensor(declared: Any) -> Tensor:
