@@ -72,22 +72,23 @@ def predict(
     model: Path,
     card: ModelCard,
     *,
+    decode: Callable[[bytes], Array],
     score: float | None = None,
     iou: float | None = None,
     provider: str = "cpu",
     threads: int | None = None,
     cancel: threading.Event | None = None,
-    decode: Callable[[bytes], Array] = preprocess.decode,
 ) -> Run[Ref]:
     """Open the model and return a Run: iterate it for the results, in the order of the items.
 
     Args:
         items: (id, reference); pulled by the thread that iterates, a window ahead, so it may page a database.
         read: bytes of a reference; called from several threads at once.
+        decode: bytes -> uint8 (h, w, 3) BGR, upright, at full scale (fewer pixels lose boxes); from several threads too.
+            A LamproomError or OSError of either is that picture's problem; anything else is a bug and is raised.
         score, iou: thresholds 0..1; the card's by default.
         threads: chains side by side; by default as many as this process may use cores.
         cancel: once set, the iteration ends after the pictures in hand.
-        decode: bytes -> uint8 (h, w, 3) BGR upright; raises InvalidInput.
 
     Raises:
         InvalidInput: the file is not the card's, or a threshold is not in 0..1.
@@ -162,7 +163,7 @@ class Run(Generic[Ref]):
             "options": dict(self.session.options),
             "score_micro": round(self.score * 1_000_000),
             "iou_micro": round(self.iou * 1_000_000),
-            "decode_scale": preprocess.DECODE_SCALE,
+            "decode_scale": 1,
         }
 
     def close(self) -> None:

@@ -289,12 +289,14 @@ def _image_size(metadata: Mapping[str, str]) -> tuple[int, int]:
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:
-    """The names, a repeated one made different by its index: two classes must not become one label silently."""
-    seen: set[str] = set()
-    result = []
-    for i, name in enumerate(names):
-        unique = name if name not in seen else f"{name}_{i}"
-        seen.add(unique)
+    """The names, a repeated one made different by a number: two classes must not become one label silently."""
+    taken = set(names)
+    result: list[str] = []
+    for name in names:
+        unique, n = name, 0
+        while unique in result or (n and unique in taken):
+            n += 1
+            unique = f"{name}_{n}"
         result.append(unique)
     return tuple(result)
 

@@ -296,6 +296,10 @@ def write(model: Detector, out: Path) -> None:
 def evaluate(model: Path, n: int = 500) -> dict[str, quality.LabelScore]:
     """Scores on scenes never trained on, through the product's own pipeline (JPEG 92, decode, letterbox, NMS)."""
     pages = {i: scenes.draw(TEST_SEED + i) for i in range(n)}
+
+    def decode(data: bytes) -> np.ndarray[Any, Any]:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
     encoded = {
         i: cv2.imencode(".jpg", s.picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
         for i, s in pages.items()

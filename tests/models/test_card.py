@@ -1,0 +1,294 @@
+"""What is read out of an ONNX file, and what is refused with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from annotation.errors import InvalidInput, LamproomError, Unavailable
+from models import card, session
+from tests.models.toys import CELLS, SIDE, Array, columns, rows, toy_model
+
+Toy = Callable[..., Path]
+
+
+def single(nodes: list[Any], constants: dict[str, Array]) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(v, k) for k, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def test_yolov8_is_the_transposed_output_without_objectness(toy: Toy) -> None:
+    found = card.recognise(toy(columns(n=3)))
+    assert (found.family, found.transposed, found.objectness, found.decoded) == ("yolov8", True, False, True)
+    assert (found.colour, found.divisor, found.centred) == ("rgb", 255, True)
+    assert found.labels == ("class_0", "class_1", "class_2")
+
+
+def test_yolox_is_one_row_per_cell_with_objectness_as_offsets_to_the_grid(toy: Toy) -> None:
+    found = card.recognise(toy(rows(5 + 2)))
+    assert (found.family, found.objectness, found.decoded) == ("yolox", True, False)
+    assert (found.colour, found.divisor, found.centred) == ("bgr", 1, False)
+
+
+def test_yolox_with_decoding_in_the_graph_is_told_by_its_values(toy: Toy) -> None:
+    table = rows(5 + 2)
+    table[0, :, 0] = np.linspace(0, SIDE, CELLS)
+    assert card.recognise(toy(table)).decoded
+
+
+def test_yolov5_has_three_rows_per_cell(toy: Toy) -> None:
+    found = card.recognise(toy(rows(5 + 2, anchors=3)))
+    assert (found.family, found.objectness, found.decoded) == ("yolov5", True, True)
+    assert (found.colour, found.divisor) == ("rgb", 255)
+
+
+def test_rows_without_objectness_are_told_by_the_number_of_names(toy: Toy) -> None:
+    found = card.recognise(toy(rows(4 + 2), metadata={"names": "['a', 'b']"}))
+    assert (found.family, found.transposed, found.objectness) == ("yolov8", False, False)
+
+
+def test_the_box_output_is_matched_by_shape_not_by_name_or_place(toy: Toy) -> None:
+    extra = {"boxes": np.zeros((1, 7), np.float32), "output0": np.zeros((1, 3, 5), np.float32)}
+    assert card.recognise(toy(columns(), extra=extra, output="features")).output_name == "features"
+
+
+def test_names_come_from_a_python_or_json_literal(toy: Toy) -> None:
+    for text in ("{0: 'person', 1: 'helmet'}", '{"0": "person", "1": "helmet"}', "['person', 'helmet']"):
+        assert card.recognise(toy(columns(), metadata={"names": text})).labels == ("person", "helmet")
+
+
+def test_eighty_classes_without_names_are_those_of_coco(toy: Toy) -> None:
+    labels = card.recognise(toy(rows(85))).labels
+    assert (len(labels), labels[0], labels[79], len(set(labels))) == (80, "person", "toothbrush", 80)
+
+
+def test_two_classes_of_one_name_stay_two(toy: Toy) -> None:
+    assert card.recognise(toy(columns(), metadata={"names": "['coal', 'coal']"})).labels == ("coal", "coal_1")
+    three = card.recognise(toy(columns(n=3), metadata={"names": "['coal_2', 'coal', 'coal']"})).labels
+    assert len(set(three)) == 3
+
+
+def test_names_are_cleaned_of_control_characters(toy: Toy) -> None:
+    names = repr(["a\x1b[31m\nb", "e\u0301"])
+    assert card.recognise(toy(columns(), metadata={"names": names})).labels == ("a [31m b", "é")
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        ("__import__('os').abort()", "cannot be read"),
+        ("{0: 'a'}", "names 1 classes but gives 2"),
+        ("{0: 'a', 2: 'b'}", "not numbered"),
+        ("{0: 'a', 1: 7}", "not a list of texts"),
+        ("[" * 5000, "cannot be read"),
+        ("['" + "x" * 600_000 + "', 'b']", "longer than"),
+    ],
+    ids=["code", "too few", "gap", "number", "nested", "long"],
+)
+def test_names_that_make_no_sense_are_refused(toy: Toy, names: str, complaint: str) -> None:
+    with pytest.raises(InvalidInput, match=complaint):
+        card.recognise(toy(columns(), metadata={"names": names}))
+
+
+def test_a_free_input_takes_its_size_from_the_metadata(toy: Toy) -> None:
+    shape = ("batch", 3, "h", "w")
+    found = card.recognise(toy(columns(), shape=shape, metadata={"imgsz": "[64, 64]"}))
+    assert (found.input_wh, found.dynamic_hw, found.dynamic_batch) == ((64, 64), True, True)
+
+
+def test_the_input_need_not_be_square(toy: Toy) -> None:
+    found = card.recognise(toy(columns(cells=card.cells(96, 64)), shape=(1, 3, 64, 96)))
+    assert (found.input_wh, found.dynamic_hw) == ((96, 64), False)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"shape": (4, 3, SIDE, SIDE)}, "batches of exactly 4"),
+        ({"shape": (1, SIDE, SIDE, 3)}, "its input is"),
+        ({"shape": (1, 3, 60, 64)}, "64x60"),
+        ({"shape": (1, 3, 32 * 200, 64)}, "64x6400"),
+        ({"metadata": {"task": "segment"}}, "segment"),
+        ({"metadata": {"kpt_shape": "[17, 3]"}}, "pose"),
+        ({"extra": {"proto": np.zeros((1, 4, 8, 8))}}, "masks"),
+    ],
+)
+def test_other_inputs_and_tasks_are_refused_by_name(
+    toy: Toy, options: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(InvalidInput, match=complaint):
+        card.recognise(toy(columns(), **options))
+
+
+def test_an_unknown_output_is_refused_with_what_was_found(toy: Toy) -> None:
+    with pytest.raises(InvalidInput, match=r"it gives 1x300x6"):
+        card.recognise(toy(np.zeros((1, 300, 6), np.float32)))
+
+
+def test_a_card_survives_its_json_and_equal_cards_give_equal_bytes(toy: Toy) -> None:
+    path = toy(columns(), metadata={"names": "['a', 'b']", "license": "Apache-2.0"})
+    found = card.recognise(path, name="头灯")
+    assert card.from_json(found.to_json()) == found == card.recognise(path, name="头灯")
+    assert found.to_json() == card.recognise(path, name="头灯").to_json()
+    assert (found.name, found.licence, len(found.sha256)) == ("头灯", "Apache-2.0", 64)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[" * 9999, b'{"name":1}', b"\xff", b"x" * 5_000_000])
+def test_a_card_that_is_none_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        card.from_json(data)
+
+
+def test_a_card_with_impossible_numbers_is_refused(toy: Toy) -> None:
+    good = card.recognise(toy(columns())).to_json()
+    for old, new in ((b'"divisor":255', b'"divisor":0'), (b"[64,64]", b"[64,99999]")):
+        assert old in good
+        with pytest.raises(InvalidInput):
+            card.from_json(good.replace(old, new))
+
+
+# -- hostile files ----------------------------------------------------------------------------------------------------
+
+
+def test_a_truncated_model_is_refused_wherever_it_ends(tmp_path: Path) -> None:
+    whole = toy_model(columns(), metadata={"names": "['a', 'b']"}).SerializeToString()
+    for end in range(0, len(whole) - 1, 97):
+        path = tmp_path / f"{end}.onnx"
+        path.write_bytes(whole[:end])
+        with pytest.raises(InvalidInput):
+            card.recognise(path)
+
+
+def test_a_damaged_model_is_refused_or_read_but_never_crashes(tmp_path: Path) -> None:
+    whole = toy_model(columns(), metadata={"names": "['a', 'b']"}).SerializeToString()
+    path = tmp_path / "damaged.onnx"
+    refused = 0
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), 4):
+            data[at] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            card.recognise(path)
+        except LamproomError as error:
+            refused += 1
+            assert "\n" not in error.line
+    assert refused
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"GIF89a" * 9, b"PK\x03\x04" + b"\0" * 99, b"\x80" * 5000, b"\x08\x08"]
+)
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "other.onnx"
+    path.write_bytes(data)
+    with pytest.raises(InvalidInput):
+        card.recognise(path)
+
+
+def test_a_missing_file_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        card.recognise(tmp_path / "none.onnx")
+
+
+def test_weights_in_another_file_are_refused_before_the_runtime_sees_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = toy_model(columns())
+    (tmp_path / "secret.bin").write_bytes(b"\0" * 4 * columns().size)
+    tensor = next(t for t in model.graph.initializer if t.name == "table")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="secret.bin")
+    path = tmp_path / "external.onnx"
+    path.write_bytes(model.SerializeToString())
+    monkeypatch.setattr(session.ort, "InferenceSession", lambda *a, **k: pytest.fail("the runtime saw it"))
+    with pytest.raises(InvalidInput, match="in another file"):
+        card.recognise(path)
+
+
+def test_external_weights_hidden_in_a_nested_graph_are_found(tmp_path: Path) -> None:
+    model = toy_model(columns())
+    inner = onnx.GraphProto(name="inner")
+    inner.initializer.add(name="x", data_location=TensorProto.EXTERNAL)
+    model.graph.node.append(helper.make_node("If", ["mean"], ["y"], then_branch=inner, else_branch=inner))
+    path = tmp_path / "nested.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InvalidInput, match="in another file"):
+        card.recognise(path)
+
+
+def test_graphs_nested_without_end_are_refused(tmp_path: Path) -> None:
+    graph = onnx.GraphProto(name="g")
+    for _ in range(30):
+        graph = helper.make_graph([helper.make_node("If", ["c"], ["y"], then_branch=graph)], "g", [], [])
+    path = tmp_path / "deep.onnx"
+    path.write_bytes(helper.make_model(graph).SerializeToString())
+    with pytest.raises(InvalidInput, match="nested too deeply"):
+        card.recognise(path)
+
+
+def test_a_model_of_two_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "huge.onnx"
+    with path.open("wb") as file:
+        file.truncate(session.MAX_BYTES)
+    with pytest.raises(InvalidInput, match="2 GB"):
+        card.recognise(path)
+
+
+def test_a_few_bytes_that_ask_for_terabytes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.onnx"
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+        helper.make_node("Expand", ["mean", "size"], ["big"]),
+        helper.make_node("ReduceMean", ["big"], ["out"], keepdims=0),
+    ]
+    for size in (10**10, 10**13):
+        path.write_bytes(single(nodes, {"size": np.array([size])}))
+        with pytest.raises(InvalidInput, match="does not run"):
+            card.recognise(path)
+
+
+def test_a_model_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "TRIAL_S", 0.2)
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Add", ["x", "x"], ["y"])],
+        "body",
+        [
+            info("i", TensorProto.INT64, []),
+            info("go", TensorProto.BOOL, []),
+            info("x", TensorProto.FLOAT, []),
+        ],
+        [info("go_on", TensorProto.BOOL, []), info("y", TensorProto.FLOAT, [])],
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+        helper.make_node("Loop", ["", "yes", "mean"], ["out"], body=body),
+    ]
+    path = tmp_path / "endless.onnx"
+    path.write_bytes(single(nodes, {"yes": np.array(True)}))
+    with pytest.raises(InvalidInput, match=r"more than 0\.2 s"):
+        card.recognise(path)
+
+
+def test_a_refused_model_leaves_nothing_on_stdout(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(single([helper.make_node("NoSuchOperator", ["images"], ["out"])], {}))
+    with pytest.raises(InvalidInput, match="the runtime refuses"):
+        card.recognise(path)
+    assert capfd.readouterr() == ("", "")
