@@ -23,7 +23,7 @@ from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
 from models import batch
 from models.batch import Result
-from storage import jobs, queries, record, sources
+from storage import jobs, media, queries, record, sources
 from storage.db import now_ms
 from storage.jobs import Job, Lease
 from storage.queries import DatasetRow, Place, Query
@@ -176,8 +176,8 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
     iou = None if params["iou_micro"] is None else params["iou_micro"] / 1e6
     done, started = job.done, time.monotonic()
     try:
-        with batch.predict(feed.items(), _read, row.path, row.card, score=score, iou=iou, provider=params["provider"],
-                           threads=threads) as work:  # fmt: skip
+        with batch.predict(feed.items(), _read, row.path, row.card, decode=media.decode, score=score, iou=iou,
+                           provider=params["provider"], threads=threads) as work:  # fmt: skip
             _note_provenance(ws, job, work.provenance)
             pending: list[Result] = []
             rows, last, shown = 0, time.monotonic(), 0.0
