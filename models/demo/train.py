@@ -298,14 +298,15 @@ def evaluate(model: Path, n: int = 500) -> dict[str, quality.LabelScore]:
     pages = {i: scenes.draw(TEST_SEED + i) for i in range(n)}
 
     def decode(data: bytes) -> np.ndarray[Any, Any]:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        picture: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(picture)
 
     encoded = {
         i: cv2.imencode(".jpg", s.picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
         for i, s in pages.items()
     }
     run = batch.predict(
-        [(i, i) for i in pages], encoded.__getitem__, model, card.recognise(model), score=0.05
+        [(i, i) for i in pages], encoded.__getitem__, model, card.recognise(model), decode=decode, score=0.05
     )
     return quality.score((pages[result.id].annotations, result.annotations) for result in run)
 

@@ -1,0 +1,188 @@
+"""The pipeline: results in order, a bad picture is a problem and no end, everything stops when told to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from annotation.core import Box
+from annotation.errors import InvalidInput
+from models import batch, card
+from models.batch import Result, Run
+from models.session import Array
+from tests.models.toys import columns, grey_png
+
+
+def decode(data: bytes) -> Array:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise InvalidInput("a damaged picture")
+    return picture
+
+
+def predict(
+    items: object, model: Path, *, read: Callable[[int], bytes] = grey_png, **options: object
+) -> Run[int]:
+    return batch.predict(items, read, model, card.recognise(model), **{"decode": decode, **options})  # type: ignore[arg-type]
+
+
+def place(result: Result) -> float:
+    """Where the one box of the brightness toy begins."""
+    [found] = result.annotations
+    assert isinstance(found.shape, Box)
+    assert found.label == "lamp"
+    return found.shape.x0
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_results_come_in_the_order_of_the_items_and_belong_to_them(brightness: Path, threads: int) -> None:
+    values = [int(v) for v in np.random.default_rng(1).integers(0, 256, 200)]
+    results = list(predict(list(enumerate(values)), brightness, threads=threads))
+    assert [r.id for r in results] == list(range(200))
+    assert [place(r) for r in results] == pytest.approx([v / 8 for v in values], abs=1e-3)
+    assert {r.wh for r in results} == {(64, 64)}
+
+
+def test_a_slow_first_picture_does_not_lose_its_place(brightness: Path) -> None:
+    others = threading.Semaphore(0)
+
+    def read(ref: int) -> bytes:
+        if ref == 0:
+            for _ in range(5):
+                assert others.acquire(timeout=20)
+        else:
+            others.release()
+        return grey_png(ref)
+
+    results = list(predict([(i, i) for i in range(9)], brightness, read=read, threads=2))
+    assert [r.id for r in results] == list(range(9))
+
+
+def test_a_picture_that_cannot_be_read_or_decoded_is_a_problem_and_the_rest_goes_on(brightness: Path) -> None:
+    def read(ref: int) -> bytes:
+        if ref == 1:
+            raise FileNotFoundError(2, "No such file or directory")
+        if ref == 2:
+            return b"no picture"
+        return grey_png(ref)
+
+    run = predict([(i, i) for i in range(5)], brightness, read=read)
+    results = list(run)
+    assert [r.problem for r in results] == [
+        None, "cannot read the file: No such file or directory", "a damaged picture", None, None,
+    ]  # fmt: skip
+    assert (results[1].wh, results[1].annotations) == ((0, 0), ())
+    assert (run.report().done, run.report().problems) == (5, 2)
+
+
+def test_a_bug_in_reading_is_raised_to_the_caller_and_everything_stops(brightness: Path) -> None:
+    def read(ref: int) -> bytes:
+        if ref == 3:
+            raise ZeroDivisionError("a bug")
+        return grey_png(ref)
+
+    run = predict([(i, i) for i in range(50)], brightness, read=read)
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        seen.extend(result.id for result in run)
+    assert seen == [0, 1, 2]
+    assert_ended()
+
+
+def test_a_fault_of_the_item_source_is_raised_and_everything_stops(brightness: Path) -> None:
+    def items() -> Iterator[tuple[int, int]]:
+        yield 0, 0
+        raise RuntimeError("the database is gone")
+
+    with pytest.raises(RuntimeError):
+        list(predict(items(), brightness))
+    assert_ended()
+
+
+def test_items_are_pulled_in_the_callers_thread_and_only_a_window_ahead(brightness: Path) -> None:
+    pulled = []
+
+    def items() -> Iterator[tuple[int, int]]:
+        for i in range(1000):
+            assert threading.current_thread() is threading.main_thread()
+            pulled.append(i)
+            yield i, i % 256
+
+    with predict(items(), brightness) as run:
+        assert pulled == []
+        for n, _ in zip(range(1, 20), run, strict=False):
+            assert len(pulled) < n + batch.WINDOW + 1
+
+
+def test_cancelling_ends_the_iteration_and_the_threads(brightness: Path) -> None:
+    cancel = threading.Event()
+    seen = []
+    for result in predict(((i, i % 256) for i in range(10**9)), brightness, cancel=cancel):
+        seen.append(result.id)
+        if len(seen) == 7:
+            cancel.set()
+    assert seen == list(range(7))
+    assert_ended()
+
+
+def test_closing_in_the_middle_ends_the_threads_and_may_be_repeated(brightness: Path) -> None:
+    run = predict(((i, i % 256) for i in range(10**9)), brightness)
+    assert next(run).id == 0
+    run.close()
+    run.close()
+    assert_ended()
+    assert next(iter(run), None) is None
+
+
+def test_a_run_never_iterated_starts_no_thread(brightness: Path) -> None:
+    with predict([(0, 0)], brightness) as run:
+        assert_ended()
+    assert run.report().done == 0
+
+
+def test_no_items_give_no_results(brightness: Path) -> None:
+    assert list(predict([], brightness)) == []
+
+
+def test_thresholds_are_the_cards_unless_given(brightness: Path) -> None:
+    assert [len(r.annotations) for r in predict([(0, 0)], brightness, score=0.95)] == [0]
+    assert [len(r.annotations) for r in predict([(0, 0)], brightness)] == [1]
+    for wrong in ({"score": 1.5}, {"iou": -0.1}, {"score": float("nan")}):
+        with pytest.raises(InvalidInput, match="not between 0 and 1"):
+            predict([], brightness, **wrong)
+
+
+def test_the_report_accounts_for_all_of_the_threads_time(brightness: Path) -> None:
+    run = predict([(i, i % 256) for i in range(80)], brightness, threads=2)
+    list(run)
+    report = run.report()
+    assert (report.done, report.problems, report.threads) == (80, 0, 2)
+    assert set(report.busy) == {"read", "decode", "prepare", "run", "boxes", "wait"}
+    assert sum(report.busy.values()) == pytest.approx(1, abs=0.02)
+    assert report.bottleneck in report.busy
+    assert report.pictures_per_s == pytest.approx(80 / report.seconds)
+
+
+def test_provenance_names_runtime_provider_options_and_thresholds(brightness: Path) -> None:
+    facts = predict([], brightness, score=0.5, iou=0.6).provenance
+    assert str(facts.pop("runtime")).startswith("onnxruntime ")
+    assert facts == {
+        "provider": "cpu",
+        "options": {"threads": "1"},
+        "score_micro": 500_000,
+        "iou_micro": 600_000,
+        "decode_scale": 1,
+    }
+
+
+def test_a_network_without_findings_gives_empty_results(toy: Callable[..., Path]) -> None:
+    assert [r.annotations for r in predict([(0, 0), (1, 9)], toy(columns()))] == [(), ()]
+
+
+def assert_ended() -> None:
+    assert [t.name for t in threading.enumerate() if t.name.startswith("predict-")] == []
