@@ -264,79 +264,85 @@ _INSERT_CHANGE = sa.text(
 
 def _count(conn: Connection, rev: int) -> None:
     """Bring counters and item states up to date from the rows that carry this revision."""
-    gains: dict[int, dict[tuple[int, int], int]] = defaultdict(
-        lambda: defaultdict(int)
-    )  # asset -> (label, origin) -> n
+    gains: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)  # asset -> (label, origin) -> n
     for column, sign in (("born", 1), ("died", -1)):
         rows = conn.exec_driver_sql(
             f"SELECT asset_id, label_id, origin, count(*) FROM annotation WHERE {column} = {rev} GROUP BY 1, 2, 3"
         )
         for asset_id, label_id, origin, n in rows:
-            gains[asset_id][label_id, origin] += sign * n
-    moved: dict[tuple[int, int], int] = defaultdict(int)  # (dataset, asset) -> +1 joined, -1 left
-    left_state: dict[tuple[int, int], int] = {}
-    for dataset_id, asset_id, state in conn.exec_driver_sql(
-        f"SELECT dataset_id, asset_id, state FROM item WHERE died = {rev}"
-    ):
-        moved[dataset_id, asset_id] -= 1
-        left_state[dataset_id, asset_id] = state
-    for dataset_id, asset_id in conn.exec_driver_sql(
-        f"SELECT dataset_id, asset_id FROM item WHERE born = {rev}"
-    ):
-        moved[dataset_id, asset_id] += 1
+            mine = gains[asset_id]
+            mine[label_id, origin] = mine.get((label_id, origin), 0) + sign * n
+    left = {
+        (d, a): state
+        for d, a, state in conn.exec_driver_sql(
+            f"SELECT dataset_id, asset_id, state FROM item WHERE died = {rev}"
+        )
+    }
+    entered = conn.exec_driver_sql(
+        f"SELECT id, dataset_id, asset_id, state, n_truth, n_pred FROM item WHERE born = {rev}"
+    ).all()
+    fresh = {(i[1], i[2]) for i in entered}  # joined now, or a new row (split, review) of an item that stays
+    held = _census(conn, [a for _, a in fresh | left.keys()])
 
     deltas: dict[tuple[int, int, int, int], int] = defaultdict(int)
-    updates: list[dict[str, int]] = []
-    for part in _chunks(sorted(set(gains) | {a for _, a in moved})):
-        ids = ",".join(map(str, part))
-        items = conn.exec_driver_sql(
-            f"SELECT id, dataset_id, asset_id, state, n_truth, n_pred FROM item WHERE died IS NULL AND asset_id IN ({ids})"
-        ).all()
-        entered = [
-            i for i in items if (i[1], i[2]) in moved
-        ]  # joined now, or a new row (split, review) of the same item
-        full = _census(conn, [i[2] for i in entered])
-        for item_id, dataset_id, asset_id, state, n_truth, n_pred in items:
-            key = (dataset_id, asset_id)
-            if key in moved:
-                joined = moved[key] > 0
-                counts = full.get(asset_id, {})
-                change_of = counts if joined else gains.get(asset_id, {})
-                old_state = None if joined else left_state[key]
-                n_truth = sum(n for (_, o), n in counts.items() if o != MODEL)
-                n_pred = sum(n for (_, o), n in counts.items() if o == MODEL)
-            else:
-                change_of, old_state = gains[asset_id], state
-                n_truth += sum(n for (_, o), n in change_of.items() if o != MODEL)
-                n_pred += sum(n for (_, o), n in change_of.items() if o == MODEL)
-            for (label_id, origin), n in change_of.items():
-                deltas[dataset_id, label_id, origin, 0] += n
-            new_state = 1 if n_pred else 2 if n_truth else 0
+    updates: list[tuple[int, int, int, int]] = []
+
+    def settle(item: Sequence[int], truth: int, pred: int, old_state: int | None) -> None:
+        state = 1 if pred else 2 if truth else 0
+        if old_state != state:
+            deltas[item[1], 0, 0, state] += 1
             if old_state is not None:
-                deltas[dataset_id, 0, 0, old_state] -= 1
-            deltas[dataset_id, 0, 0, new_state] += 1
-            updates.append({"i": item_id, "s": new_state, "t": n_truth, "p": n_pred})
-    gone = [key for key, n in moved.items() if n < 0]
-    before = _census(conn, [a for _, a in gone])
-    for dataset_id, asset_id in gone:  # left: what it held before this revision leaves the dataset's counts
-        deltas[dataset_id, 0, 0, left_state[dataset_id, asset_id]] -= 1
-        held = dict(before.get(asset_id, {}))
-        for pair, n in gains.get(asset_id, {}).items():
-            held[pair] = held.get(pair, 0) - n
-        for (label_id, origin), n in held.items():
-            deltas[dataset_id, label_id, origin, 0] -= n
+                deltas[item[1], 0, 0, old_state] -= 1
+        if (state, truth, pred) != (item[3], item[4], item[5]):
+            updates.append((state, truth, pred, item[0]))
+
+    for item in entered:
+        key = (item[1], item[2])
+        now = held.get(item[2], {})
+        for (label_id, origin), n in (gains.get(item[2], {}) if key in left else now).items():
+            deltas[item[1], label_id, origin, 0] += n
+        pred = sum(n for (_, origin), n in now.items() if origin == MODEL)
+        settle(item, sum(now.values()) - pred, pred, left.get(key))
+    for part in _chunks(sorted(gains)):
+        rows = conn.exec_driver_sql(
+            "SELECT id, dataset_id, asset_id, state, n_truth, n_pred FROM item WHERE died IS NULL "
+            f"AND asset_id IN ({','.join(map(str, part))})"
+        )
+        for item in rows:
+            if (item[1], item[2]) in fresh:
+                continue
+            truth, pred = item[4], item[5]
+            for (label_id, origin), n in gains[item[2]].items():
+                deltas[item[1], label_id, origin, 0] += n
+                truth, pred = (truth, pred + n) if origin == MODEL else (truth + n, pred)
+            settle(item, truth, pred, item[3])
+    for (dataset_id, asset_id), state in left.items():
+        if (dataset_id, asset_id) in fresh:
+            continue
+        deltas[dataset_id, 0, 0, state] -= (
+            1  # left: what it held before this revision leaves the dataset's counts
+        )
+        now, gained = held.get(asset_id, {}), gains.get(asset_id, {})
+        for label_id, origin in now.keys() | gained.keys():
+            deltas[dataset_id, label_id, origin, 0] -= now.get((label_id, origin), 0) - gained.get(
+                (label_id, origin), 0
+            )
     if updates:
-        conn.execute(_UPDATE_ITEM, updates)
-    changed = [{"d": d, "l": l_, "o": o, "s": s, "n": n} for (d, l_, o, s), n in sorted(deltas.items()) if n]
+        _many(conn, "UPDATE item SET state = ?, n_truth = ?, n_pred = ? WHERE id = ?", updates)
+    changed = [(*key, n) for key, n in sorted(deltas.items()) if n]
     if changed:
-        conn.execute(_UPSERT_COUNTER, changed)
+        _many(conn, _UPSERT_COUNTER, changed)
 
 
-_UPDATE_ITEM = sa.text("UPDATE item SET state = :s, n_truth = :t, n_pred = :p WHERE id = :i")
-_UPSERT_COUNTER = sa.text(
-    "INSERT INTO counter (dataset_id, label_id, origin, state, n) VALUES (:d, :l, :o, :s, :n) "
+_UPSERT_COUNTER = (
+    "INSERT INTO counter (dataset_id, label_id, origin, state, n) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (dataset_id, label_id, origin, state) DO UPDATE SET n = counter.n + excluded.n"
 )
+
+
+def _many(conn: Connection, sql: str, rows: Sequence[tuple[int, ...]]) -> None:
+    """executemany at the driver's own speed."""
+    conn.exec_driver_sql(sql if conn.dialect.name == "sqlite" else sql.replace("?", "%s"), list(rows))
 
 
 def _census(conn: Connection, assets: Sequence[int]) -> dict[int, dict[tuple[int, int], int]]:

@@ -43,7 +43,9 @@ def draw(folder: Path, n: int, *, wh: tuple[int, int] = (160, 96)) -> list[Path]
     return out
 
 
-def enrol(ws: Workspace, folder: Path, paths: list[Path], *, dataset: str = "face-3") -> tuple[int, list[int]]:
+def enrol(
+    ws: Workspace, folder: Path, paths: list[Path], *, dataset: str = "face-3"
+) -> tuple[int, list[int]]:
     """Register pictures straight in the tables, for tests that are not about ingest. Returns (dataset, assets)."""
     with ws.db.write() as conn:
         activity = record.start_activity(conn, "ingest", ws.person.id, {}, open_=False)
@@ -52,7 +54,9 @@ def enrol(ws: Workspace, folder: Path, paths: list[Path], *, dataset: str = "fac
             {"c": folder.name, "l": os.fsencode(folder.resolve())},
         ).scalar_one()
         data = conn.execute(
-            sa.text("INSERT INTO dataset (uid, name, schema_code, created_ms) VALUES (:u, :n, 'coal_mine', 0) RETURNING id"),
+            sa.text(
+                "INSERT INTO dataset (uid, name, schema_code, created_ms) VALUES (:u, :n, 'coal_mine', 0) RETURNING id"
+            ),
             {"u": bytes.fromhex(new_uid()), "n": dataset},
         ).scalar_one()
         assets = [
@@ -62,10 +66,19 @@ def enrol(ws: Workspace, folder: Path, paths: list[Path], *, dataset: str = "fac
                     "source_root_id, path, path_hash, mtime_ns, activity_id) VALUES (:u, 0, :b, :b, 9, 160, 96, 1, 'image/jpeg', "
                     ":r, :p, :h, 0, :a) RETURNING id"
                 ),
-                {"u": bytes.fromhex(new_uid()), "b": os.urandom(32), "r": root, "p": p.relative_to(folder).as_posix(), "h": i, "a": activity},
+                {
+                    "u": bytes.fromhex(new_uid()),
+                    "b": os.urandom(32),
+                    "r": root,
+                    "p": p.relative_to(folder).as_posix(),
+                    "h": i,
+                    "a": activity,
+                },
             ).scalar_one()
             for i, p in enumerate(paths)
         ]
-    with record.change(ws.db, agent_id=ws.person.id, activity_id=activity, verb="ingest", dataset_id=data, assets=assets) as draft:
+    with record.change(
+        ws.db, agent_id=ws.person.id, activity_id=activity, verb="ingest", dataset_id=data, assets=assets
+    ) as draft:
         draft.enrol([ItemEdit(data, a, opens=(0, 0)) for a in assets])
     return data, assets

@@ -17,7 +17,9 @@ from storage.queries import Query
 from storage.record import Edit
 from tests.app.conftest import draw, enrol
 
-both = pytest.mark.parametrize("ws", ["folder", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+both = pytest.mark.parametrize(
+    "ws", ["folder", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
 
 
 def predict(ws: Workspace, asset: int, *labels: tuple[str, float]) -> None:
@@ -27,7 +29,14 @@ def predict(ws: Workspace, asset: int, *labels: tuple[str, float]) -> None:
         act = record.start_activity(conn, "prelabel", agent.id, {}, model_digest=bytes(32), open_=False)
         numbers = record.label_ids(conn, [name for name, _ in labels])
     edits = [
-        Edit(opens=labelling.content(Annotation(name, Box(i * 10, 0, i * 10 + 5, 9), score=s, origin="model"), asset, numbers[name], origin="model"))
+        Edit(
+            opens=labelling.content(
+                Annotation(name, Box(i * 10, 0, i * 10 + 5, 9), score=s, origin="model"),
+                asset,
+                numbers[name],
+                origin="model",
+            )
+        )
         for i, (name, s) in enumerate(labels)
     ]
     record.apply(ws.db, edits, agent_id=agent.id, activity_id=act, verb="prelabel")
@@ -38,7 +47,9 @@ def test_every_kind_of_shape_is_saved_and_read_back_equal(ws: Workspace, tmp_pat
     _, (asset, *_) = enrol(ws, tmp_path, draw(tmp_path, 1))
     drawn = (
         Annotation("person", Box(1.5, 2.25, 30, 40), {"posture": "standing", "seen": True, "n": 3}),
-        Annotation("helmet", Polygon((((0, 0, 10, 0, 10, 10), (2, 2, 3, 2, 3, 3)), ((20, 20, 30, 20, 25, 29),)))),
+        Annotation(
+            "helmet", Polygon((((0, 0, 10, 0, 10, 10), (2, 2, 3, 2, 3, 3)), ((20, 20, 30, 20, 25, 29),)))
+        ),
         Annotation("smoke", Mask(160, 96, (5, 10, 160 * 96 - 15))),
         Annotation("water", Points((1, 2, 3.5, 4))),
         Annotation("fire", Tag()),
@@ -53,7 +64,9 @@ def test_every_kind_of_shape_is_saved_and_read_back_equal(ws: Workspace, tmp_pat
 
 
 @both
-def test_undo_and_redo_walk_a_persons_gestures_on_the_page_across_a_restart(ws: Workspace, tmp_path: Path) -> None:
+def test_undo_and_redo_walk_a_persons_gestures_on_the_page_across_a_restart(
+    ws: Workspace, tmp_path: Path
+) -> None:
     _, (asset, *_) = enrol(ws, tmp_path, draw(tmp_path, 1))
     page = labelling.load(ws, asset)
     a = Annotation("person", Box(0, 0, 10, 10))
@@ -62,7 +75,11 @@ def test_undo_and_redo_walk_a_persons_gestures_on_the_page_across_a_restart(ws: 
     page = labelling.save(ws, page, (), verb="delete")
     page = labelling.undo(ws, page) or page
     assert page.annotations[0].shape == Box(5, 5, 20, 20)
-    address = str(ws.folder) if ws.db.dialect == "sqlite" else ws.db.writer.url.render_as_string(hide_password=False)
+    address = (
+        str(ws.folder)
+        if ws.db.dialect == "sqlite"
+        else ws.db.writer.url.render_as_string(hide_password=False)
+    )
     with workspace.open(address.replace("+psycopg", ""), person="安全员") as again:
         page = labelling.undo(again, page) or page
         assert page.annotations[0].shape == Box(0, 0, 10, 10)
@@ -88,7 +105,9 @@ def test_a_second_window_that_was_slower_is_told_and_writes_nothing(ws: Workspac
     assert labelling.load(ws, asset).annotations[0].label == "helmet"
 
 
-def test_accepting_makes_truth_of_the_same_object_and_rejecting_closes_it(ws: Workspace, tmp_path: Path) -> None:
+def test_accepting_makes_truth_of_the_same_object_and_rejecting_closes_it(
+    ws: Workspace, tmp_path: Path
+) -> None:
     data, (asset, *_) = enrol(ws, tmp_path, draw(tmp_path, 1))
     predict(ws, asset, ("person", 0.9), ("helmet", 0.4))
     page = labelling.load(ws, asset)
@@ -159,12 +178,19 @@ def test_pages_anchors_and_positions_agree_with_the_whole_list(ws: Workspace, tm
     data, assets = enrol(ws, tmp_path, draw(tmp_path, 23))
     for asset in assets[::3]:
         predict(ws, asset, ("person", 0.9))
-    for query in (Query(data), Query(data, state="predicted"), Query(data, text="000"), Query(data, label="person", origin="model")):
+    for query in (
+        Query(data),
+        Query(data, state="predicted"),
+        Query(data, text="000"),
+        Query(data, label="person", origin="model"),
+    ):
         whole = [r.asset_id for r in browse.page(ws, query, limit=1000)]
         marks = browse.anchors(ws, query, every=4)
         assert browse.count(ws, query) == len(whole)
         for first in range(0, len(whole) + 2, 3):
-            assert [r.asset_id for r in browse.rows_at(ws, query, marks, first, 5, every=4)] == whole[first : first + 5]
+            assert [r.asset_id for r in browse.rows_at(ws, query, marks, first, 5, every=4)] == whole[
+                first : first + 5
+            ]
         for i, asset in enumerate(whole):
             assert browse.position(ws, query, asset) == i
         back = [r.asset_id for r in browse.page(ws, query, after=whole[-1], backwards=True, limit=3)]
