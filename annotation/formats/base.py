@@ -14,7 +14,7 @@ from typing import IO, Any
 import msgspec
 
 from annotation import canonical, geometry
-from annotation.core import Annotation, AnnotationSet, AttributeValue, Box, Mask, Polygon, Shape
+from annotation.core import Annotation, AnnotationSet, AttributeValue, Box, Polygon, Shape
 from annotation.errors import InvalidFile, InvalidInput, LamproomError
 from annotation.labels import LabelSchema
 
@@ -278,7 +278,7 @@ class Census:
 
 def census(records: Iterable[Record]) -> Census:
     """Count, in one pass and flat memory. Traits: every kind; attributes, score, prediction, hole, multipart,
-    outside (partly), gone (wholly outside the picture), sizeless (records)."""
+    flat (no width or height), else gone (wholly outside the picture) or outside (partly); sizeless (records)."""
     found = Census()
     for record in records:
         found.records += 1
@@ -305,8 +305,10 @@ def _traits(a: Annotation, record: Record) -> Iterator[str]:
             yield "hole"
         if len(a.shape.parts) > 1:
             yield "multipart"
-    box = None if isinstance(a.shape, Mask) else geometry.bbox(a.shape)
-    if box is not None and record.width is not None and record.height is not None:
+    box = geometry.bbox(a.shape)
+    if a.kind != "tag" and (box is None or box.x0 == box.x1 or box.y0 == box.y1):
+        yield "flat"
+    elif box is not None and record.width is not None and record.height is not None:
         if box.x1 <= 0 or box.y1 <= 0 or box.x0 >= record.width or box.y0 >= record.height:
             yield "gone"
         elif box.x0 < 0 or box.y0 < 0 or box.x1 > record.width or box.y1 > record.height:

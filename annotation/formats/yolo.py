@@ -57,6 +57,7 @@ _LOSSES = {
     "prediction": "predictions: written like truth",
     "outside": "objects that cross the picture's border: cut there",
     "gone": "objects wholly outside the picture: left out",
+    "flat": "objects without width or height: left out",
 }
 _POLYGON_LOSSES = _LOSSES | {
     "rotated_box": "rotated boxes: written as polygons of four corners",
@@ -186,13 +187,17 @@ def _parse(config: _Config, sizes: Sizes | None, problems: Problems) -> Iterator
         if known:
             width, height = size or (None, None)
             yield Record(place, width, height, tuple(found), _split(inner))
+    if not stems:
+        problems.add("", "no label files below this folder", "put data.yaml at the top of the set")
 
 
 def _label_files(root: Path) -> Iterator[Path]:
-    """Text files that are labels: below `labels` folders where there are any, else all but known lists."""
-    folder = root / "labels"
-    for here, folders, files in os.walk(folder if folder.is_dir() else root):
+    """Text files that are labels: those below `labels` folders where there are any, else all but known lists."""
+    only = any("labels" in folders for _, folders, _ in os.walk(root))
+    for here, folders, files in os.walk(root):
         folders.sort()
+        if only and "labels" not in Path(here).relative_to(root).parts:
+            continue
         for name in sorted(files):
             if name.lower().endswith(".txt") and name.lower() not in _NO_LABELS:
                 yield Path(here, name)
@@ -224,10 +229,10 @@ def _size_of(picture: Path) -> tuple[int, int] | None:
     from PIL import Image
 
     try:
-        with Image.open(picture) as image:
+        with Image.open(picture, formats=("JPEG", "PNG", "BMP", "TIFF", "WEBP")) as image:
             w, h = image.size
             turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Exception:  # Pillow's readers raise nearly anything on a broken header
         return None
     return (h, w) if turned else (w, h)
 
@@ -388,12 +393,14 @@ def _numbers(shape: Shape, w: int, h: int, polygons: bool) -> list[float] | None
     if isinstance(shape, Tag):
         return None
     box = geometry.bbox(shape)
+    if box is None or box.x0 == box.x1 or box.y0 == box.y1:
+        return None
     if polygons:
         ring = _ring(shape, box, w, h)
         if ring is not None:
             return [v / side for v, side in zip(ring, (w, h) * (len(ring) // 2), strict=True)]
         return None
-    inner = base.clipped(box, w, h) if box is not None else None
+    inner = base.clipped(box, w, h)
     if inner is None:
         return None
     return [
@@ -404,7 +411,7 @@ def _numbers(shape: Shape, w: int, h: int, polygons: bool) -> list[float] | None
     ]
 
 
-def _ring(shape: Shape, box: Box | None, w: int, h: int) -> tuple[float, ...] | None:
+def _ring(shape: Shape, box: Box, w: int, h: int) -> tuple[float, ...] | None:
     """The one outline that stands for a shape in a polygon file, inside the picture."""
     match shape:
         case Mask():
