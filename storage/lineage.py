@@ -20,7 +20,7 @@ from blake3 import blake3
 from sqlalchemy.engine import Connection
 
 from annotation.errors import NotFound
-from storage import versions
+from storage import names, versions
 from storage.db import Database
 from storage.record import MODEL
 from storage.tables import KINDS, ORIGINS
@@ -248,6 +248,8 @@ def _activities(conn: Connection, graph: _Graph, ids: Iterable[int]) -> None:
             {"i": activity_id},
         ).one()
         params = {k: v for k, v in json.loads(r[6]).items() if v is not None}
+        if isinstance(params.get("sources"), list):  # raw names are kept as hex
+            params["sources"] = [_readable(s) for s in params["sources"]]
         this = graph.node(f"activity.{activity_id}", "activity", r[1], r[1], uid=bytes(r[0]).hex(), started=_time(r[7]),
                           ended=None if r[8] is None else _time(r[8]), params=params or None)  # fmt: skip
         graph.node(f"agent.{r[2]}", "agent", r[3], r[4])
@@ -264,6 +266,13 @@ def _activities(conn: Connection, graph: _Graph, ids: Iterable[int]) -> None:
                 "model",
             ):  # those two have nodes of their own already
                 graph.edge("used", this, graph.node(f"{entity}.{ref}", "entity", entity, ref))
+
+
+def _readable(source: object) -> object:
+    try:
+        return names.readable(bytes.fromhex(str(source)))
+    except ValueError:
+        return source
 
 
 def _model(conn: Connection, graph: _Graph, sha256: bytes) -> str:
@@ -300,7 +309,7 @@ def to_prov(lineage: Lineage, *, workspace_uid: str) -> bytes:
     Args:
         workspace_uid: tells ids of one workspace from those of another.
     """
-    names = {n.id: f"lr:{_local(n)}" for n in lineage.nodes}
+    local = {n.id: f"lr:{_local(n)}" for n in lineage.nodes}
     document: dict[str, dict[str, object]] = {
         "prefix": {"lr": f"urn:lamproom:{workspace_uid}:", "xsd": "http://www.w3.org/2001/XMLSchema#"},
         "entity": {}, "activity": {}, "agent": {},
@@ -311,12 +320,12 @@ def to_prov(lineage: Lineage, *, workspace_uid: str) -> bytes:
             told[_TIMES.get(key, f"lr:{key}") if node.kind == "activity" else f"lr:{key}"] = _plain(value)
         if node.type in ("person", "software"):
             told["prov:type"] = "prov:Person" if node.type == "person" else "prov:SoftwareAgent"
-        document[node.kind][names[node.id]] = told
+        document[node.kind][local[node.id]] = told
     counts: dict[str, int] = defaultdict(int)
     for edge in lineage.edges:
         ends = _ENDS[edge.relation]
         counts[edge.relation] += 1
-        told = {ends[0]: names[edge.source], ends[1]: names[edge.target]}
+        told = {ends[0]: local[edge.source], ends[1]: local[edge.target]}
         if edge.n is not None:
             told["lr:count"] = edge.n
         document.setdefault(edge.relation, {})[f"_:{edge.relation}{counts[edge.relation]}"] = told
