@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 from blake3 import blake3
 
 from annotation.errors import InvalidInput, NotFound, Unavailable
+from storage import files
 
 
 def path_of(folder: Path, digest: str) -> Path:
@@ -23,7 +22,11 @@ def put(folder: Path, data: bytes) -> str:
     digest = blake3(data).hexdigest()
     target = path_of(folder, digest)
     if not target.exists():
-        _place(target, data)
+        made = not target.parent.exists()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.write(target, data)
+        if made:
+            files.sync_folder(target.parent.parent)
     return digest
 
 
@@ -47,32 +50,3 @@ def get(folder: Path, digest: str) -> bytes:
 def holds(folder: Path, digest: str) -> bool:
     """Whether the object is there (its bytes are not checked)."""
     return path_of(folder, digest).is_file()
-
-
-def _place(target: Path, data: bytes) -> None:
-    """Write beside the target, flush to the disk, rename over it, flush the folder: all of it or nothing."""
-    made = not target.parent.exists()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with staged.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(target)
-    finally:
-        staged.unlink(missing_ok=True)
-    flush_folder(target.parent)
-    if made:
-        flush_folder(target.parent.parent)
-
-
-def flush_folder(folder: Path) -> None:
-    """Make a rename inside the folder survive a power cut. Windows has no such call and needs none."""
-    if os.name != "posix":
-        return
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

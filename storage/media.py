@@ -19,11 +19,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from annotation.errors import InvalidInput, LamproomError
-from storage import headers
-from storage.sources import Found, NotPicture, load, members, needs_copy, read_bytes, walk
+from storage import blobs, headers
+from storage.sources import needs_copy, read_bytes, walk
 
-__all__ = ["Found", "NotPicture", "Probe", "decode", "load", "members", "needs_copy", "orient", "probe", "probe_file",
-           "read_bytes", "walk"]  # fmt: skip
+__all__ = [
+    "Probe",
+    "decode",
+    "needs_copy",
+    "orient",
+    "probe",
+    "probe_file",
+    "read_asset",
+    "read_bytes",
+    "walk",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,17 @@ def decode(data: bytes, *, max_side_px: int | None = None) -> NDArray[np.uint8]:
     if picture is None:
         picture = _pillow(data, header.media_type)
     return orient(_fitted(picture, max_side_px), header.orientation)
+
+
+def read_asset(folder: Path, location: bytes, path: str, disk_path: bytes | None, digest: bytes) -> bytes:
+    """Bytes of an asset: from the workspace's own copy where ingest made one (members of packed tars), else `read_bytes`.
+
+    Args:
+        folder: the workspace's folder. digest: the asset's BLAKE3.
+    """
+    if needs_copy(path) and blobs.holds(folder, digest.hex()):
+        return blobs.get(folder, digest.hex())
+    return read_bytes(location, path, disk_path)
 
 
 def orient(picture: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -181,7 +201,7 @@ def _eight_bits(picture: NDArray[np.generic]) -> NDArray[np.uint8]:
         low, top = 0.0, int(picture.max())
         high = float(next((v for v in (255, 1023, 4095, 16383, 65535) if top <= v), top))
     scaled = (values - low) * (255.0 / max(high - low, 1e-12))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 
 def _fitted(picture: NDArray[np.uint8], max_side_px: int | None) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -70,17 +69,10 @@ def resume(ws: Workspace, job_id: int) -> Work:
         case "ingest":
             from app.services import ingest
 
-            return ingest.run(
-                ws, [Path(str(s)) for s in _strings(job, "sources")], dataset=str(job.params["dataset"])
-            )
+            return ingest.go_on(ws, job)
         case _:
             raise InvalidInput(f"a {job.kind} job is not resumed", where=f"job {job_id}",
                                remedy="cancel it, then run the command again")  # fmt: skip
-
-
-def _strings(job: Job, key: str) -> list[object]:
-    value = job.params.get(key, [])
-    return list(value) if isinstance(value, list) else [value]
 
 
 def cancel(ws: Workspace, job_id: int) -> Job:
