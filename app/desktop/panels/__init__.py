@@ -1,0 +1,1 @@
+"""The panels beside the canvas: objects, classes and rule, attributes, history, issues."""

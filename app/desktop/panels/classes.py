@@ -1,0 +1,216 @@
+"""The left side: queues of the dataset, classes with their digit keys, and the rule of the class in hand."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPoint, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QLineEdit, QSizePolicy, QWidget
+
+from annotation.schema import Label
+from app import i18n
+from app.desktop import theme, widgets
+from app.desktop.desk import Desk
+from app.desktop.widgets import Row, column, frame, label, look, number, say
+from app.i18n import tr
+
+QUEUES = (
+    ("", "All pictures", ""),
+    ("unlabelled", "To label", ""),
+    ("predicted", "To confirm", "accent"),
+    ("labelled", "Labelled", "green"),
+)
+
+
+class Queues(QWidget):
+    """States of the dataset's pictures with live counts; a click looks at them."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        box = column(self, gap=2)
+        self.rows: dict[str, Row] = {}
+        for code, text, tone in QUEUES:
+            made = say(Row(tone=tone), text)
+            made.clicked.connect(lambda _=False, code=code: self._pick(code))
+            self.rows[code] = made
+            box.addWidget(made)
+        desk.counted.connect(self._fill)
+        desk.dataset_changed.connect(self._fill)
+        desk.queried.connect(self._fill)
+
+    def _pick(self, code: str) -> None:
+        self.desk.narrow(state=code or None)
+        self._fill()
+
+    def _fill(self) -> None:
+        data = self.desk.dataset
+        now = (self.desk.query.state or "") if self.desk.query else ""
+        for code, made in self.rows.items():
+            n = 0 if data is None else getattr(data, f"n_{code or 'assets'}")
+            made.count = number(n)
+            made.tone = {"predicted": "accent", "labelled": "green"}.get(code, "") if n else ""
+            made.setChecked(code == now)
+            made.update()
+
+
+class Classes(QWidget):
+    """The classes that can be drawn; a click or the digit takes one in hand."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        box = column(self, gap=4)
+        self.find = say(look(QLineEdit(), "find"), hint="Find a class")
+        self.find.setMaximumHeight(32)
+        self.find.textChanged.connect(self._filter)
+        self._list = QWidget()
+        self._box = column(self._list, gap=2)
+        self._box.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.rows: dict[str, Row] = {}
+        self._area = widgets.scroll(self._list)
+        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        box.addWidget(self.find)
+        box.addWidget(self._area, 1)
+        desk.schema_changed.connect(self._build)
+        desk.counted.connect(self._counts)
+        desk.label_changed.connect(self._mark)
+
+    def _build(self) -> None:
+        widgets.clear(self._box)
+        self.rows = {}
+        for one in self.desk.labels():
+            made = Row(swatch=one.color, key=one.key or "")
+            made.clicked.connect(lambda _=False, code=one.code: self._pick(code))
+            made.setToolTip(one.rule(i18n.language()))
+            self.rows[one.code] = made
+            self._box.addWidget(made)
+        self.retranslate()
+        self._counts()
+        self._mark()
+        self._filter(self.find.text())
+
+    def retranslate(self) -> None:
+        """Names in the language in use, the other language behind them."""
+        for code, made in self.rows.items():
+            one = self.desk.schema.label(code) if self.desk.schema else None
+            if one is not None:
+                zh = i18n.language().startswith("zh")
+                made.setText(one.name_zh if zh else one.name_en)
+                made.second = one.name_en if zh else one.name_zh
+                made.setToolTip(one.rule(i18n.language()))
+                made.setAccessibleName(made.text())
+                made.update()
+
+    def _pick(self, code: str) -> None:
+        self.desk.choose_label(code)
+        self._mark()
+
+    def _counts(self) -> None:
+        for code, made in self.rows.items():
+            found = self.desk.facets.get(code)
+            n = found.n_human + found.n_import + found.n_model if found else 0
+            made.count = number(n) if n else ""
+            made.update()
+
+    def _mark(self) -> None:
+        for code, made in self.rows.items():
+            made.setChecked(code == self.desk.label)
+        made = self.rows.get(self.desk.label or "")
+        if made is not None and made.isVisible():
+            self._area.ensureWidgetVisible(made, 0, 40)
+
+    def _filter(self, text: str) -> None:
+        wanted = text.strip().casefold()
+        for code, made in self.rows.items():
+            made.setVisible(wanted in f"{made.text()} {made.second} {code}".casefold())
+
+
+class Example(QWidget):
+    """A drawn example of the rule: how the outline should lie, or should not. Schematic, not a picture of the dataset."""
+
+    def __init__(self, good: bool) -> None:
+        super().__init__()
+        self.good, self.colour, self.kind = good, "#98a1ac", "box"
+        self.setFixedHeight(64)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def show_label(self, one: Label) -> None:
+        """Draw in the class's colour and with its kind of shape."""
+        self.colour = one.color
+        self.kind = "box" if "box" in one.kinds else "polygon"
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(88, 64)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        t = theme.current()
+        p = QPainter(self)
+        p.setRenderHint(QPainter.RenderHint.Antialiasing)
+        p.setPen(Qt.PenStyle.NoPen)
+        p.setBrush(QColor(t.background))
+        p.drawRoundedRect(self.rect(), 4, 4)
+        middle = QRectF(self.rect()).center()
+        p.setBrush(QColor(self.colour))
+        p.setOpacity(0.55)
+        body = [(-8, -17), (5, -19), (15, -6), (11, 14), (-3, 18), (-14, 8)]
+        p.drawPolygon([QPoint(int(middle.x() + x), int(middle.y() + y)) for x, y in body])
+        p.setOpacity(1.0)
+        p.setPen(QPen(QColor(t.green if self.good else t.red), 2))
+        p.setBrush(Qt.BrushStyle.NoBrush)
+        if self.kind == "polygon":
+            grow = 1.15 if self.good else 1.0
+            shift = 0 if self.good else 10
+            p.drawPolygon([QPoint(int(middle.x() + x * grow + shift), int(middle.y() + y * grow)) for x, y in body])
+        elif self.good:
+            p.drawRect(QRectF(middle.x() - 16, middle.y() - 21, 33, 41))
+        else:
+            p.drawRect(QRectF(middle.x() - 28, middle.y() - 26, 50, 52))
+        p.end()
+
+
+class Rule(QWidget):
+    """The rule of the class in hand: text, a good and a bad example, where it comes from."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        box = column(self, gap=8)
+        self.head = label(kind="caption")
+        box.addWidget(self.head)
+        inset = frame("inset")
+        inside = column(inset, gap=8, margins=(12, 12, 12, 12))
+        self.text = label(wrap=True)
+        self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
+        inside.addWidget(self.text)
+        pair = widgets.row(gap=8)
+        self.examples = []
+        for good, text, tone in ((True, "Right", "green"), (False, "Wrong", "red")):
+            one = column(gap=4)
+            shown = Example(good)
+            self.examples.append(shown)
+            one.addWidget(shown)
+            caption = label(text, "small", tone=tone)
+            caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            one.addWidget(caption)
+            pair.addLayout(one)
+        inside.addLayout(pair)
+        self.source = label(kind="small", wrap=True)
+        inside.addWidget(self.source)
+        box.addWidget(inset)
+        desk.label_changed.connect(self.retranslate)
+        desk.schema_changed.connect(self.retranslate)
+
+    def retranslate(self) -> None:
+        """Show the class in hand."""
+        one = self.desk.schema.label(self.desk.label) if self.desk.schema and self.desk.label else None
+        self.setVisible(one is not None)
+        if one is None:
+            return
+        language = i18n.language()
+        self.head.setText(tr("Rule · {label}", label=one.name(language)))
+        self.text.setText(one.rule(language) or tr("No rule is written for this class yet."))
+        self.source.setText(one.source.line(language))
+        self.source.setVisible(bool(self.source.text()))
+        for shown in self.examples:
+            shown.show_label(one)

@@ -1,0 +1,401 @@
+"""The right side under the objects: attributes as buttons, history with restore, and what the checks say."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetrics, QIntValidator, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QLayout, QLineEdit, QPushButton, QSizePolicy, QWidget
+
+from annotation import checks
+from annotation.core import Annotation
+from annotation.errors import LamproomError
+from annotation.schema import Attribute
+from app import i18n
+from app.desktop import document, theme, widgets
+from app.desktop.desk import Desk
+from app.desktop.widgets import Elided, button, column, frame, label, look, row
+from app.i18n import tr
+from app.services import labelling
+
+_HISTORY_SHOWN = 12
+VERBS = {
+    "draw box": "Draw box",
+    "draw polygon": "Draw polygon",
+    "reshape": "Reshape",
+    "move": "Move",
+    "relabel": "Change class",
+    "attribute": "Change attribute",
+    "delete": "Delete",
+    "accept": "Accept",
+    "reject": "Reject",
+    "restore": "Restore",
+    "prelabel": "Pre-label",
+    "import": "Import",
+    "schema": "Label schema",
+    "ingest": "Add pictures",
+}
+
+
+def verb_text(verb: str, op: int) -> str:
+    """What was done, in the language in use."""
+    done = tr(VERBS[verb]) if verb in VERBS else verb
+    return tr("Undo: {what}", what=done) if op == 1 else tr("Redo: {what}", what=done) if op == 2 else done
+
+
+def ago(at_ms: int) -> str:
+    """How long ago, in a few words."""
+    seconds = max(0, int(time.time() - at_ms / 1000))
+    if seconds < 10:
+        return tr("just now")
+    if seconds < 60:
+        return tr("{n} s ago", n=seconds)
+    if seconds < 3600:
+        return tr("{n} min ago", n=seconds // 60)
+    if seconds < 20 * 3600:
+        return time.strftime("%H:%M", time.localtime(at_ms / 1000))
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_ms / 1000))
+
+
+class Flow(QLayout):
+    """Lays small buttons out in lines."""
+
+    def __init__(self, gap: int = 8) -> None:
+        super().__init__()
+        self._items: list[Any] = []
+        self._gap = gap
+        self.setContentsMargins(0, 0, 0, 0)
+
+    def addItem(self, item) -> None:
+        self._items.append(item)
+
+    def count(self) -> int:
+        return len(self._items)
+
+    def itemAt(self, index):
+        return self._items[index] if 0 <= index < len(self._items) else None
+
+    def takeAt(self, index):
+        return self._items.pop(index) if 0 <= index < len(self._items) else None
+
+    def expandingDirections(self):
+        return Qt.Orientation(0)
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        return self._arrange(QRect(0, 0, width, 0), False)
+
+    def setGeometry(self, rect: QRect) -> None:
+        super().setGeometry(rect)
+        self._arrange(rect, True)
+
+    def sizeHint(self):
+        return self.minimumSize()
+
+    def minimumSize(self):
+        size = QSize()
+        for item in self._items:
+            size = size.expandedTo(item.minimumSize())
+        return size
+
+    def _arrange(self, rect: QRect, place: bool) -> int:
+        x, y, line = rect.x(), rect.y(), 0
+        for item in self._items:
+            size = item.sizeHint()
+            if x + size.width() > rect.right() + 1 and line:
+                x, y, line = rect.x(), y + line + self._gap, 0
+            if place:
+                item.setGeometry(QRect(QPoint(x, y), size))
+            x += size.width() + self._gap
+            line = max(line, size.height())
+        return y + line - rect.y()
+
+
+class Attributes(QWidget):
+    """Attributes of the selected objects of one class: one click each."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self._shown: tuple[Any, ...] = ()
+        self.head = label(kind="head")
+        self._body = QWidget()
+        self._box = column(self._body, gap=10)
+        box = column(self, gap=10, margins=(16, 12, 16, 12))
+        box.addWidget(self.head)
+        box.addWidget(self._body)
+        for signal in (desk.document.selected, desk.document.changed, desk.document.opened, desk.schema_changed):
+            signal.connect(self._look)
+
+    def retranslate(self) -> None:
+        """Build again in the language in use."""
+        self._shown = ()
+        self._look()
+
+    def _look(self) -> None:
+        chosen = self.desk.document.chosen()
+        label_codes = {a.label for a in chosen}
+        one = self.desk.schema.label(next(iter(label_codes))) if self.desk.schema and len(label_codes) == 1 else None
+        shown = (one, tuple((a.uid, tuple(sorted(a.attributes.items()))) for a in chosen[:50])) if one else ()
+        if shown == self._shown and shown:
+            return
+        focused = self._body.isAncestorOf(self.window().focusWidget()) if self.window().focusWidget() else False
+        self._shown = shown
+        self.setVisible(one is not None and bool(one.attributes))
+        if one is None or not one.attributes:
+            return
+        self.head.setText(tr("Attributes · {label}", label=one.name(i18n.language())))
+        widgets.clear(self._box)
+        for attribute in one.attributes:
+            self._add(attribute, chosen)
+        if focused:
+            self.setFocus()
+
+    def _add(self, attribute: Attribute, chosen: list[Annotation]) -> None:
+        zh = i18n.language().startswith("zh")
+        values = {a.attributes.get(attribute.code) for a in chosen}
+        value = next(iter(values)) if len(values) == 1 else None
+        group = column(gap=4)
+        name = attribute.name_zh if zh else attribute.name_en
+        missing = attribute.required and value is None
+        head = label(kind="second", tone="red" if missing else "")
+        head.setText(f"{name} *" if attribute.required else name)
+        group.addWidget(head)
+        held = QWidget()
+        if attribute.type in ("choice", "flag"):
+            options: list[tuple[Any, str]] = (
+                [(True, tr("Yes")), (False, tr("No"))]
+                if attribute.type == "flag"
+                else [(c.code, c.name_zh if zh else c.name_en) for c in attribute.choices]
+            )
+            line = Flow()
+            held.setLayout(line)
+            for code, text in options:
+                made = look(QPushButton(_short(text)), "choice")
+                made.setToolTip(text)
+                made.setCheckable(True)
+                made.setChecked(value == code)
+                made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+                made.clicked.connect(lambda _=False, code=code, a=attribute: self._set(a, code))
+                line.addWidget(made)
+        else:
+            edit = QLineEdit("" if value is None else str(value))
+            edit.setAccessibleName(name)
+            if attribute.type == "number":
+                edit.setValidator(QIntValidator(edit))
+            edit.editingFinished.connect(lambda edit=edit, a=attribute: self._typed(a, edit.text()))
+            inside = row(held)
+            inside.addWidget(edit)
+        group.addWidget(held)
+        self._box.addLayout(group)
+
+    def _typed(self, attribute: Attribute, text: str) -> None:
+        clean = text.strip()
+        if attribute.type == "number":
+            self._set(attribute, int(clean) if clean.lstrip("-").isdigit() else None)
+        else:
+            self._set(attribute, clean or None)
+
+    def _set(self, attribute: Attribute, value: Any) -> None:
+        changed = []
+        for a in self.desk.document.chosen():
+            if a.attributes.get(attribute.code) == value:
+                continue
+            new = {k: v for k, v in a.attributes.items() if k != attribute.code}
+            if value is not None:
+                new[attribute.code] = value
+            changed.append(replace(a, attributes=new, origin="human", score=None))
+        if changed:
+            self.desk.document.commit(document.change(changed), "attribute")
+
+
+def _short(text: str) -> str:
+    """A choice without the remark in brackets; the tool tip has it whole."""
+    return text.split("（")[0].split(" (")[0]
+
+
+class _Event(QWidget):
+    """One line of the history: dot and thread, what, who, when, revision; a click on it looks at restoring."""
+
+    clicked = Signal()
+
+    def __init__(self, what: str, under: str, first: bool, last: bool) -> None:
+        super().__init__()
+        self._what, self._under, self._first, self._last, self._hot = what, under, first, last, False
+        self.setFixedHeight(40)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setToolTip(f"{what} · {under}")
+
+    def enterEvent(self, event) -> None:
+        self._hot = True
+        self.update()
+
+    def leaveEvent(self, event) -> None:
+        self._hot = False
+        self.update()
+
+    def mousePressEvent(self, event) -> None:
+        self.clicked.emit()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        t = theme.current()
+        p = QPainter(self)
+        p.setRenderHint(QPainter.RenderHint.Antialiasing)
+        p.setPen(QPen(QColor(t.line), 1.5))
+        if not self._last:
+            p.drawLine(QPoint(8, 14), QPoint(8, self.height()))
+        if not self._first:
+            p.drawLine(QPoint(8, 0), QPoint(8, 10))
+        p.setPen(Qt.PenStyle.NoPen)
+        p.setBrush(QColor(t.accent if self._first else t.second))
+        p.drawEllipse(QPoint(8, 11), 4, 4)
+        room = self.width() - 24
+        p.setFont(theme.font(12, bold=True))
+        p.setPen(QColor(t.blue if self._hot else t.text))
+        p.drawText(QRect(24, 2, room, 18), _LEFT, QFontMetrics(p.font()).elidedText(self._what, _RIGHT_CUT, room))
+        p.setFont(theme.font(11))
+        p.setPen(QColor(t.second))
+        p.drawText(QRect(24, 20, room, 16), _LEFT, QFontMetrics(p.font()).elidedText(self._under, _RIGHT_CUT, room))
+        p.end()
+
+
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+_RIGHT_CUT = Qt.TextElideMode.ElideRight
+
+
+class History(QWidget):
+    """What happened to the selected object, or on the page; one click brings the page back to that revision."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self._ticket = 0
+        self._rows: list[labelling.HistoryRow] = []
+        self.head = label("History", "head")
+        self.note = label(kind="small")
+        self._body = QWidget()
+        self._box = column(self._body, gap=0)
+        box = column(self, gap=8, margins=(16, 12, 16, 12))
+        top = row()
+        top.addWidget(self.head)
+        top.addStretch()
+        top.addWidget(self.note)
+        box.addLayout(top)
+        box.addWidget(self._body)
+        doc = desk.document
+        doc.opened.connect(self._read)
+        doc.selected.connect(self._read)
+        doc.changed.connect(self._read)
+        doc.saved.connect(lambda _: self._read())
+
+    def retranslate(self) -> None:
+        """Draw again in the language in use."""
+        self._fill()
+
+    def _read(self) -> None:
+        self._ticket += 1
+        ticket, doc, ws = self._ticket, self.desk.document, self.desk.ws
+        asset_id = doc.asset_id
+        if ws is None or asset_id is None:
+            self._rows = []
+            self._fill()
+            return
+        if not doc.loaded or doc.pending:
+            return
+        uid = doc.selection[0] if len(doc.selection) == 1 else None
+
+        def done(rows: list[labelling.HistoryRow]) -> None:
+            if ticket == self._ticket:
+                self._rows = rows
+                self._fill()
+
+        self.desk.tasks.readers.submit(
+            lambda: labelling.history(ws, asset_id=asset_id, uid=uid, limit=60),
+            done,
+            lambda fault: self._lost(uid, fault),
+            key="history",
+        )
+
+    def _lost(self, uid: str | None, fault: BaseException) -> None:
+        if not isinstance(fault, LamproomError):
+            raise fault
+
+    def _fill(self) -> None:
+        widgets.clear(self._box)
+        steps: dict[int, list[labelling.HistoryRow]] = {}
+        for found in self._rows:
+            steps.setdefault(found.rev, []).append(found)
+        self.note.setText(tr("click restores") if len(steps) > 1 else "")
+        shown = list(steps.items())[:_HISTORY_SHOWN]
+        for i, (rev, rows) in enumerate(shown):
+            first = rows[0]
+            what = verb_text(first.verb, first.op)
+            what += f" · {self.desk.label_name(first.label)}" if len(rows) == 1 else f" · {len(rows)}"
+            who = first.model or first.agent
+            line = _Event(what, f"{who} · {ago(first.at_ms)} · r{rev}", i == 0, i == len(shown) - 1)
+            line.clicked.connect(lambda rev=rev: self._restore(rev))
+            self._box.addWidget(line)
+        self.setVisible(bool(shown))
+
+    def _restore(self, revision: int) -> None:
+        ws, doc = self.desk.ws, self.desk.document
+        asset_id = doc.asset_id
+        if ws is None or asset_id is None:
+            return
+
+        def done(page: labelling.Page) -> None:
+            if doc.asset_id == asset_id:
+                doc.commit(lambda _: page.annotations, "restore")
+
+        self.desk.ask(lambda: labelling.load(ws, asset_id, revision=revision), done)
+
+
+class Issues(QWidget):
+    """What the checks find on this picture; a click selects the object."""
+
+    _SHOWN = 20
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.head = label(kind="head")
+        self._body = QWidget()
+        self._box = column(self._body, gap=4)
+        box = column(self, gap=8, margins=(16, 12, 16, 12))
+        box.addWidget(self.head)
+        box.addWidget(self._body)
+        for signal in (desk.document.changed, desk.document.opened, desk.schema_changed):
+            signal.connect(self.retranslate)
+
+    def retranslate(self) -> None:
+        """Check again and show it in the language in use."""
+        doc, schema = self.desk.document, self.desk.schema
+        widgets.clear(self._box)
+        found: list[checks.Issue] = []
+        if doc.loaded and doc.asset is not None and schema is not None and len(doc.annotations) <= 2000:
+            wh = (doc.asset.width_px or 0, doc.asset.height_px or 0)
+            truth = tuple(a for a in doc.annotations if a.origin != "model")
+            found = list(checks.check(truth, schema, wh))
+        self.setVisible(bool(found))
+        self.head.setText(tr("Problems {n}", n=len(found)))
+        zh = i18n.language().startswith("zh")
+        for issue in found[: self._SHOWN]:
+            wrong = issue.severity == "error"
+            line = frame("wrong" if wrong else "warned")
+            inside = row(line, gap=8, margins=(10, 6, 6, 6))
+            inside.addWidget(widgets.Dot("red" if wrong else "accent"))
+            text = label(kind="second", wrap=True)
+            text.setText(issue.message_zh if zh else issue.message_en)
+            text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+            inside.addWidget(text, 1)
+            if issue.uid:
+                inside.addWidget(button("Show", lambda uid=issue.uid: doc.select((uid,)), kind="link"))
+            self._box.addWidget(line)
+        if len(found) > self._SHOWN:
+            rest = Elided(tr("and {n} more", n=len(found) - self._SHOWN), "small")
+            self._box.addWidget(rest)
