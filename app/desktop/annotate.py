@@ -24,7 +24,11 @@ from app.services.browse import ItemRow, Query
 
 _AROUND = 12
 _AHEAD = 4
-_TOOLS = (("select", "tool.select", "select"), ("box", "tool.box", "box"), ("polygon", "tool.polygon", "polygon"))
+_TOOLS = (
+    ("select", "tool.select", "select"),
+    ("box", "tool.box", "box"),
+    ("polygon", "tool.polygon", "polygon"),
+)
 
 
 class Annotate(QWidget):
@@ -172,14 +176,20 @@ class Annotate(QWidget):
         self._want_first = False
         doc.open(asset_id)
         row_now = next((r for r in self.rows if r.asset_id == asset_id), None)
-        wh = (row_now.width_px, row_now.height_px) if row_now and row_now.width_px and row_now.height_px else None
+        wh = (
+            (row_now.width_px, row_now.height_px)
+            if row_now and row_now.width_px and row_now.height_px
+            else None
+        )
         thumb: QImage | None = self.desk.thumbs.peek(asset_id)
         picture = self.desk.pictures.get(asset_id)
         if picture is None:
             self.canvas.set_note(tr("Reading the picture…"))
             self.canvas.set_placeholder(thumb, wh)
         self.desk.pictures.ask(
-            asset_id, lambda made: self._picture(asset_id, made), lambda fault: self._no_picture(asset_id, fault)
+            asset_id,
+            lambda made: self._picture(asset_id, made),
+            lambda fault: self._no_picture(asset_id, fault),
         )
         self._caption()
         self.strip.show_rows(self.rows, asset_id)

@@ -197,7 +197,9 @@ class Gallery(QWidget):
             if not n:
                 continue
             found = self.desk.schema.label(code) if self.desk.schema else None
-            made = Row(self.desk.label_name(code), count=number(n), swatch=found.color if found else "#98a1ac")
+            made = Row(
+                self.desk.label_name(code), count=number(n), swatch=found.color if found else "#98a1ac"
+            )
             made.clicked.connect(lambda _=False, code=code: self._label(code))
             self._label_rows[code] = made
             held = QWidget()
@@ -262,5 +264,3 @@ def _caption(text: str):
     made = label(text, "caption")
     made.setContentsMargins(8, 0, 0, 0)
     return made
-
-

@@ -161,7 +161,9 @@ class Example(QWidget):
         if self.kind == "polygon":
             grow = 1.15 if self.good else 1.0
             shift = 0 if self.good else 10
-            p.drawPolygon([QPoint(int(middle.x() + x * grow + shift), int(middle.y() + y * grow)) for x, y in body])
+            p.drawPolygon(
+                [QPoint(int(middle.x() + x * grow + shift), int(middle.y() + y * grow)) for x, y in body]
+            )
         elif self.good:
             p.drawRect(QRectF(middle.x() - 16, middle.y() - 21, 33, 41))
         else:

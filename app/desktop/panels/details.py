@@ -129,7 +129,12 @@ class Attributes(QWidget):
         box = column(self, gap=10, margins=(16, 12, 16, 12))
         box.addWidget(self.head)
         box.addWidget(self._body)
-        for signal in (desk.document.selected, desk.document.changed, desk.document.opened, desk.schema_changed):
+        for signal in (
+            desk.document.selected,
+            desk.document.changed,
+            desk.document.opened,
+            desk.schema_changed,
+        ):
             signal.connect(self._look)
 
     def retranslate(self) -> None:
@@ -140,11 +145,17 @@ class Attributes(QWidget):
     def _look(self) -> None:
         chosen = self.desk.document.chosen()
         label_codes = {a.label for a in chosen}
-        one = self.desk.schema.label(next(iter(label_codes))) if self.desk.schema and len(label_codes) == 1 else None
+        one = (
+            self.desk.schema.label(next(iter(label_codes)))
+            if self.desk.schema and len(label_codes) == 1
+            else None
+        )
         shown = (one, tuple((a.uid, tuple(sorted(a.attributes.items()))) for a in chosen[:50])) if one else ()
         if shown == self._shown and shown:
             return
-        focused = self._body.isAncestorOf(self.window().focusWidget()) if self.window().focusWidget() else False
+        focused = (
+            self._body.isAncestorOf(self.window().focusWidget()) if self.window().focusWidget() else False
+        )
         self._shown = shown
         self.setVisible(one is not None and bool(one.attributes))
         if one is None or not one.attributes:
@@ -257,10 +268,14 @@ class _Event(QWidget):
         room = self.width() - 24
         p.setFont(theme.font(12, bold=True))
         p.setPen(QColor(t.blue if self._hot else t.text))
-        p.drawText(QRect(24, 2, room, 18), _LEFT, QFontMetrics(p.font()).elidedText(self._what, _RIGHT_CUT, room))
+        p.drawText(
+            QRect(24, 2, room, 18), _LEFT, QFontMetrics(p.font()).elidedText(self._what, _RIGHT_CUT, room)
+        )
         p.setFont(theme.font(11))
         p.setPen(QColor(t.second))
-        p.drawText(QRect(24, 20, room, 16), _LEFT, QFontMetrics(p.font()).elidedText(self._under, _RIGHT_CUT, room))
+        p.drawText(
+            QRect(24, 20, room, 16), _LEFT, QFontMetrics(p.font()).elidedText(self._under, _RIGHT_CUT, room)
+        )
         p.end()
 
 

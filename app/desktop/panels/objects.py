@@ -56,7 +56,10 @@ class ObjectList(QAbstractScrollArea):
         if len(chosen) == 1:
             at = next((i for i, a in enumerate(self._objects) if a.uid == chosen[0]), None)
             bar = self.verticalScrollBar()
-            if at is not None and not bar.value() <= at * HIGH <= bar.value() + self.viewport().height() - HIGH:
+            if (
+                at is not None
+                and not bar.value() <= at * HIGH <= bar.value() + self.viewport().height() - HIGH
+            ):
                 bar.setValue(at * HIGH - self.viewport().height() // 2)
         self.viewport().update()
 
@@ -143,14 +146,18 @@ class ObjectList(QAbstractScrollArea):
             room = right - 48 - (box.left() + 36)
             p.setFont(theme.font(13, bold=True))
             p.setPen(QColor(t.text))
-            name = QFontMetrics(p.font()).elidedText(self.desk.label_name(a.label), Qt.TextElideMode.ElideRight, room)
+            name = QFontMetrics(p.font()).elidedText(
+                self.desk.label_name(a.label), Qt.TextElideMode.ElideRight, room
+            )
             p.drawText(QRect(box.left() + 36, box.top() + 3, room, 20), _LEFT, name)
             p.setFont(theme.font(11))
             p.setPen(QColor(t.second))
             p.drawText(QRect(box.left() + 36, box.top() + 22, room, 16), _LEFT, self._under(a))
 
     def _under(self, a: Annotation) -> str:
-        kind = {"box": "Box", "polygon": "Polygon", "mask": "Mask", "tag": "Whole picture"}.get(a.kind, a.kind)
+        kind = {"box": "Box", "polygon": "Polygon", "mask": "Mask", "tag": "Whole picture"}.get(
+            a.kind, a.kind
+        )
         return f"{tr(ORIGIN_TEXT[a.origin])} · {tr(kind)}"
 
 

@@ -1,0 +1,417 @@
+"""The questions long work asks before it starts; each starts a task and is gone. Services are imported on the task's own
+thread, so that neither the start of the desk nor a frame waits for onnxruntime."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QLineEdit
+
+from annotation.errors import LamproomError
+from app import i18n
+from app.desktop.desk import Desk
+from app.desktop.overlaid import Sheet
+from app.desktop.tasks import Task
+from app.desktop.widgets import label, number
+from app.i18n import tr
+from app.services.browse import Query
+
+if TYPE_CHECKING:
+    from app.desktop.window import Window
+
+_FORMATS = (("coco", "COCO"), ("yolo", "YOLO"), ("native", "Lamproom"))
+
+
+class Sheets:
+    """Builds the sheets over a window."""
+
+    def __init__(self, window: Window, desk: Desk) -> None:
+        self.window, self.desk = window, desk
+        self.open: Sheet | None = None
+
+    def close(self) -> None:
+        """Take the open sheet away."""
+        if self.open is not None:
+            self.open.finish()
+
+    def _sheet(self, title: str, about: str, verb: str, run: Callable[[], None]) -> Sheet:
+        self.close()
+        made = Sheet(self.window.body, title, about, verb, run)
+        self.open = made
+
+        def gone() -> None:
+            if self.open is made:
+                self.open = None
+            self.window.refocus()
+
+        made.closed.connect(gone)
+        return made
+
+    def _dataset(self) -> str | None:
+        if self.desk.dataset is None:
+            if self.desk.ws is not None:
+                self.add_pictures()
+            return None
+        return self.desk.dataset.name
+
+    def _start(self, caption: str, work: Callable, done: Callable[[Task], None] | None = None) -> None:
+        self.close()
+        self.desk.start(caption, work, done)
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    def add_pictures(self) -> None:
+        """Register the pictures of a folder, a zip or a tar in a dataset."""
+        ws = self.desk.ws
+        if ws is None:
+            return
+
+        def go() -> None:
+            source, name = Path(folder.text().strip()).expanduser(), dataset.text().strip()
+            if not source.exists():
+                sheet.show_fault(tr("There is no such folder or file: {path}", path=source))
+                return
+
+            def work():
+                from app.services import ingest
+
+                return ingest.run(ws, [source], dataset=name)
+
+            self._start(tr("Add pictures · {name}", name=name), work, lambda task: self._added(name))
+
+        sheet = self._sheet(
+            "Add pictures",
+            "Pictures are registered where they lie; your files are only read, never changed.",
+            "Add pictures",
+            go,
+        )
+        folder = sheet.path_field(
+            "Folder, zip or tar",
+            hint="Where the pictures are",
+            files=True,
+            note="Folders below it are taken too.",
+        )
+        now = self.desk.dataset.name if self.desk.dataset else ""
+        dataset = sheet.text_field("Dataset", now, hint="A new name makes a new dataset")
+        self._need(sheet, folder, dataset)
+        sheet.present(folder)
+
+    def _added(self, name: str) -> None:
+        def chosen() -> None:
+            self.desk.counted.disconnect(chosen)
+            for data in self.desk.datasets:
+                if data.name == name:
+                    self.desk.choose_dataset(data.id)
+
+        self.desk.counted.connect(chosen)
+        self.desk.refresh()
+
+    def import_labels(self) -> None:
+        """Bring in the labels of another tool."""
+        ws, data = self.desk.ws, self._dataset()
+        if ws is None or data is None:
+            return
+
+        def go() -> None:
+            source, code = Path(path.text().strip()).expanduser(), chosen()
+            if not source.exists():
+                sheet.show_fault(tr("There is no such folder or file: {path}", path=source))
+                return
+
+            def work():
+                from app.services import ingest
+
+                return ingest.import_labels(ws, code, source, dataset=data)
+
+            self._start(tr("Import labels · {name}", name=data), work)
+
+        sheet = self._sheet(
+            "Import labels",
+            "Pictures are found by their path, then by their name. Classes that are not known become new ones.",
+            "Import labels",
+            go,
+        )
+        chosen = sheet.choices("Format", _FORMATS, "coco")
+        path = sheet.path_field("File or folder", hint="For YOLO the folder with data.yaml", files=True)
+        self._need(sheet, path)
+        sheet.present(path)
+
+    # --- models --------------------------------------------------------------------------------------------------
+
+    def add_model(self) -> None:
+        """Copy an ONNX detector into the workspace."""
+        ws = self.desk.ws
+        if ws is None:
+            return
+
+        def go() -> None:
+            file, title = Path(path.text().strip()).expanduser(), name.text().strip() or None
+            sheet.verb.setEnabled(False)
+
+            def work():
+                from app.services import onnx
+
+                return onnx.add(ws, file, name=title)
+
+            self.desk.ask(work, lambda row: self.prelabel(row.name), failed)
+
+        def failed(fault: BaseException) -> None:
+            sheet.verb.setEnabled(True)
+            if not isinstance(fault, LamproomError):
+                raise fault
+            sheet.show_fault(i18n.tr_fault(fault))
+
+        sheet = self._sheet(
+            "Add a model",
+            "An ONNX detector (YOLOX, YOLOv5, v8, v11). What it is is read from the file itself.",
+            "Add the model",
+            go,
+        )
+        path = sheet.path_field("ONNX file", hint="model.onnx", files=True)
+        name = sheet.text_field("Name", hint="Empty: the file's name")
+        self._need(sheet, path)
+        sheet.present(path)
+
+    def prelabel(self, model: str = "") -> None:
+        """Let a model propose objects on the dataset."""
+        ws, data = self.desk.ws, self._dataset()
+        if ws is None or data is None:
+            return
+
+        def read():
+            from app.services import onnx
+
+            if not onnx.listing(ws):
+                onnx.add_demo(ws)
+            return onnx.listing(ws)
+
+        def known(rows) -> None:
+            def go() -> None:
+                name, least, state = chosen(), score(), where()
+
+                def work():
+                    from app.services import prelabel
+
+                    return prelabel.run(ws, data, name, score=least, state=state or None)
+
+                self._start(tr("Pre-label · {name} · {model}", name=data, model=name), work)
+
+            sheet = self._sheet(
+                "Pre-label",
+                "What a model proposes is shown dashed and is nobody's truth until a person accepts it.",
+                "Pre-label",
+                go,
+            )
+            first = model or rows[-1].name
+            names = [(r.name, r.name) for r in rows if r.present]
+            notes = {r.name: r.card.note for r in rows}
+
+            def noted(name: str) -> None:
+                text = notes.get(name, "")
+                note.setText(i18n.tr_sentence(text))
+                note.setVisible(bool(text))
+
+            chosen = sheet.choices("Model", names, first, noted)
+            note = label(kind="second", wrap=True)
+            sheet.body.addWidget(note)
+            noted(first)
+            score = sheet.share("Lowest score", float(self.desk.values["score"]))
+            where = sheet.choices(
+                "Pictures", [("", tr("All")), ("unlabelled", tr("Only without objects"))], ""
+            )
+            sheet.present(sheet.verb)
+
+        self.desk.ask(read, known)
+
+    def accept_all(self) -> None:
+        """Accept the dataset's predictions from a score on, as one step."""
+        ws, data = self.desk.ws, self.desk.dataset
+        if ws is None or data is None:
+            self._dataset()
+            return
+
+        def go() -> None:
+            least, query = score(), Query(data.id, label=label_code() or None)
+            self.desk.put_setting("accept_score", least)
+
+            def work():
+                from app.services import review
+
+                return review.accept(ws, query, min_score=least)
+
+            self._start(tr("Accept predictions · {name}", name=data.name), work)
+
+        sheet = self._sheet(
+            "Accept predictions",
+            "All predictions of the dataset from this score on become truth, as one step that can be undone.",
+            "Accept predictions",
+            go,
+        )
+        score = sheet.share("Lowest score", float(self.desk.values["accept_score"]))
+        known = [(c, self.desk.label_name(c)) for c, f in self.desk.facets.items() if f.n_model]
+        label_code = sheet.choices("Classes", [("", tr("All")), *known[:11]], "")
+        sheet.present(sheet.verb)
+
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    def freeze(self) -> None:
+        """Seal the dataset as a version."""
+        ws, data = self.desk.ws, self._dataset()
+        if ws is None or data is None:
+            return
+
+        def go() -> None:
+            name = tag.text().strip()
+
+            def work():
+                from app.services import versions
+
+                yield from versions.build(ws, versions.freeze(ws, data, tag=name))
+
+            self._start(tr("Freeze · {name}", name=f"{data}@{name}"), work)
+
+        last = self.desk.dataset.last_tag if self.desk.dataset else None
+        sheet = self._sheet(
+            "Freeze a version",
+            "The dataset as it is now gets a name, a manifest and a signature. Work goes on meanwhile.",
+            "Freeze",
+            go,
+        )
+        tag = sheet.text_field("Version", _next_tag(last), hint="v1", note="A version never changes again.")
+        self._need(sheet, tag)
+        sheet.present(tag)
+
+    def export(self, tag: str = "") -> None:
+        """Write the dataset or a version for another tool; what the format cannot hold is listed first."""
+        ws, data = self.desk.ws, self._dataset()
+        if ws is None or data is None:
+            return
+        ref = f"{data}@{tag}" if tag else data
+        seen = {"format": ""}
+
+        def go() -> None:
+            code, target, how = chosen(), Path(out.text().strip()).expanduser(), pictures()
+            if seen["format"] != code:
+                look(code)
+                return
+
+            def work():
+                from app.services import export
+
+                return export.run(ws, ref, code, target, accept_losses=True, pictures=how)
+
+            self._start(tr("Export · {name}", name=f"{ref} → {code}"), work)
+
+        def look(code: str) -> None:
+            seen["format"] = ""
+            losses.setText(tr("Looking for what this format cannot hold…"))
+            sheet.verb.setEnabled(False)
+
+            def work():
+                from app.services import export
+
+                return export.losses(ws, ref, code)
+
+            self.desk.ask(work, lambda found: told(code, found), failed)
+
+        def told(code: str, found) -> None:
+            if self.open is not sheet or chosen() != code:
+                return
+            seen["format"] = code
+            lines = [f"· {i18n.tr_sentence(one.what)}: {number(one.n)} ({one.example})" for one in found[:6]]
+            head = tr("This format cannot hold:") if lines else tr("Nothing is lost in this format.")
+            losses.setText("\n".join([head, *lines]))
+            check()
+
+        def failed(fault: BaseException) -> None:
+            if not isinstance(fault, LamproomError):
+                raise fault
+            if self.open is sheet:
+                losses.setText("")
+                sheet.show_fault(i18n.tr_fault(fault))
+
+        sheet = self._sheet("Export", "", "Export", go)
+        title = label(kind="second")
+        title.setText(ref)
+        sheet.body.addWidget(title)
+        chosen = sheet.choices("Format", _FORMATS, "coco", look)
+        losses = label(kind="second", wrap=True)
+        losses.setMinimumHeight(36)
+        sheet.body.addWidget(losses)
+        out = sheet.path_field("New folder", hint="A folder that does not exist yet")
+        pictures = sheet.choices(
+            "Pictures", [("link", tr("Link")), ("copy", tr("Copy")), ("none", tr("Leave out"))], "link"
+        )
+
+        def check() -> None:
+            sheet.verb.setEnabled(bool(out.text().strip()) and bool(seen["format"]))
+
+        out.textChanged.connect(lambda _: check())
+        look("coco")
+        sheet.present(out)
+
+    def publish(self, tag: str = "") -> None:
+        """Copy a version into a hub folder."""
+        ws, data = self.desk.ws, self._dataset()
+        if ws is None or data is None:
+            return
+        tag = tag or (self.desk.dataset.last_tag if self.desk.dataset else None) or ""
+        if not tag:
+            self.freeze()
+            return
+
+        def go() -> None:
+            target = Path(hub.text().strip()).expanduser()
+
+            def work():
+                from app.services import publish
+
+                return publish.run(ws, f"{data}@{tag}", target)
+
+            self._start(tr("Publish · {name}", name=f"{data}@{tag}"), work)
+
+        sheet = self._sheet(
+            "Publish", "Only what the hub does not have is written; the root comes last.", "Publish", go
+        )
+        title = label(kind="second")
+        title.setText(f"{data}@{tag}")
+        sheet.body.addWidget(title)
+        hub = sheet.path_field("Hub folder", hint="A folder, for example on a shared disk")
+        self._need(sheet, hub)
+        sheet.present(hub)
+
+    def verify(self, tag: str) -> None:
+        """Check every byte of a version."""
+        ws, data = self.desk.ws, self._dataset()
+        if ws is None or data is None:
+            return
+
+        def work():
+            from app.services import versions
+
+            return versions.verify(ws, f"{data}@{tag}", bytes_too=True)
+
+        self._start(tr("Verify · {name}", name=f"{data}@{tag}"), work)
+
+    def _need(self, sheet: Sheet, *edits: QLineEdit) -> None:
+        """The button can be pressed once every field holds something."""
+
+        def check() -> None:
+            sheet.verb.setEnabled(all(edit.text().strip() for edit in edits))
+            sheet.show_fault("")
+
+        for edit in edits:
+            edit.textChanged.connect(lambda _: check())
+        check()
+
+
+def _next_tag(last: str | None) -> str:
+    """v1, v2 … after the last one; today's date after any other tag."""
+    if not last:
+        return "v1"
+    head = last.rstrip("0123456789")
+    digits = last[len(head) :]
+    return f"{head}{int(digits) + 1}" if digits else f"{last}-{time.strftime('%Y%m%d')}"

@@ -1,0 +1,132 @@
+"""The versions of a dataset: frozen, sealed, and what can be done with each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from app.desktop import widgets
+from app.desktop.desk import Desk
+from app.desktop.panels.details import ago
+from app.desktop.sheets import Sheets
+from app.desktop.widgets import Elided, Pill, button, column, frame, label, number, row
+from app.i18n import tr
+
+
+class Versions(QWidget):
+    """See the module."""
+
+    def __init__(self, desk: Desk, sheets: Sheets) -> None:
+        super().__init__()
+        self.desk, self.sheets = desk, sheets
+        self._rows: list[Any] = []
+        self._ticket = 0
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        inner = QWidget()
+        box = column(inner, gap=16, margins=(40, 28, 40, 28))
+        head = row(gap=8)
+        texts = column(gap=4)
+        self.title = label(kind="title")
+        texts.addWidget(self.title)
+        texts.addWidget(
+            label(
+                "A version is the dataset at one moment, sealed: it can be proved, compared and handed on.",
+                "second",
+            )
+        )
+        head.addLayout(texts, 1)
+        self.freeze = button("Freeze a version…", sheets.freeze, kind="primary", icon="freeze")
+        self.export = button("Export…", sheets.export, icon="export")
+        head.addWidget(self.export)
+        head.addWidget(self.freeze)
+        box.addLayout(head)
+        self._list = column(gap=12)
+        box.addLayout(self._list)
+        box.addStretch()
+        whole.addWidget(widgets.scroll(inner))
+        desk.dataset_changed.connect(self._read)
+        desk.tasks.ended.connect(lambda _: self._read())
+        desk.opened.connect(self._read)
+
+    def showEvent(self, event) -> None:
+        self._read()
+
+    def _read(self) -> None:
+        self._ticket += 1
+        ticket, ws, data = self._ticket, self.desk.ws, self.desk.dataset
+        if ws is None or data is None or not self.isVisible():
+            self._rows = []
+            self.retranslate()
+            return
+
+        def work() -> list[Any]:
+            from app.services import versions
+
+            return list(reversed(versions.listing(ws, data.name)))
+
+        def done(found: list[Any]) -> None:
+            if ticket == self._ticket:
+                self._rows = found
+                self.retranslate()
+
+        self.desk.ask(work, done)
+
+    def retranslate(self) -> None:
+        """The list again."""
+        data = self.desk.dataset
+        self.title.setText(data.name if data else tr("No dataset yet"))
+        self.freeze.setEnabled(data is not None)
+        self.export.setEnabled(data is not None)
+        widgets.clear(self._list)
+        if not self._rows:
+            quiet = frame("card")
+            inside = column(quiet, gap=4, margins=(24, 20, 24, 20))
+            inside.addWidget(label("No version yet", "head"))
+            inside.addWidget(
+                label(
+                    "Freeze one when the labels are good: it takes a moment at any size, and work goes on.",
+                    "second",
+                )
+            )
+            self._list.addWidget(quiet)
+        for version in self._rows:
+            self._list.addWidget(self._card(version))
+        widgets.repaint_icons(self)
+
+    def _card(self, version: Any) -> QWidget:
+        made = frame("card")
+        line = row(made, gap=12, margins=(20, 14, 16, 14))
+        texts = column(gap=4)
+        head = row(gap=12)
+        tag = label(kind="head")
+        tag.setText(version.tag)
+        head.addWidget(tag)
+        pill = Pill()
+        if version.signature:
+            pill.set(tr("sealed and signed"), "green")
+        else:
+            pill.set(tr("manifest not written yet"), "accent")
+        head.addWidget(pill)
+        head.addStretch()
+        texts.addLayout(head)
+        about = Elided("", "second")
+        about.setText(
+            f"r{number(version.rev)} · {version.agent} · {ago(version.at_ms)} · "
+            f"{version.schema_code}@{version.schema_number}"
+        )
+        texts.addWidget(about)
+        if version.root:
+            root = Elided(version.root, "small")
+            root.setToolTip(version.root)
+            texts.addWidget(root)
+        line.addLayout(texts, 1)
+        tag_text = version.tag
+        for text, run, icon in (
+            ("Verify", self.sheets.verify, "verify"),
+            ("Export…", self.sheets.export, "export"),
+            ("Publish…", self.sheets.publish, "hub"),
+        ):
+            line.addWidget(button(text, lambda run=run: run(tag_text), icon=icon))
+        return made
