@@ -26,6 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--headed", action="store_true", help="show real windows instead of Qt's offscreen platform"
     )
+    parser.addoption(
+        "--whole", action="store_true", help="2,000 hostile inputs and 50 kills of each kind, not samples"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,21 +54,33 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 # --- isolation ---------------------------------------------------------------------------------------------------
 
 
+def _settle(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("HOME", str(folder))
+    for name in ("CONFIG", "DATA", "STATE", "CACHE"):
+        patch.setenv(f"XDG_{name}_HOME", str(folder / name.lower()))
+    runtime = folder / "runtime"
+    runtime.mkdir(mode=0o700)
+    patch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    for name in [n for n in os.environ if n.startswith("LAMPROOM_") and n != "LAMPROOM_SHARED"]:
+        patch.delenv(name)
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES"):
+        patch.delenv(name, raising=False)
+    patch.setenv("LANG", "C.UTF-8")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A home for what fixtures of wider scope do."""
+    with pytest.MonkeyPatch.context() as patch:
+        _settle(tmp_path_factory.mktemp("session-home"), patch)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own for every test; nothing of the developer's settings is read, nothing is left there."""
     folder = tmp_path_factory.mktemp("home")
-    monkeypatch.setenv("HOME", str(folder))
-    for name in ("CONFIG", "DATA", "STATE", "CACHE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(folder / name.lower()))
-    runtime = folder / "runtime"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    for name in [n for n in os.environ if n.startswith("LAMPROOM_") and n != "LAMPROOM_SHARED"]:
-        monkeypatch.delenv(name)
-    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LANG", "C.UTF-8")
+    _settle(folder, monkeypatch)
     return folder
 
 
