@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -650,11 +651,17 @@ def freeze(
     ctx: typer.Context,
     dataset: Annotated[str, _arg("The dataset's name.", metavar="DATASET")],
     tag: Annotated[str, _opt("The version's tag.", "--tag")],
+    splits: Annotated[
+        list[str] | None, _opt("Only this split (train, val or test); may be repeated.", "--split")
+    ] = None,
+    reviews: Annotated[list[str] | None, _opt("Only this review state; may be repeated.", "--review")] = None,
+    predictions: Annotated[bool, _opt("Also predictions that nobody accepted.", "--predictions")] = False,
 ) -> Outcome:
     from app.services import versions
 
     with _open(ctx) as ws:
-        version = versions.freeze(ws, dataset, tag=tag)
+        chosen = versions.Filter(predictions, tuple(splits or ()), tuple(reviews or ()))
+        version = versions.freeze(ws, dataset, tag=tag, filter=chosen)
         return console.drive(ctx.obj, versions.build(ws, version))
 
 
@@ -680,8 +687,7 @@ def diff(ctx: typer.Context, a: Reference, b: Reference) -> Outcome:
     from app.services import versions
 
     with _open(ctx) as ws:
-        found = versions.diff(ws, a, b)
-    return _plain(found)
+        return Outcome(asdict(versions.diff(ws, a, b)))
 
 
 @_verb(
@@ -723,18 +729,23 @@ def publish(
 
 @_verb(app, "lineage", "Where a version or a picture comes from, back to the source files.")
 def lineage(
-    ctx: typer.Context, what: Annotated[str, _arg("A version DATASET@TAG, or a picture's id.")]
+    ctx: typer.Context,
+    what: Annotated[str, _arg("A version DATASET@TAG, or a picture by its number, path or digest.")],
 ) -> Outcome:
-    from app.services import versions
+    from app.services import lineage as service
 
     with _open(ctx) as ws:
-        return _plain(versions.lineage(ws, what))
-
-
-def _plain(value: Any) -> Outcome:
-    from dataclasses import asdict
-
-    return Outcome(asdict(value))
+        found = service.trace(ws, what)
+    titles = {n.id: n.title for n in found.nodes}
+    nodes = console.table(
+        ("kind", "what", "title"),
+        [[n.kind, n.type, n.title] for n in found.nodes],
+    )
+    edges = console.table(
+        ("what", "relation", "from", "objects"),
+        [[titles[e.source], e.relation, titles[e.target], e.n] for e in found.edges],
+    )
+    return Outcome(found.to_json(), text=f"{nodes}\n\n{edges}")
 
 
 # --- the program itself ------------------------------------------------------------------------------------------
