@@ -7,6 +7,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def load(name_or_path: str | Path) -> LabelSchema:
     return loads(body, path.name)
 
 
+@lru_cache(maxsize=16)
 def loads(text: str, where: str) -> LabelSchema:
     """The schema of a TOML text; `where` names it in errors.
 
@@ -502,16 +504,16 @@ def extend(schema: LabelSchema, new_names: Iterable[str], where_from: str) -> La
     codes = {label.code for label in labels}
     used = {label.color for label in labels}
     known = {name for name, _ in names_of(labels)}
+    note = _printable(where_from)[:MAX_NAME].strip()
     for name in new_names:
         shown = clean_name(name)
         if fold(shown) in known:
             continue
         color = next((c for c in PALETTE if c not in used), None) or _spare_color(shown, used)
         label = Label(
-            code=_new_code(shown, codes), name_zh=shown, name_en=shown, color=color,
-            rule_zh=f"来自“{where_from}”的类别，规则待补。"[:MAX_TEXT],
-            rule_en=f"A class met in “{where_from}”; its rule is still to be written."[:MAX_TEXT],
-            source=Source(note=clean_name(where_from)),
+            code=_new_code(shown, codes, known), name_zh=shown, name_en=shown, color=color,
+            rule_zh=f"来自“{note}”的类别，规则待补。", rule_en=f"A class met in “{note}”; its rule is still to be written.",
+            source=Source(note=note),
         )  # fmt: skip
         labels.append(label)
         codes.add(label.code)
@@ -534,10 +536,7 @@ def clean_name(name: str) -> str:
     Raises:
         InvalidInput: when nothing readable is left.
     """
-    text = "".join(
-        " " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Zs") else c for c in canonical.nfc(name)
-    )
-    text = " ".join(text.split())[:MAX_NAME].strip()
+    text = _printable(canonical.nfc(name))[:MAX_NAME].strip()
     if not fold(text):
         raise InvalidInput(
             "a class without a readable name", where=ascii(name)[:80], remedy="name it in the file"
@@ -545,17 +544,23 @@ def clean_name(name: str) -> str:
     return text
 
 
-def _new_code(name: str, taken: set[str]) -> str:
+def _printable(text: str) -> str:
+    """The text on one line, without control and invisible characters."""
+    return " ".join("".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text).split())
+
+
+def _new_code(name: str, taken: set[str], known: set[str]) -> str:
+    """A code that no label has and that is no other label's name either."""
     plain = unicodedata.normalize("NFKC", name).casefold()
     slug = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:48]
     mark = canonical.digest(fold(name).encode())[:4].hex()
     if not plain.isascii() or not _CODE.match(slug):
         slug = f"x_{mark}"
-    elif slug in taken:
+    elif slug in taken or (fold(slug) in known):
         slug = f"{slug}_{mark}"
     n = 2
     code = slug
-    while code in taken:
+    while code in taken or fold(code) in known:
         code = f"{slug}_{n}"
         n += 1
     return code
