@@ -185,7 +185,7 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
             for result in work:
                 mine = feed.leases.popleft()
                 if lease is not None and mine is not lease:
-                    done += writer.commit(lease, pending, lease.last)
+                    done += writer.close(lease, pending)
                     pending, rows, last = [], 0, time.monotonic()
                 lease = mine
                 pending.append(result)
@@ -204,7 +204,7 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
                         done + len(pending), job.total, f"{report.pictures_per_s:.1f}/s · {report.bottleneck}"
                     )
             if lease is not None:
-                done += writer.commit(lease, pending, lease.last)
+                done += writer.close(lease, pending)
             report = work.report()
     finally:
         feed.close()
@@ -280,7 +280,7 @@ class _Feed:
                     yield asset_id, places[asset_id]
                 after = ids[-1] if ids else lease.last
             if not any_left:  # its pictures left the dataset meanwhile
-                self._writer.commit(lease, [], lease.last)
+                self._writer.close(lease, [])
 
     def close(self) -> None:
         """Give back what was leased and not finished, so that another process need not wait for the lease to run out."""
@@ -309,6 +309,7 @@ class _Writer:
             codes,
         )
         self.step = job.step
+        self.reached = 0
         self.tally = _Tally()
         with ws.db.write(durable=False) as conn:
             self.numbers = record.label_ids(conn, codes.values())
@@ -325,7 +326,12 @@ class _Writer:
             rows += len(result.annotations)
         for i, group in enumerate(groups):
             self._commit(lease, group, position if i == len(groups) - 1 else group[-1].id)
+        self.reached = position
         return len(results)
+
+    def close(self, lease: Lease, results: Sequence[Result]) -> int:
+        """The last results of a shard: it is done, also when its last pictures left the dataset meanwhile."""
+        return self.commit(lease, results, lease.last) if results or self.reached != lease.last else 0
 
     def _commit(self, lease: Lease, results: Sequence[Result], position: int) -> None:
         if not results:  # nothing to write but the position
