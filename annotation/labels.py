@@ -90,7 +90,10 @@ def loads(text: str, where: str) -> LabelSchema:
     """
     try:
         data = tomllib.loads(text.replace("\r\n", "\n"))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: also a number of more digits than Python reads
         raise InvalidFile(
             [InvalidInput(f"not TOML: {error}", where=where, remedy="correct the line")], where=where
         ) from error

@@ -113,7 +113,7 @@ def _overrides() -> dict[str, Value]:
         return dict(tomllib.loads(file().read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or numbers without end
         raise InvalidInput(
             f"not readable as TOML: {error}", where=str(file()), remedy="correct or remove the file"
         ) from error

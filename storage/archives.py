@@ -332,6 +332,8 @@ def _tar_members(source: Counted) -> Iterator[tuple[Member, Counted]]:
             yield Member(name, size, start, fault="a sparse file in the archive"), source
         elif kind not in b"0\x007":
             size = 0 if kind in b"123456" else size  # links, devices, folders and pipes have no content
+            if kind in b"12346":
+                yield Member(name, 0, start, fault="a link or a device in the archive"), source
         source.skip(start + size + (-size % 512) - source.at)
         long_name, pax = b"", {}
 

@@ -133,7 +133,7 @@ def state(home: Path) -> tuple[int, int, int, set[bytes]]:
 
 def test_a_verb_refuses_its_hostile_file_in_one_line_and_leaves_nothing(
     chosen: tuple[str, range],
-    home: Path,
+    ready: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
