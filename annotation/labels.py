@@ -519,17 +519,17 @@ def extend(schema: LabelSchema, new_names: Iterable[str], where_from: str) -> La
             source=Source(note=note),
         )  # fmt: skip
         labels.append(label)
+        if len(labels) > MAX_LABELS:
+            raise InvalidInput(
+                f"{len(labels)} labels",
+                where=where_from,
+                remedy=f"at most {MAX_LABELS}: is this a list of classes?",
+            )
         codes.add(label.code)
         used.add(color)
         known |= {n for n, _ in names_of([label])}
     if len(labels) == len(schema.labels):
         return schema
-    if len(labels) > MAX_LABELS:
-        raise InvalidInput(
-            f"{len(labels)} labels",
-            where=where_from,
-            remedy=f"at most {MAX_LABELS}: is this a list of classes?",
-        )
     return replace(schema, version=schema.version + 1, labels=tuple(labels))
 
 

@@ -1,0 +1,104 @@
+"""Checks: each rule finds its fault, names it in both languages, and is silent on sound work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotation import checks, labels
+from annotation.core import Annotation, Box, Mask, Polygon, Polyline, RotatedBox, Shape, Tag
+from tests.annotation.strategies import annotations, patient
+
+SCHEMA = labels.load("coal_mine")
+SOUND = {"helmet_worn": "proper"}
+
+
+def person(shape: Shape, uid: int = 1, **kw: object) -> Annotation:
+    return Annotation("person", shape, **({"attributes": SOUND} | kw), uid=f"{uid:032x}")  # type: ignore[arg-type]
+
+
+def found(*annotations: Annotation) -> list[tuple[str, str]]:
+    return [(i.code, i.severity) for i in checks.check(annotations, SCHEMA, (640, 480))]
+
+
+def test_sound_work_has_no_issue() -> None:
+    assert (
+        found(person(Box(10, 10, 50, 90)), person(Box(100, 10, 150, 90), 2), Annotation("smoke", Tag())) == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("annotation", "issue"),
+    [
+        (person(Box(5, 5, 7, 90)), ("tiny", "warning")),
+        (person(Mask(4, 4, (16,))), ("tiny", "warning")),
+        (person(Box(700, 5, 800, 90)), ("outside", "error")),
+        (person(Box(600, 5, 800, 90)), ("outside", "warning")),
+        (Annotation("ufo", Box(5, 5, 50, 50)), ("stranger", "error")),
+        (Annotation("personnel", Box(5, 5, 50, 50)), ("stranger", "error")),
+        (person(RotatedBox(50, 50, 20, 20, 3)), ("kind", "error")),
+        (person(Box(5, 5, 50, 50), attributes={}), ("required", "error")),
+        (person(Box(5, 5, 50, 50), attributes={"helmet_worn": "perhaps"}), ("value", "error")),
+        (person(Box(5, 5, 50, 50), attributes=SOUND | {"unsure": "yes"}), ("value", "error")),
+        (person(Polygon((((0, 0, 50, 50, 50, 0, 0, 50),),))), ("crossing", "warning")),
+    ],
+    ids=lambda v: v[0] if isinstance(v, tuple) else "",
+)
+def test_a_broken_rule_is_an_issue(annotation: Annotation, issue: tuple[str, str]) -> None:
+    assert found(annotation) == [issue]
+
+
+def test_a_box_cut_by_the_border_and_a_thin_line_are_sound() -> None:
+    assert found(person(Box(-9, 10, 60, 90)), Annotation("belt_tear", Polyline((0, 0, 0, 99)))) == []
+
+
+def test_two_of_one_label_in_one_place_are_a_duplicate_named_once() -> None:
+    twice = found(person(Box(10, 10, 110, 110)), person(Box(12, 10, 112, 110), 2))
+    assert twice == [("duplicate", "warning")]
+    assert found(person(Box(10, 10, 110, 110)), person(Box(20, 10, 120, 110), 2)) == []
+    assert found(person(Box(10, 10, 110, 110)), Annotation("helmet", Box(10, 10, 110, 110))) == []
+
+
+def test_duplicates_are_found_across_the_blocks_of_the_table() -> None:
+    many = [person(Box(n * 20, 0, n * 20 + 10, 10), n) for n in range(1, 1200)]
+    many.append(person(Box(20, 0, 30, 10), 5000))
+    issues = checks.check(tuple(many), SCHEMA, None)
+    assert [(i.code, i.uid) for i in issues] == [("duplicate", f"{5000:032x}")]
+
+
+def test_a_prediction_need_not_have_what_a_person_must_say() -> None:
+    assert found(person(Box(5, 5, 50, 50), attributes={}, origin="model", score=0.5)) == []
+
+
+def test_a_retired_label_points_to_its_successor() -> None:
+    retired = tuple(
+        replace(la, retired_to="helmet") if la.code == "no_helmet" else la for la in SCHEMA.labels
+    )
+    schema = replace(SCHEMA, labels=retired)
+    (issue,) = checks.check((Annotation("no_helmet", Box(0, 0, 9, 9)),), schema, None)
+    assert issue.severity == "warning"
+    assert "安全帽" in issue.message("zh_CN")
+    assert "safety helmet" in issue.message("en")
+
+
+def test_messages_are_in_both_languages_and_name_the_label() -> None:
+    (issue,) = checks.check((person(Box(5, 5, 50, 50), attributes={}),), SCHEMA, None)
+    assert issue.message("zh_CN") == "人员 缺少必填属性 安全帽佩戴"
+    assert issue.message("en") == "person lacks the required attribute Helmet"
+
+
+codes = st.sampled_from(["person", "helmet", "large_coal", "towline", "ufo", "personnel"])
+
+
+@patient
+@given(st.lists(annotations(codes), max_size=8), st.none() | st.just((1920, 1080)))
+def test_any_set_is_checked_and_every_issue_names_one_of_its_objects(
+    work: list[Annotation], wh: tuple[int, int] | None
+) -> None:
+    for issue in checks.check(tuple(work), SCHEMA, wh):
+        assert issue.uid in {a.uid for a in work}
+        assert issue.message_zh
+        assert issue.message_en
