@@ -75,9 +75,7 @@ class TaskCard(QWidget):
         self.cancel.setEnabled(task.state == "running")
         tones = {"finished": "green", "failed": "red", "cancelled": "second"}
         self.meter.tone = tones.get(task.state, "accent")
-        self.meter.set_share(
-            1.0 if task.state == "finished" else task.share if not task.alive else task.share
-        )
+        self.meter.set_share(1.0 if task.state == "finished" else task.share)
         if task.state in ("failed", "cancelled") and task.share is None:
             self.meter.set_share(0.0)
         self.meter.update()

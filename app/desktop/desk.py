@@ -198,7 +198,7 @@ class Desk(QObject):
         if self.schema is None:
             return []
         known = [label for label in self.schema.labels if not label.abstract and not label.retired_to]
-        return sorted(known, key=lambda label: (not label.key, label.key or ""))
+        return sorted(known, key=lambda label: (not label.key, label.key == "0", label.key or ""))
 
     def label_name(self, code: str) -> str:
         """A class's name in the language in use."""

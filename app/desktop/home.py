@@ -18,6 +18,9 @@ from app.i18n import tr
 from app.services import browse, labelling
 from app.services.browse import DatasetRow, Query
 
+_KEPT = ("schema", "ingest")
+"""Steps that this list offers no undo for: it would pull the ground from under the rest."""
+
 
 class Cover(QWidget):
     """The first picture of a dataset, or a quiet ground."""
@@ -74,7 +77,7 @@ class DatasetCard(QFrame):
         text.addWidget(self.name)
         text.addWidget(self.about)
         text.addSpacing(4)
-        text.addWidget(self.pill)
+        text.addWidget(self.pill, 0, Qt.AlignmentFlag.AlignLeft)
         text.addStretch()
         top.addLayout(text, 1)
         box.addLayout(top)
@@ -348,7 +351,7 @@ class Home(QWidget):
             when = label(kind="second")
             when.setText(f"{one.agent} · {ago(one.at_ms)} · r{one.step}")
             inside.addWidget(when)
-            if one.stands and not one.open:
+            if one.stands and not one.open and one.verb not in _KEPT:
                 inside.addWidget(button("Undo", lambda step=one.step: self.desk.undo_step(step), kind="link"))
             self._steps_body.addWidget(line)
 

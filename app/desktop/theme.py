@@ -133,7 +133,7 @@ def font(px: int = 13, *, bold: bool = False, weight: QFont.Weight | None = None
     if weight is not None:
         face.setWeight(weight)
     elif bold:
-        face.setWeight(QFont.Weight.DemiBold)
+        face.setWeight(QFont.Weight.Bold)
     return face
 
 
@@ -174,12 +174,12 @@ def sheet(t: Theme) -> str:
     QWidget#desk, QWidget[look="ground"] {{ background: {t.background}; }}
     QLabel {{ background: transparent; }}
     QLabel[look="second"] {{ color: {t.second}; font-size: 12px; }}
-    QLabel[look="caption"] {{ color: {t.second}; font-size: 12px; font-weight: 600; }}
+    QLabel[look="caption"] {{ color: {t.second}; font-size: 12px; font-weight: 700; }}
     QLabel[look="small"] {{ color: {t.second}; font-size: 11px; }}
-    QLabel[look="strong"] {{ font-weight: 600; }}
-    QLabel[look="title"] {{ font-size: 19px; font-weight: 600; }}
-    QLabel[look="head"] {{ font-size: 14px; font-weight: 600; }}
-    QLabel[look="figure"] {{ font-size: 26px; font-weight: 600; }}
+    QLabel[look="strong"] {{ font-weight: 700; }}
+    QLabel[look="title"] {{ font-size: 19px; font-weight: 700; }}
+    QLabel[look="head"] {{ font-size: 14px; font-weight: 700; }}
+    QLabel[look="figure"] {{ font-size: 26px; font-weight: 700; }}
     QLabel[tone="accent"] {{ color: {t.accent}; }}
     QLabel[tone="green"] {{ color: {t.green}; }}
     QLabel[tone="red"] {{ color: {t.red}; }}
@@ -203,7 +203,7 @@ def sheet(t: Theme) -> str:
     QPushButton:hover {{ background: {t.strong}; }}
     QPushButton:focus {{ border: 1px solid {t.accent}; }}
     QPushButton:disabled {{ color: {faint}; background: {t.panel}; }}
-    QPushButton[look="primary"] {{ background: {t.accent}; color: {t.on_accent}; border: 1px solid {t.accent}; font-weight: 600; }}
+    QPushButton[look="primary"] {{ background: {t.accent}; color: {t.on_accent}; border: 1px solid {t.accent}; font-weight: 700; }}
     QPushButton[look="primary"]:hover {{ background: {mix(t.accent, "#ffffff", 0.15)}; }}
     QPushButton[look="primary"]:focus {{ border: 2px solid {t.text}; }}
     QPushButton[look="primary"]:disabled {{ background: {t.raised}; color: {faint}; border: 1px solid {t.line}; }}
@@ -216,9 +216,9 @@ def sheet(t: Theme) -> str:
         padding: 2px 2px 0 2px; min-height: {BAR_PX - 5}px; color: {t.second}; font-weight: 500; }}
     QPushButton[look="place"]:hover {{ color: {t.text}; }}
     QPushButton[look="place"]:focus {{ color: {t.text}; }}
-    QPushButton[look="place"]:checked {{ color: {t.text}; border-bottom: 2px solid {t.accent}; font-weight: 600; }}
-    QPushButton[look="choice"] {{ min-height: 26px; padding: 0 10px; font-size: 12px; }}
-    QPushButton[look="choice"]:checked {{ background: {t.accent}; color: {t.on_accent}; border: 1px solid {t.accent}; font-weight: 600; }}
+    QPushButton[look="place"]:checked {{ color: {t.text}; border-bottom: 2px solid {t.accent}; font-weight: 700; }}
+    QPushButton[look="choice"] {{ min-height: 24px; padding: 0 8px; font-size: 12px; }}
+    QPushButton[look="choice"]:checked {{ background: {t.accent}; color: {t.on_accent}; border: 1px solid {t.accent}; font-weight: 700; }}
     QPushButton[look="search"] {{ background: {t.raised}; border: 1px solid {t.line}; }}
     QPushButton[look="search"]:hover {{ border: 1px solid {t.second}; }}
 

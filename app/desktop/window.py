@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, QLibraryInfo, QObject, QRect, QSize, Qt, QTranslator
 from PySide6.QtGui import QCloseEvent, QColor, QFontMetrics, QKeySequence, QPainter, QShortcut
-from PySide6.QtWidgets import QApplication, QLineEdit, QPushButton, QStackedWidget, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QPushButton, QSizePolicy, QStackedWidget, QWidget
 
 from app import i18n
 from app.desktop import actions, icons, theme, widgets
@@ -124,7 +124,8 @@ class Window(QWidget):
         name = label("Lamproom", "head")
         line.addWidget(name)
         self.title = Elided("", "second")
-        self.title.setFixedWidth(200)
+        self.title.setFixedWidth(220)
+        self.title.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         line.addSpacing(4)
         line.addWidget(self.title)
         line.addSpacing(24)
@@ -399,8 +400,10 @@ class Window(QWidget):
             entries.append(
                 (name, tr("Class"), one.key or "", both, lambda code=one.code: self.desk.choose_label(code))
             )
-        for data in self.desk.datasets:
-            entries.append((data.name, tr("Dataset"), "", "", lambda i=data.id: self._dataset_picked(i)))
+        entries += [
+            (data.name, tr("Dataset"), "", "", lambda i=data.id: self._dataset_picked(i))
+            for data in self.desk.datasets
+        ]
         made = Palette(self.body, entries, self._search)
         self._palette = made
 

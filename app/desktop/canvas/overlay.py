@@ -22,7 +22,7 @@ from app.desktop.tasks import Courier
 
 MARGIN = (400, 250)
 _SHIFT = 4
-_DASH, _GAP = 7.0, 5.0
+_DASH, _GAP = 6.0, 4.0
 _FILLED_AT_MOST, _TAGGED_AT_MOST = 3000, 160
 _SMALL_PX, _DOT_PX = 24.0, 3.0
 _FAR = float(2**25)

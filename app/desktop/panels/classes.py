@@ -179,6 +179,7 @@ class Rule(QWidget):
         self.desk = desk
         box = column(self, gap=8)
         self.head = label(kind="caption")
+        self.head.setContentsMargins(8, 0, 0, 0)
         box.addWidget(self.head)
         inset = frame("inset")
         inside = column(inset, gap=8, margins=(12, 12, 12, 12))

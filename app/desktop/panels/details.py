@@ -125,7 +125,7 @@ class Attributes(QWidget):
         self._shown: tuple[Any, ...] = ()
         self.head = label(kind="head")
         self._body = QWidget()
-        self._box = column(self._body, gap=10)
+        self._box = column(self._body, gap=8)
         box = column(self, gap=10, margins=(16, 12, 16, 12))
         box.addWidget(self.head)
         box.addWidget(self._body)
@@ -171,12 +171,15 @@ class Attributes(QWidget):
         zh = i18n.language().startswith("zh")
         values = {a.attributes.get(attribute.code) for a in chosen}
         value = next(iter(values)) if len(values) == 1 else None
-        group = column(gap=4)
+        group = row(gap=8)
         name = attribute.name_zh if zh else attribute.name_en
         missing = attribute.required and value is None
         head = label(kind="second", tone="red" if missing else "")
         head.setText(f"{name} *" if attribute.required else name)
-        group.addWidget(head)
+        head.setWordWrap(True)
+        head.setFixedWidth(72)
+        head.setContentsMargins(0, 4, 0, 0)
+        group.addWidget(head, 0, Qt.AlignmentFlag.AlignTop)
         held = QWidget()
         if attribute.type in ("choice", "flag"):
             options: list[tuple[Any, str]] = (
@@ -184,7 +187,7 @@ class Attributes(QWidget):
                 if attribute.type == "flag"
                 else [(c.code, c.name_zh if zh else c.name_en) for c in attribute.choices]
             )
-            line = Flow()
+            line = Flow(gap=4)
             held.setLayout(line)
             for code, text in options:
                 made = look(QPushButton(_short(text)), "choice")
@@ -202,7 +205,7 @@ class Attributes(QWidget):
             edit.editingFinished.connect(lambda edit=edit, a=attribute: self._typed(a, edit.text()))
             inside = row(held)
             inside.addWidget(edit)
-        group.addWidget(held)
+        group.addWidget(held, 1)
         self._box.addLayout(group)
 
     def _typed(self, attribute: Attribute, text: str) -> None:
@@ -351,7 +354,7 @@ class History(QWidget):
             first = rows[0]
             what = verb_text(first.verb, first.op)
             what += f" · {self.desk.label_name(first.label)}" if len(rows) == 1 else f" · {len(rows)}"
-            who = first.model or first.agent
+            who = first.agent
             line = _Event(what, f"{who} · {ago(first.at_ms)} · r{rev}", i == 0, i == len(shown) - 1)
             line.clicked.connect(lambda rev=rev: self._restore(rev))
             self._box.addWidget(line)

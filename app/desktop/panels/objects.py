@@ -44,6 +44,8 @@ class ObjectList(QAbstractScrollArea):
         self.viewport().update()
 
     def _range(self) -> None:
+        # A short list takes only its lines, so that the details below stand close; a long one scrolls.
+        self.setMaximumHeight(max(2, len(self._objects)) * HIGH + 8)
         self.verticalScrollBar().setRange(0, max(0, len(self._objects) * HIGH - self.viewport().height()))
         self.verticalScrollBar().setSingleStep(HIGH)
         self.verticalScrollBar().setPageStep(self.viewport().height())
