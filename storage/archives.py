@@ -238,7 +238,10 @@ class Counted:
     def read(self, n: int) -> bytes:
         pieces = []
         while n > 0:
-            piece = self.source.read(min(n, 1 << 20) if n > 1 << 26 else n)
+            try:
+                piece = self.source.read(min(n, 1 << 20) if n > 1 << 26 else n)
+            except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+                raise InvalidInput("the archive is cut short or damaged") from error
             if not piece:
                 break
             self.at += len(piece)
@@ -281,11 +284,7 @@ def tar_members(stream: IO[bytes], packed_bytes: int) -> Iterator[tuple[Member, 
     Raises:
         InvalidInput: no tar, cut, damaged or a bomb; members already given stay valid.
     """
-    source = Counted(stream, packed_bytes)
-    try:
-        yield from _tar_members(source)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise InvalidInput("the archive is cut short or damaged") from error
+    return _tar_members(Counted(stream, packed_bytes))
 
 
 def _tar_members(source: Counted) -> Iterator[tuple[Member, Counted]]:
