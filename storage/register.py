@@ -250,7 +250,9 @@ def rivals(conn: Connection, dataset_id: int, asset_ids: Iterable[int]) -> list[
                 f"AND x.died IS NULL AND x.dataset_id <> {dataset_id}) FROM item i JOIN asset o ON o.id = i.asset_id "
                 f"WHERE i.dataset_id = {dataset_id} AND i.died IS NULL AND i.asset_id IN ({','.join(map(str, older))})"
             ).all()
-            out += [Rival(joining, r[1], r[0], r[2], r[3], bool(r[4])) for r in rows for joining in older[r[0]]]
+            out += [
+                Rival(joining, r[1], r[0], r[2], r[3], bool(r[4])) for r in rows for joining in older[r[0]]
+            ]
     return out
 
 

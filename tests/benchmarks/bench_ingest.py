@@ -107,7 +107,10 @@ def run_once(ws: workspace.Workspace, folder: Path, key: str, expected: int) -> 
 def bar(name: str, measured: float, required: float, *, at_least: bool, unit: str = "") -> bool:
     good = measured >= required if at_least else measured <= required
     sign = ">=" if at_least else "<="
-    print(f"BAR {name}: {measured:.2f}{unit} vs {sign} {required}{unit}  {'ok' if good else 'MISSED'}", flush=True)
+    print(
+        f"BAR {name}: {measured:.2f}{unit} vs {sign} {required}{unit}  {'ok' if good else 'MISSED'}",
+        flush=True,
+    )
     return good
 
 
@@ -122,7 +125,9 @@ def main() -> int:
         home = Path(name)
         large = draw(home / "large", args.files, (1920, 1080), kinds=24, quality=90)
         mean = statistics.mean(p.stat().st_size for p in large)
-        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {len(large)} JPEGs 1920 x 1080, mean {mean / 1e3:.0f} kB")
+        print(
+            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {len(large)} JPEGs 1920 x 1080, mean {mean / 1e3:.0f} kB"
+        )
         ratios: dict[str, list[float]] = {"disk": [], "memory": []}
         limits, rates = [], []
         for _ in range(ROUNDS):
@@ -136,18 +141,31 @@ def main() -> int:
             ours = run_ingest(home / "large", home, len(large))
             ratios["memory"].append(plain / ours)
             limits.append(plain / timed(lambda: both_digests(large, os.cpu_count() or 1)))
-        print(f"from disk: {statistics.median(rates):.0f} pictures/s, {statistics.median(rates) * mean / 1e6:.0f} MB/s")
+        print(
+            f"from disk: {statistics.median(rates):.0f} pictures/s, {statistics.median(rates) * mean / 1e6:.0f} MB/s"
+        )
         print(
             f"from memory: ratio {statistics.median(ratios['memory']):.2f}; both digests alone, on every core, "
             f"reach {statistics.median(limits):.2f}"
         )
-        good &= bar("ingest vs read+BLAKE3 of one process, from disk", statistics.median(ratios["disk"]), RATE_BAR, at_least=True)
+        good &= bar(
+            "ingest vs read+BLAKE3 of one process, from disk",
+            statistics.median(ratios["disk"]),
+            RATE_BAR,
+            at_least=True,
+        )
         draw(home / "small", args.known, (160, 90), kinds=8, quality=60)
         with workspace.create(str(home / "W")) as ws:
             first = run_once(ws, home / "small", "new", args.known)
             again = [run_once(ws, home / "small", "known", args.known) for _ in range(ROUNDS)]
         print(f"{args.known} small files: first run {first:.1f} s ({args.known / first:.0f}/s)")
-        good &= bar(f"second run over {args.known} unchanged files", statistics.median(again), AGAIN_BAR_S, at_least=False, unit=" s")
+        good &= bar(
+            f"second run over {args.known} unchanged files",
+            statistics.median(again),
+            AGAIN_BAR_S,
+            at_least=False,
+            unit=" s",
+        )
     return 0 if good else 1
 
 

@@ -128,7 +128,9 @@ def test_pipes_are_never_opened(tmp_path: Path) -> None:
         sources.read_bytes(os.fsencode(tmp_path), "pipe.jpg")
 
 
-@pytest.mark.parametrize("path", ("../secret.jpg", "/etc/passwd", "a/../../secret.jpg", "a//b", "", "./x", "a\0b"))
+@pytest.mark.parametrize(
+    "path", ("../secret.jpg", "/etc/passwd", "a/../../secret.jpg", "a//b", "", "./x", "a\0b")
+)
 def test_a_recorded_path_cannot_leave_its_root(tmp_path: Path, path: str) -> None:
     (tmp_path / "secret.jpg").write_bytes(JPEG)
     (tmp_path / "root").mkdir()
@@ -294,7 +296,13 @@ def test_any_damage_of_an_archive_is_a_named_fault(
 
 
 def test_archives_are_known_by_name_and_packed_ones_need_copies() -> None:
-    assert [archives.kind_of(n) for n in ("A.ZIP", "x.tar.GZ", "x.tgz", "x.npz", "x.gz")] == ["zip", "tar", "tar", None, None]
+    assert [archives.kind_of(n) for n in ("A.ZIP", "x.tar.GZ", "x.tgz", "x.npz", "x.gz")] == [
+        "zip",
+        "tar",
+        "tar",
+        None,
+        None,
+    ]
     assert sources.needs_copy("a.tar.gz!/x.jpg")
     assert not sources.needs_copy("a.tar!/x.jpg")
     assert not sources.needs_copy("a.tar.gz")
