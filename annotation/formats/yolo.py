@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from annotation import geometry
+from annotation import canonical, geometry
 from annotation.core import (
     Annotation,
     Box,
@@ -385,7 +385,7 @@ def write(
 
 
 def _decimal(value: float) -> str:
-    return f"{value:.8f}".rstrip("0").rstrip(".")
+    return f"{value:.12f}".rstrip("0").rstrip(".")
 
 
 def _numbers(shape: Shape, w: int, h: int, polygons: bool) -> list[float] | None:
@@ -401,8 +401,8 @@ def _numbers(shape: Shape, w: int, h: int, polygons: bool) -> list[float] | None
             return [v / side for v, side in zip(ring, (w, h) * (len(ring) // 2), strict=True)]
         return None
     inner = base.clipped(box, w, h)
-    if inner is None:
-        return None
+    if inner is None or min(inner.x1 - inner.x0, inner.y1 - inner.y0) < 1 / canonical.PX:
+        return None  # a sliver that the record cannot hold either
     return [
         (inner.x0 + inner.x1) / 2 / w,
         (inner.y0 + inner.y1) / 2 / h,
