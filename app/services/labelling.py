@@ -13,8 +13,10 @@ from annotation.errors import InvalidInput, NotFound
 from app.events import Changes
 from app.services.workspace import Workspace
 from storage import queries, record
+from storage import steps as undoing
 from storage.queries import Deleted, HistoryRow, Stored
-from storage.record import Content, Edit, Step
+from storage.record import Content, Edit
+from storage.steps import Step
 from storage.tables import KINDS, ORIGINS
 
 
@@ -125,7 +127,12 @@ def _commit(ws: Workspace, page: Page, changed: Sequence[Annotation], gone: Sequ
         return page
     session = ws.session()
     with record.change(
-        ws.db, agent_id=ws.person.id, activity_id=session, verb=verb, assets=[page.asset_id], page=page.asset_id
+        ws.db,
+        agent_id=ws.person.id,
+        activity_id=session,
+        verb=verb,
+        assets=[page.asset_id],
+        page=page.asset_id,
     ) as draft:
         numbers = record.label_ids(draft.conn, (a.label for a in changed))
         edits = [
@@ -153,18 +160,18 @@ def redo(ws: Workspace, page: Page) -> Page | None:
 
 def _turn(ws: Workspace, page: Page, op: int) -> Page | None:
     with ws.db.read() as conn:
-        done, undone = record.stack(conn, page.asset_id, ws.person.id)
+        done, undone = undoing.stack(conn, page.asset_id, ws.person.id)
         if not (done if op == record.UNDO else undone):
             return None
         target = (done if op == record.UNDO else undone)[-1]
-    record.invert(ws.db, target, agent_id=ws.person.id, activity_id=ws.session(), op=op)
+    undoing.invert(ws.db, target, agent_id=ws.person.id, activity_id=ws.session(), op=op)
     return load(ws, page.asset_id)
 
 
 def can_undo(ws: Workspace, asset_id: int) -> tuple[bool, bool]:
     """(undo possible, redo possible) for this person on this page."""
     with ws.db.read() as conn:
-        done, undone = record.stack(conn, asset_id, ws.person.id)
+        done, undone = undoing.stack(conn, asset_id, ws.person.id)
     return bool(done), bool(undone)
 
 
@@ -174,7 +181,7 @@ def undo_step(ws: Workspace, step: int, *, skip_changed: bool = False) -> Change
     Raises:
         Conflict: it is open, undone already, or its objects were changed since (unless `skip_changed`).
     """
-    done = record.invert(
+    done = undoing.invert(
         ws.db, step, agent_id=ws.person.id, activity_id=ws.session(), skip_changed=skip_changed
     )
     return Changes(
@@ -187,7 +194,7 @@ def last_step(ws: Workspace) -> Step | None:
     before: int | None = None
     while True:
         with ws.db.read() as conn:
-            found = record.steps(conn, before=before, limit=100)
+            found = undoing.steps(conn, before=before, limit=100)
         for s in found:
             if s.agent_id == ws.person.id and s.op != record.UNDO and s.stands and not s.open:
                 return s
@@ -199,7 +206,7 @@ def last_step(ws: Workspace) -> Step | None:
 def steps(ws: Workspace, *, before: int | None = None, limit: int = 50) -> list[Step]:
     """Steps of everybody, newest first."""
     with ws.db.read() as conn:
-        return record.steps(conn, before=before, limit=limit)
+        return undoing.steps(conn, before=before, limit=limit)
 
 
 def history(ws: Workspace, *, asset_id: int, uid: str | None = None, limit: int = 100) -> list[HistoryRow]:
@@ -218,5 +225,5 @@ def restore(ws: Workspace, row_ids: Sequence[int]) -> Changes:
     """Bring objects back to the state of these rows, as one step."""
     if not row_ids:
         raise NotFound("nothing to restore was named")
-    rev = record.restore(ws.db, row_ids, agent_id=ws.person.id, activity_id=ws.session())
+    rev = undoing.restore(ws.db, row_ids, agent_id=ws.person.id, activity_id=ws.session())
     return Changes(revision=rev, everything=True)

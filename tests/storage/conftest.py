@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from annotation.core import new_uid
 from storage import db as database
-from storage import record
+from storage import record, steps
 from storage.db import Database
 from storage.record import Agent, Content, Edit, ItemEdit
 
@@ -74,8 +74,8 @@ class World:
             self.db, edits, agent_id=self.agents[who].id, activity_id=self.activity, verb=verb
         )
 
-    def undo(self, step: int, who: str = "A", **kw: object) -> record.Inverted:
-        return record.invert(self.db, step, agent_id=self.agents[who].id, activity_id=self.activity, **kw)  # type: ignore[arg-type]
+    def undo(self, step: int, who: str = "A", **kw: object) -> steps.Inverted:
+        return steps.invert(self.db, step, agent_id=self.agents[who].id, activity_id=self.activity, **kw)  # type: ignore[arg-type]
 
     def live(self, asset: int) -> dict[str, tuple[int, int, int]]:
         """uid -> (row, label, x0)."""

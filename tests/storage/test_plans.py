@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage import db as database
-from storage import jobs, queries, record
+from storage import jobs, queries, steps
 from storage.queries import Query
 
 BIG = {"annotation", "item", "asset", "change", "seen_file"}
@@ -31,11 +31,11 @@ HOT: dict[str, Callable[[Connection], object]] = {
     "places": lambda c: queries.places(c, [1]),
     "rejected": lambda c: queries.rejected(c, [1, 2], bytes(32)),
     "facets": lambda c: queries.facets(c, 1),
-    "stack": lambda c: record.stack(c, 1, 1),
-    "steps": lambda c: record.steps(c),
-    "effects of a step": lambda c: record._effects(c, 1),
-    "live of objects": lambda c: record._live(
-        c, [record._Effect("annotation", (bytes(16),)), record._Effect("item", (1, 1))]
+    "stack": lambda c: steps.stack(c, 1, 1),
+    "steps": lambda c: steps.steps(c),
+    "effects of a step": lambda c: steps._effects(c, 1),
+    "live of objects": lambda c: steps._live(
+        c, [steps._Effect("annotation", (bytes(16),)), steps._Effect("item", (1, 1))]
     ),
     "open jobs": lambda c: jobs.listing(c, open_only=True),
 }

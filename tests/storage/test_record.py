@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from annotation.core import new_uid
 from annotation.errors import Conflict, NotFound
-from storage import record
+from storage import record, steps
 from storage.record import Edit, ItemEdit
 from tests.storage.conftest import World, counters_of, counters_recounted
 
@@ -90,11 +90,11 @@ def test_the_undo_stack_of_a_person_survives_a_restart_and_is_their_own(world: W
     undone = world.undo(mine[2])
     world.reopen()
     with world.db.read() as conn:
-        assert record.stack(conn, page, world.agents["A"].id) == (mine[:2], [undone.step])
-        assert record.stack(conn, page, world.agents["B"].id) == ([theirs], [])
+        assert steps.stack(conn, page, world.agents["A"].id) == (mine[:2], [undone.step])
+        assert steps.stack(conn, page, world.agents["B"].id) == ([theirs], [])
     world.apply(Edit(opens=world.content(page, box=4)))
     with world.db.read() as conn:
-        assert record.stack(conn, page, world.agents["A"].id)[1] == []  # a new gesture empties redo
+        assert steps.stack(conn, page, world.agents["A"].id)[1] == []  # a new gesture empties redo
 
 
 def bulk(world: World, pages: list[int], *, who: str = "A", running: bool = False) -> int:
@@ -160,12 +160,12 @@ def test_restore_opens_the_content_of_any_old_row_again(world: World) -> None:
     old = world.live(page)[uid][0]
     world.apply(Edit(old, world.content(page, uid=uid, box=2)))
     world.apply(Edit(closes=world.live(page)[uid][0]), verb="delete")
-    rev = record.restore(world.db, [old], agent_id=world.agents["B"].id, activity_id=world.activity)
+    rev = steps.restore(world.db, [old], agent_id=world.agents["B"].id, activity_id=world.activity)
     assert world.live(page)[uid][2] == 1
     world.undo(rev, who="B")
     assert uid not in world.live(page)
     with pytest.raises(NotFound):
-        record.restore(world.db, [10**9], agent_id=world.agents["B"].id, activity_id=world.activity)
+        steps.restore(world.db, [10**9], agent_id=world.agents["B"].id, activity_id=world.activity)
 
 
 def test_leaving_a_dataset_with_its_objects_and_undoing_it_brings_both_back(world: World) -> None:

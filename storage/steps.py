@@ -1,0 +1,298 @@
+"""Steps: what a person undoes. One change, or the many changes of a bulk action; undo, redo and restore are steps too.
+
+`invert` is the only mechanism behind undo, redo and undo of undo: for every object a step touched, its live row must hold
+what the step left (compared by descent, `same_as`), else nothing is written; then what was before is opened again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from annotation.errors import Conflict, NotFound
+from storage.db import Database
+from storage.record import BATCH_ROWS, DO, PAUSE_S, REDO, UNDO, change, chunks
+
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "annotation": ("uid",), "item": ("dataset_id", "asset_id"), "schema_version": ("code",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step as read: `stands` = no standing step inverts it; `open` = its activity still runs."""
+
+    step: int
+    op: int
+    verb: str
+    inverts: int | None
+    agent_id: int
+    agent: str
+    activity_id: int
+    dataset_id: int | None
+    asset_id: int | None
+    at_ms: int
+    open: bool
+    stands: bool
+
+
+_STEP = (
+    "SELECT c.rev, c.op, c.verb, c.inverts, c.agent_id, g.name, c.activity_id, c.dataset_id, c.asset_id, c.at_ms, "
+    "v.ended_ms IS NULL FROM change c JOIN agent g ON g.id = c.agent_id JOIN activity v ON v.id = c.activity_id "
+)
+
+
+def _step(conn: Connection, row: Sequence[Any]) -> Step:
+    *facts, running = row
+    return Step(*[*facts, bool(running), _stands(conn, row[0])])
+
+
+def step(conn: Connection, number: int) -> Step:
+    """The step that begins at this revision, or that this revision belongs to. Raises NotFound."""
+    first = conn.execute(sa.text("SELECT step FROM change WHERE rev = :r"), {"r": number}).scalar()
+    if first is None:
+        raise NotFound(f"there is no revision r{number}", remedy="`lamproom log` lists them")
+    row = conn.execute(sa.text(_STEP + "WHERE c.rev = :r"), {"r": first}).one()
+    return _step(conn, row)
+
+
+def steps(conn: Connection, *, before: int | None = None, limit: int = 50) -> list[Step]:
+    """Steps, newest first, below revision `before`."""
+    rows = conn.execute(
+        sa.text(_STEP + "WHERE c.step = c.rev AND c.rev < :b ORDER BY c.rev DESC LIMIT :n"),
+        {"b": before if before is not None else 2**62, "n": limit},
+    ).all()
+    return [_step(conn, r) for r in rows]
+
+
+def _stands(conn: Connection, number: int) -> bool:
+    """True unless a step that itself stands inverts this one."""
+    inverting = conn.execute(
+        sa.text("SELECT rev FROM change WHERE inverts IS NOT NULL AND inverts = :s AND rev = step"), {"s": number}
+    ).scalars().all()  # fmt: skip
+    return not any(_stands(conn, i) for i in inverting)
+
+
+def stack(conn: Connection, asset_id: int, agent_id: int) -> tuple[list[int], list[int]]:
+    """(done, redo): steps of one person on one page, oldest first; read from the changes, so it survives restarts."""
+    done: list[int] = []
+    redo: list[int] = []
+    rows = conn.execute(
+        sa.text("SELECT step, op, inverts FROM change WHERE asset_id IS NOT NULL AND asset_id = :a AND agent_id = :g "
+                "AND step = rev ORDER BY rev"),
+        {"a": asset_id, "g": agent_id},
+    )  # fmt: skip
+    for number, op, target in rows:
+        if op == DO:
+            done.append(number)
+            redo.clear()
+        elif op == UNDO and target in done:
+            done.remove(target)
+            redo.append(number)
+        elif op == REDO and target in redo:
+            redo.remove(target)
+            done.append(number)
+    return done, redo
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """What a step did to one object of one table."""
+
+    table: str
+    key: tuple[object, ...]
+    before: int | None = None
+    after: int | None = None
+    before_root: int | None = None
+    after_root: int | None = None
+    asset_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inverted:
+    """What an inversion did: its own step, the revision of its last change, and objects left because they changed."""
+
+    step: int
+    rev: int
+    assets: tuple[int, ...]
+    objects: int
+    left: int
+
+
+def _effects(conn: Connection, number: int) -> list[_Effect]:
+    revs = (
+        "SELECT rev FROM change WHERE rev = :s UNION SELECT rev FROM change WHERE step = :s AND step <> rev"
+    )
+    found: dict[tuple[str, tuple[object, ...]], _Effect] = {}
+    for table, columns in _KEYS.items():
+        names = ", ".join(f"t.{c}" for c in columns)
+        asset = "t.asset_id" if table != "schema_version" else "NULL"
+        for end, other in (("died", "born"), ("born", "died")):
+            rows = conn.execute(
+                sa.text(
+                    f"WITH s AS ({revs}) SELECT {names}, t.id, coalesce(t.same_as, t.id), {asset} FROM s "
+                    f"JOIN {table} t ON t.{end} = s.rev WHERE t.{end} IS NOT NULL "
+                    f"AND (t.{other} IS NULL OR t.{other} NOT IN (SELECT rev FROM s))"
+                ),
+                {"s": number},
+            )
+            for row in rows:
+                key = tuple(row[: len(columns)])
+                row_id, root, asset_id = row[len(columns) :]
+                old = found.get((table, key), _Effect(table, key, asset_id=asset_id))
+                found[table, key] = (
+                    replace(old, before=row_id, before_root=root) if end == "died"
+                    else replace(old, after=row_id, after_root=root)
+                )  # fmt: skip
+    return list(found.values())
+
+
+def _live(
+    conn: Connection, effects: Sequence[_Effect]
+) -> dict[tuple[str, tuple[object, ...]], tuple[int, int]]:
+    """(live row, its root) of the objects."""
+    out: dict[tuple[str, tuple[object, ...]], tuple[int, int]] = {}
+    for table, columns in _KEYS.items():
+        names = ", ".join(columns)
+        keys = [e.key for e in effects if e.table == table]
+        for i in range(0, len(keys), 200):
+            part = keys[i : i + 200]
+            where = " OR ".join(
+                "(" + " AND ".join(f"{c} = :k{n}_{m}" for m, c in enumerate(columns)) + ")"
+                for n in range(len(part))
+            )
+            if len(columns) == 1:
+                where = f"{columns[0]} IN ({','.join(f':k{n}_0' for n in range(len(part)))})"
+            args = {f"k{n}_{m}": v for n, key in enumerate(part) for m, v in enumerate(key)}
+            rows = conn.execute(
+                sa.text(
+                    f"SELECT {names}, id, coalesce(same_as, id) FROM {table} WHERE died IS NULL AND ({where})"
+                ),
+                args,
+            )
+            for row in rows:
+                out[table, tuple(row[: len(columns)])] = (row[-2], row[-1])
+    return out
+
+
+def invert(
+    db: Database,
+    number: int,
+    *,
+    agent_id: int,
+    activity_id: int,
+    op: int | None = None,
+    skip_changed: bool = False,
+) -> Inverted:
+    """Undo a step by a new step; the one mechanism behind undo, redo and undo of undo.
+
+    Args:
+        number: the step (any revision of it).
+        op: UNDO or REDO; None = REDO when the target is itself an undo.
+        skip_changed: leave objects that changed since, instead of refusing.
+
+    Raises:
+        Conflict: the step is open, already undone, or one of its objects was changed since; nothing is written.
+        NotFound: there is no such revision.
+    """  # fmt: skip
+    with db.read() as conn:
+        target = step(conn, number)
+        if target.open:
+            raise Conflict(
+                f"r{target.step} ({target.verb}) is still being written",
+                remedy="finish or cancel its job first: `lamproom jobs`",
+            )
+        if not target.stands:
+            raise Conflict(f"r{target.step} ({target.verb}) is undone already")
+        effects = _effects(conn, target.step)
+        live = _live(conn, effects)
+        changed = [e for e in effects if _root(live.get((e.table, e.key))) != e.after_root]
+        if changed and not skip_changed:
+            raise _changed_since(conn, changed[0], len(changed), live)
+    skipped = {(e.table, e.key) for e in changed}
+    todo = [e for e in effects if (e.table, e.key) not in skipped]
+    if effects and not todo:
+        raise Conflict(f"everything r{target.step} did was changed since; nothing to undo")
+    op = op if op is not None else (REDO if target.op == UNDO else UNDO)
+    todo.sort(key=lambda e: (e.asset_id or 0, e.table))
+    first: int | None = None
+    rev, left = 0, len(skipped)
+    for part in [todo[i : i + BATCH_ROWS] for i in range(0, len(todo), BATCH_ROWS)] or [[]]:
+        if first is not None:
+            time.sleep(PAUSE_S)
+        assets = {e.asset_id for e in part if e.asset_id is not None}
+        with change(db, agent_id=agent_id, activity_id=activity_id, verb=target.verb, dataset_id=target.dataset_id,
+                    assets=assets, page=target.asset_id, step=first, op=op, inverts=target.step) as draft:  # fmt: skip
+            now = _live(draft.conn, part)
+            ready = [e for e in part if _root(now.get((e.table, e.key))) == e.after_root]
+            if len(ready) != len(part):
+                if first is None and not skip_changed:
+                    stale = next(e for e in part if e not in ready)
+                    raise _changed_since(draft.conn, stale, len(part) - len(ready), now)
+                left += len(part) - len(ready)
+            for table in _KEYS:
+                mine = [e for e in ready if e.table == table]
+                draft.close(table, [now[table, e.key][0] for e in mine if (table, e.key) in now])
+                draft.copy(table, [e.before for e in mine if e.before is not None])
+        first, rev = first or draft.rev, draft.rev
+    assert first is not None
+    return Inverted(
+        first, rev, tuple(sorted({e.asset_id for e in todo if e.asset_id is not None})), len(todo), left
+    )
+
+
+def _root(found: tuple[int, int] | None) -> int | None:
+    return found[1] if found else None
+
+
+def _changed_since(
+    conn: Connection, effect: _Effect, n: int, live: Mapping[tuple[str, tuple[object, ...]], tuple[int, int]]
+) -> Conflict:
+    found = live.get((effect.table, effect.key))
+    clause = f"c.rev = (SELECT born FROM {effect.table} WHERE id = {found[0]})" if found else (
+        f"c.rev = (SELECT max(died) FROM {effect.table} WHERE " + " AND ".join(f"{c} = :k{i}" for i, c in enumerate(_KEYS[effect.table])) + ")"
+    )  # fmt: skip
+    args = {} if found else {f"k{i}": v for i, v in enumerate(effect.key)}
+    row = conn.execute(
+        sa.text(f"SELECT g.name, c.rev FROM change c JOIN agent g ON g.id = c.agent_id WHERE {clause}"), args
+    ).first()
+    who = f"{row[0]} in r{row[1]}" if row else "somebody"
+    return Conflict(f"{n} of the objects were changed since by {who}; nothing was undone",
+                    remedy="undo that first, or undo with the changed objects left as they are")  # fmt: skip
+
+
+def restore(db: Database, row_ids: Sequence[int], *, agent_id: int, activity_id: int) -> int:
+    """Open copies of dead annotation rows, as one ordinary step; an object that lives again already takes the old state.
+
+    Returns:
+        the revision.
+
+    Raises:
+        NotFound: an id is no annotation row.
+    """
+    with db.read() as conn:
+        rows = {
+            r.id: r
+            for part in chunks(row_ids)
+            for r in conn.exec_driver_sql(
+                f"SELECT id, uid, asset_id FROM annotation WHERE id IN ({','.join(map(str, part))})"
+            )
+        }
+    if missing := [i for i in row_ids if i not in rows]:
+        raise NotFound(f"there is no annotation row {missing[0]}")
+    with change(
+        db,
+        agent_id=agent_id,
+        activity_id=activity_id,
+        verb="restore",
+        assets={r.asset_id for r in rows.values()},
+    ) as draft:
+        live = _live(draft.conn, [_Effect("annotation", (bytes(r.uid),)) for r in rows.values()])
+        draft.close("annotation", [row_id for row_id, _ in live.values()])
+        draft.copy("annotation", list(rows))
+    return draft.rev
