@@ -133,7 +133,7 @@ def recognise(path: Path, *, name: str | None = None, licence: str = "", note: s
         Unavailable: the file cannot be read.
     """
     digest = session.file_sha256(path)
-    inputs, _, metadata, producer, inner = session.inspect(path)
+    inputs, declared, metadata, producer, inner = session.inspect(path)
     where = path.name
     _refuse_other_tasks(metadata, where)
     picture = _picture_input(inputs, where)
@@ -150,7 +150,7 @@ def recognise(path: Path, *, name: str | None = None, licence: str = "", note: s
         )
     dtype: Literal["float32", "float16"] = "float16" if "16" in picture.dtype else "float32"
     results = session.trial(inner, picture.name, np.full((1, 3, h, w), 114, dtype), where=where)
-    outputs = [(t.name, r) for t, r in zip(inner.get_outputs(), results, strict=True)]
+    outputs = [(t.name, r) for t, r in zip(declared, results, strict=True)]
     names = _names(metadata.get("names", ""), where)
     return replace(
         _match(outputs, names, w=w, h=h, where=where),

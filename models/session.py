@@ -111,14 +111,17 @@ def inspect(path: Path) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], dict[st
         InvalidInput: the runtime refuses the file.
     """
     inner = _open(path, "CPUExecutionProvider", {}, threads=1, constant_folding=False)
-    meta = inner.get_modelmeta()
-    return (
-        tuple(_tensor(t) for t in inner.get_inputs()),
-        tuple(_tensor(t) for t in inner.get_outputs()),
-        dict(meta.custom_metadata_map),
-        str(meta.producer_name),
-        inner,
-    )
+    try:
+        meta = inner.get_modelmeta()
+        return (
+            tuple(_tensor(t) for t in inner.get_inputs()),
+            tuple(_tensor(t) for t in inner.get_outputs()),
+            dict(meta.custom_metadata_map),
+            str(meta.producer_name),
+            inner,
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidInput("its names are not UTF-8", where=str(path), remedy="export it again") from error
 
 
 def open_session(path: Path, card: ModelCard, *, provider: str = "cpu", threads: int = 1) -> Session:
