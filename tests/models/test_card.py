@@ -293,6 +293,6 @@ def test_a_refused_model_leaves_nothing_on_stdout(
     whole = toy_model(columns(), extra={"other": np.zeros(3)}).SerializeToString()
     path = tmp_path / "bad.onnx"
     path.write_bytes(whole.replace(old, b"\xff" * len(old)))  # not UTF-8: its retry on the CPU would print
-    with pytest.raises(InvalidInput, match="the runtime refuses|not UTF-8"):
+    with pytest.raises(InvalidInput, match=r"the runtime refuses|not UTF-8"):
         card.recognise(path)
     assert capfd.readouterr() == ("", "")
