@@ -164,7 +164,7 @@ painter.end()
 print(lost)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert abs(int(done.stdout)) < 100
+    assert abs(int(done.stdout)) < 2_000  # lazy imports move it by hundreds; the fault moves it by 40,000
 
 
 # Put together here, so that this file does not hold what it looks for.
