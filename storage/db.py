@@ -304,11 +304,14 @@ def copy_file(record: Path, target: Path) -> None:
 
 
 def fault(db: Database) -> str:
-    """What SQLite's own check finds wrong with the file, "" when it is whole; a server checks itself."""
+    """What SQLite's own checks find wrong with the file or its references, "" when it is whole; a server checks itself."""
     if db.dialect != "sqlite":
         return ""
     with db.read() as conn:
         said = str(conn.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+        orphan = conn.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if orphan is not None:
+        return f"row {orphan[1]} of {orphan[0]} names a row of {orphan[2]} that does not exist"
     return "" if said == "ok" else said
 
 

@@ -166,3 +166,12 @@ def test_the_migration_chain_makes_exactly_the_tables_that_are_declared(world: W
         differences = [d for d in compare_metadata(context, Record.metadata) if "xid" not in str(d)]
         conn.rollback()
     assert differences == []
+
+
+@pytest.mark.parametrize("address", ["sqlite"], indirect=True)
+def test_a_row_that_names_a_missing_row_is_found(world: World) -> None:
+    world.apply(Edit(opens=world.content(world.assets[0])))
+    assert database.fault(world.db) == ""
+    with world.db.write() as conn:
+        conn.exec_driver_sql("UPDATE annotation SET label_id = 99")
+    assert "names a row of label" in database.fault(world.db)
