@@ -62,7 +62,7 @@ def retranslate(root: QWidget) -> None:
         own = getattr(widget, "retranslate", None)
         if callable(own):
             own()
-        widget.update()
+        QWidget.update(widget)
 
 
 def look(widget: W, name: str, **more: str) -> W:

@@ -457,7 +457,7 @@ class Window(QWidget):
         widgets.repaint_icons(self)
         self._troubles()
         for widget in self.findChildren(QWidget):
-            widget.update()
+            QWidget.update(widget)
 
     def apply_language(self) -> None:
         """Look every text up again, Qt's own too."""
