@@ -192,7 +192,7 @@ def _everywhere(
         _opt("The workspace: a folder or a postgresql:// address (or LAMPROOM_WORKSPACE).", "-w", "--workspace", metavar="DIR|URL"),
     ] = None,
     as_json: Annotated[bool, _opt("Print one JSON object on stdout.", "--json")] = False,
-    debug: Annotated[list[str] | None, _opt("Log everything of a category: {names}.".format(names=", ".join(log.CATEGORIES)), "--debug")] = None,
+    debug: Annotated[list[str] | None, _opt("Log everything of a category; may be repeated.", "--debug", metavar="|".join(log.CATEGORIES))] = None,
     version: Annotated[bool, _opt("Print the version and exit.", "--version", is_eager=True, callback=lambda wanted: _version(wanted))] = False,
 ) -> None:  # fmt: skip
     call: Call = ctx.obj
