@@ -12,7 +12,12 @@ from annotation.errors import Conflict
 
 
 def write(
-    path: Path, data: bytes | Iterable[bytes], *, staging: Path | None = None, mode: int = 0o644
+    path: Path,
+    data: bytes | Iterable[bytes],
+    *,
+    staging: Path | None = None,
+    mode: int = 0o644,
+    with_folder: bool = True,
 ) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a part.
 
@@ -21,6 +26,7 @@ def write(
         data: its bytes, whole or in pieces.
         staging: folder for the unfinished file, on the same file system; by default the target's own.
         mode: permission bits, narrowed by the umask.
+        with_folder: also flush the folder; False when the caller does it once for many files.
     """
     temporary = (staging or path.parent) / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), mode)
@@ -35,7 +41,8 @@ def write(
         with suppress(OSError):
             temporary.unlink()
         raise
-    sync_folder(path.parent)
+    if with_folder:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -180,6 +180,7 @@ def of_version(db: Database, version: Version, *, root: str | None = None) -> Li
         root_id = graph.node(f"source.{code}", "entity", "source", code)
         graph.edge("used", f"activity.{activity}", root_id, n)
         graph.edge("wasDerivedFrom", data, root_id, n)
+        graph.edge("wasGeneratedBy", data, f"activity.{activity}", n)
     for activity, n in rows.items():
         graph.edge("wasInfluencedBy", data, f"activity.{activity}", n)
     for (activity, earlier), n in ancestors.items():

@@ -285,13 +285,20 @@ def _object(r: Sequence[Any]) -> Object:
     )
 
 
-def keys(conn: Connection, asset_ids: Sequence[int]) -> dict[int, str]:
-    """Manifest key of each asset."""
-    out: dict[int, str] = {}
+def facts(conn: Connection, asset_ids: Sequence[int]) -> dict[int, Fact]:
+    """Manifest facts of each asset: key, digests, size."""
+    out: dict[int, Fact] = {}
     for part in _parts(asset_ids):
         for r in conn.exec_driver_sql(_FACTS + f"WHERE s.id IN ({','.join(map(str, part))})"):
-            out[r[0]] = f"{r[2]}/{r[3]}"
+            out[r[0]] = _fact(r)
     return out
+
+
+def turned(conn: Connection, asset_ids: Sequence[int]) -> int:
+    """How many of these assets are stored turned or mirrored (EXIF orientation 2 to 8)."""
+    sql = "SELECT count(*) FROM asset WHERE orientation > 1 AND id IN ({})"
+    parts = _parts(asset_ids)
+    return sum(int(conn.exec_driver_sql(sql.format(",".join(map(str, p)))).scalar_one()) for p in parts)
 
 
 def touched(db: Database, low: int, high: int, *, predictions: bool, most: int) -> set[int] | None:

@@ -25,13 +25,15 @@ from storage import versions as rows
 from storage.hub import folder as hub_folder
 from storage.manifest import Chunk, Entry, Fact, Get, Root, SchemaRef
 from storage.proof import Checked
-from storage.versions import Filter, Version
+from storage.versions import Filter, Member, Version
 
 __all__ = ["Diff", "Filter", "Version", "build", "diff", "find", "freeze", "listing", "media_of", "verify"]
 
 MOST_TOUCHED = 0.2
 """Share of touched assets above which a manifest is written afresh: nearly every chunk would change anyway."""
 EXAMPLES = 100
+PART = 500
+"""Assets of one short read while a manifest is built: crowded pictures stay flat too."""
 
 
 # -- freeze ----------------------------------------------------------------------------------------------------------
@@ -128,33 +130,25 @@ def build(ws: Workspace, version: Version) -> Work:
     with files.alone(staging / "build.lock", what="another manifest is being built"):
         _clear(staging)
         with ws.db.read() as conn:
-            schema = _schema_ref(*rows.schema_at(conn, version.schema_version_id))
+            code, number, _, digest = rows.schema_at(conn, version.schema_version_id)
             total = queries.dataset(conn, version.dataset_id).n_assets
+        schema = SchemaRef(digest.hex(), code, number)
         yield Started(f"manifest {version.ref}", total)
         previous = _previous(ws, version)
-        changed = None if previous is None else _touched(ws, version, *previous)
-        put = _putter(ws)
-        with manifest.Sorter(staging) as sorter:
-            if changed is not None:
-                pages, total = _changed_pages(ws, version, sorted(changed), sorter), len(changed)
-            else:
-                pages = _pages(ws, version, sorter)
-            done, gone = 0, set[bytes]()
-            for n, away in pages:
-                done, gone = done + n, gone | away
-                yield Progress(done, total, "reading")
-            if previous is not None and changed is not None:
-                chunks = manifest.rewrite(previous[1], _with_gone(sorter.merged(), gone), _getter(ws), put)
-            else:
-                chunks = manifest.write(sorter.merged(), put)
-            lines: list[Chunk] = []
-            for chunk in chunks:
-                lines.append(chunk)
-                if len(lines) % 20 == 0:
-                    yield Progress(done, total, f"{len(lines)} chunks")
+        lines: list[Chunk] = []
+        if previous is not None:
+            try:
+                yield from _rewrite(ws, version, *previous, staging, lines)
+            except (
+                LamproomError
+            ) as error:  # a chunk of the earlier version is damaged here: nothing of it is needed
+                yield Warned(f"the manifest is written afresh: {error.what}", error.where)
+                previous = None
+        if previous is None:
+            lines.clear()
+            yield from _write(ws, version, staging, lines, total)
         root = manifest.root(lines, dataset=version.dataset, schema=schema)
-        data = manifest.root_bytes(root)
-        sealed = _seal(ws, version, data)
+        sealed = _seal(ws, version, manifest.root_bytes(root))
     reused = set(previous[1].chunks) & set(lines) if previous else set[Chunk]()
     yield Finished(
         {"version": version.ref, "revision": version.rev, "root": sealed.root, "assets": root.counts.assets,
@@ -164,8 +158,40 @@ def build(ws: Workspace, version: Version) -> Work:
     )  # fmt: skip
 
 
-def _schema_ref(code: str, number: int, _body: str, digest: bytes) -> SchemaRef:
-    return SchemaRef(digest.hex(), code, number)
+def _write(ws: Workspace, version: Version, staging: Path, lines: list[Chunk], total: int) -> Work:
+    """Every entry from the record."""
+    done = 0
+    with manifest.Sorter(staging) as sorter:
+        for n, _ in _pages(ws, version, sorter):
+            done += n
+            yield Progress(done, total, "reading")
+        yield from _store(manifest.write(sorter.merged(), _putter(ws)), lines, done, total)
+
+
+def _rewrite(
+    ws: Workspace, version: Version, earlier: Version, root: Root, staging: Path, lines: list[Chunk]
+) -> Work:
+    """Entries of touched assets only, over the chunks of an earlier version; all entries when too many were touched."""
+    most = int(max(1_000, MOST_TOUCHED * root.counts.assets))
+    touched = rows.touched(ws.db, earlier.rev, version.rev, predictions=version.filter.predictions, most=most)
+    if touched is None:
+        yield from _write(ws, version, staging, lines, root.counts.assets)
+        return
+    done, gone = 0, set[bytes]()
+    with manifest.Sorter(staging) as sorter:
+        for n, away in _changed_pages(ws, version, sorted(touched), sorter):
+            done, gone = done + n, gone | away
+            yield Progress(done, len(touched), "reading")
+        changed = _with_gone(sorter.merged(), gone)
+        chunks = manifest.rewrite(root, changed, _getter(ws), _putter(ws))
+        yield from _store(chunks, lines, done, len(touched))
+
+
+def _store(chunks: Iterator[Chunk], lines: list[Chunk], done: int, total: int) -> Work:
+    for chunk in chunks:
+        lines.append(chunk)
+        if len(lines) % 20 == 0:
+            yield Progress(done, total, f"{len(lines)} chunks")
 
 
 def _clear(staging: Path) -> None:
@@ -175,7 +201,16 @@ def _clear(staging: Path) -> None:
 
 
 def _putter(ws: Workspace) -> Callable[[bytes], str]:
-    return lambda data: blobs.put(ws.folder, data)
+    def put(data: bytes) -> str:
+        name = blake3(data).hexdigest()
+        if blobs.holds(ws.folder, name):
+            try:
+                blobs.get(ws.folder, name)
+            except LamproomError:  # damaged on disk: a build heals it
+                blobs.path_of(ws.folder, name).unlink()
+        return blobs.put(ws.folder, data)
+
+    return put
 
 
 def _getter(ws: Workspace) -> Get:
@@ -190,40 +225,43 @@ def _previous(ws: Workspace, version: Version) -> tuple[Version, Root] | None:
             if v.root and v.rev <= version.rev and v.filter == version.filter and v.id != version.id
         ]  # fmt: skip
     for v in sorted(earlier, key=lambda v: -v.rev):
-        try:
-            root = manifest.load(blobs.get(ws.folder, v.root or ""))
-        except LamproomError:
-            continue  # built elsewhere, or damaged here: `verify` names it; a full build needs nothing of it
-        if all(blobs.holds(ws.folder, p.b3) for c in root.chunks for p in (c.facts, c.labels, c.sets)):
+        root = _root_here(ws, v)
+        if root is not None:
             return v, root
     return None
 
 
-def _touched(ws: Workspace, version: Version, previous: Version, root: Root) -> set[int] | None:
-    most = int(max(1_000, MOST_TOUCHED * root.counts.assets))
-    return rows.touched(ws.db, previous.rev, version.rev, predictions=version.filter.predictions, most=most)
+def _root_here(ws: Workspace, version: Version) -> Root | None:
+    """The root of a version whose manifest lies on this machine as a whole."""
+    try:
+        root = manifest.load(blobs.get(ws.folder, version.root or ""))
+    except LamproomError:
+        return None
+    parts = (p.b3 for c in root.chunks for p in (c.facts, c.labels, c.sets))
+    return root if all(blobs.holds(ws.folder, b3) for b3 in parts) else None
 
 
 def _pages(ws: Workspace, version: Version, sorter: manifest.Sorter) -> Iterator[tuple[int, set[bytes]]]:
     for page in rows.member_pages(ws.db, version.dataset_id, version.rev, version.filter):
-        with ws.db.read() as conn:
-            found = list(rows.entries(conn, page, version.rev, predictions=version.filter.predictions))
-        sorter.add(found)
-        yield len(page), set()
+        for part in (page[i : i + PART] for i in range(0, len(page), PART)):
+            sorter.add(_entries(ws, version, part))
+            yield len(part), set()
+
+
+def _entries(ws: Workspace, version: Version, members: list[Member]) -> list[Entry]:
+    with ws.db.read() as conn:
+        return list(rows.entries(conn, members, version.rev, predictions=version.filter.predictions))
 
 
 def _changed_pages(
     ws: Workspace, version: Version, asset_ids: list[int], sorter: manifest.Sorter
 ) -> Iterator[tuple[int, set[bytes]]]:
-    for i in range(0, len(asset_ids), rows.PAGE):
-        part = asset_ids[i : i + rows.PAGE]
+    for part in (asset_ids[i : i + PART] for i in range(0, len(asset_ids), PART)):
         with ws.db.read() as conn:
             chosen = rows.chosen(conn, version.dataset_id, version.rev, part, version.filter)
-            there = [m for m in chosen.values() if m is not None]
-            found = list(rows.entries(conn, there, version.rev, predictions=version.filter.predictions))
-            away = rows.keys(conn, [a for a, m in chosen.items() if m is None])
-        sorter.add(found)
-        yield len(part), {k.encode() for k in away.values()}
+            away = rows.facts(conn, [a for a, m in chosen.items() if m is None])
+        sorter.add(_entries(ws, version, [m for m in chosen.values() if m is not None]))
+        yield len(part), {f.key.encode() for f in away.values()}
 
 
 def _with_gone(entries: Iterable[Entry], gone: set[bytes]) -> Iterator[tuple[bytes, Entry | None]]:
@@ -262,8 +300,8 @@ def _seal(ws: Workspace, version: Version, data: bytes) -> Version:
 
 
 def sealed(ws: Workspace, version: Version) -> Work:
-    """`build` unless the manifest lies here already; ends with the built version's events."""
-    if version.root is None or not blobs.holds(ws.folder, version.root):
+    """`build`, unless the whole manifest lies here already."""
+    if _root_here(ws, version) is None:
         yield from build(ws, version)
 
 

@@ -234,6 +234,9 @@ def _send_objects(hub: Path, root: Root, get: Get, read_media: ReadMedia) -> Ite
                     objects, size = objects + 1, size + part.bytes
         done, wrong = done + chunk.n, wrong + len(faults)
         yield Sent(done, total, objects, size, tuple(faults))
+    if objects:
+        for written in (*sorted((hub / "objects").iterdir()), hub / "objects"):
+            files.sync_folder(written)
     if wrong:
         raise InvalidInput(
             f"{wrong} of {total} assets do not have the bytes that were frozen; the version was not published",
@@ -276,7 +279,9 @@ def _send_media(hub: Path, fact: Fact, read_media: ReadMedia) -> str | None:
 
 def _write_object(hub: Path, path: Path, pieces: Iterable[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, pieces, staging=hub / "staging")
+    files.write(
+        path, pieces, staging=hub / "staging", with_folder=False
+    )  # flushed at the end, before the root
 
 
 def _read_back(path: Path, b3: str) -> None:
