@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
 from blake3 import blake3
 
@@ -29,7 +28,7 @@ from storage import versions as rows
 from storage.manifest import Fact
 from storage.versions import Filter, Member
 
-Pictures = Literal["link", "copy", "none"]
+PICTURES = ("link", "copy", "none")
 REPORT = "lamproom-export.json"
 PART = 250
 """Assets whose annotations are in memory at once, each part its own short read: crowded pictures stay flat too."""
@@ -75,7 +74,7 @@ def run(
     out: Path,
     *,
     accept_losses: bool = False,
-    pictures: Pictures = "link",
+    pictures: str = "link",
     predictions: bool | None = None,
     polygons: bool = False,
 ) -> Work:
@@ -98,7 +97,7 @@ def run(
         Conflict: another export to the same folder is under way.
     """
     module, source, options = _module(format), _source(ws, ref, predictions), _options(format, polygons)
-    if pictures not in ("link", "copy", "none"):
+    if pictures not in PICTURES:
         raise InvalidInput(f"pictures {pictures!r} is not known", remedy="link, copy or none")
     out = out.absolute()
     _demand_empty(out)

@@ -9,7 +9,7 @@ from annotation import canonical
 from annotation.errors import InvalidInput, NotFound
 from app.services import versions
 from app.services.workspace import Workspace
-from storage import lineage
+from storage import lineage, register
 from storage.lineage import Edge, Lineage, Node
 
 __all__ = ["Edge", "Lineage", "Node", "trace"]
@@ -47,12 +47,13 @@ def _asset(conn: Connection, what: str) -> int | None:
     elif len(what) == 64 and set(what) <= set("0123456789abcdef"):
         digest = bytes.fromhex(what)
         found = (ids("WHERE s.blake3 = :b", b=digest) or ids("WHERE s.sha256 = :b", b=digest))[:1]
-    else:
-        code, _, path = what.partition("/")
-        join = (
-            "JOIN source_root r ON r.id = s.source_root_id WHERE s.path = :w OR (r.code = :c AND s.path = :p)"
-        )
-        found = ids(join, w=what, c=code, p=path)
+    else:  # by the hash of its name, which is indexed; the text is only compared
+        found = []
+        for root in register.roots(conn):
+            inside = what.removeprefix(f"{root.code}/") if what.startswith(f"{root.code}/") else what
+            for path in {what, inside}:
+                where = "WHERE s.path_hash = :h AND s.source_root_id = :r AND s.path = :p"
+                found += ids(where, h=register.path_hash(root.id, path), r=root.id, p=path)
     if len(found) > 1:
         raise InvalidInput(
             f"{len(found)} pictures have that path",

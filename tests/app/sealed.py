@@ -14,7 +14,7 @@ from app.events import Event, Finished, Warned, Work
 from app.services import labelling
 from app.services.versions import Version
 from app.services.workspace import Workspace
-from storage import record
+from storage import record, register
 from storage.record import ItemEdit
 from tests.app.conftest import draw, enrol
 
@@ -95,9 +95,13 @@ def sealed(ws: Workspace, source: Path, n: int = 8, *, dataset: str = "face-3") 
     with ws.db.write() as conn:
         for asset, path in zip(assets, paths, strict=True):
             bytes_ = path.read_bytes()
+            root = conn.exec_driver_sql(f"SELECT source_root_id FROM asset WHERE id = {asset}").scalar_one()
             conn.execute(
-                sa.text("UPDATE asset SET blake3 = :b, sha256 = :s, size_bytes = :n WHERE id = :i"),
+                sa.text(
+                    "UPDATE asset SET blake3 = :b, sha256 = :s, size_bytes = :n, path_hash = :h WHERE id = :i"
+                ),
                 {
+                    "h": register.path_hash(root, path.relative_to(source).as_posix()),
                     "b": blake3(bytes_).digest(),
                     "s": hashlib.sha256(bytes_).digest(),
                     "n": len(bytes_),

@@ -146,7 +146,7 @@ def test_what_does_not_exist_is_refused_by_name(world: Sealed, tmp_path: Path) -
     with pytest.raises(NotFound, match="no dataset"):
         next(export.run(world.ws, "nothing", "coco", tmp_path / "x"))
     with pytest.raises(InvalidInput, match="link, copy or none"):
-        next(export.run(world.ws, "face-3", "coco", tmp_path / "x", pictures="move"))  # type: ignore[arg-type]
+        next(export.run(world.ws, "face-3", "coco", tmp_path / "x", pictures="move"))
 
 
 def test_cancelling_at_any_event_leaves_nothing_and_no_thread(world: Sealed, tmp_path: Path) -> None:
