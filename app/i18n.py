@@ -17,6 +17,8 @@ from pathlib import Path
 from annotation.errors import LamproomError
 
 LANGUAGES = ("zh_CN", "en")
+LEAST = 6
+"""Letters a pattern must have beside its gaps: less would match by chance."""
 _FOLDER = Path(__file__).parent / "locale"
 _current = "en"
 
@@ -91,7 +93,7 @@ def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
     made = []
     for key, translation in catalogue(language).items():
         parts = key.split("{}")
-        if len(parts) > 1 and max(map(len, parts)) > 2:
+        if len(parts) > 1 and sum(map(len, parts)) >= LEAST:
             made.append((len(key), re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL), translation))
     made.sort(key=lambda entry: -entry[0])
     return [(pattern, translation) for _, pattern, translation in made]

@@ -104,7 +104,7 @@ def check(key: str, value: object) -> Value:
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = setting.lo, setting.hi
         if (low is not None and not value >= low) or (high is not None and not value <= high):
-            raise InvalidInput(f"{value!r} is out of bounds", where=key, remedy=f"{low} to {high}")
+            raise InvalidInput(f"{value!r} is out of bounds", where=key, remedy=f"between {low} and {high}")
     return value  # type: ignore[return-value]
 
 
