@@ -207,6 +207,10 @@ def main() -> int:
                 flush=True,
             )
     best = min(rounds, key=lambda r: r.foreign)
+    left = 1 - best.foreign / usable_cores()
+    print(
+        f"  of L on the cores that other processes left: {best.product / (best.limit * max(left, 0.01)):.2f}"
+    )
     fine = bar("pre-label end to end / limit L", best.product / best.limit, 0.75)
     return 0 if bar("pre-label end to end / plain loop", best.product / best.plain, 1.5) and fine else 1
 
