@@ -237,13 +237,16 @@ class _Reader:
                 "only a choice attribute has choices, and it needs some",
                 "correct type or choices",
             )
+        default = table.get("default")
+        if isinstance(default, str):
+            default = unicodedata.normalize("NFC", default)
         found = Attribute(
             code=self.code(table, at),
             name_zh=self.text(table, "name_zh", at, need=True),
             name_en=self.text(table, "name_en", at, need=True),
             type=kind,
             choices=tuple(choices),
-            default=table.get("default"),
+            default=default,
             required=self.flag(table, "required", at),
         )
         if found.default is not None and not found.accepts(found.default):

@@ -183,6 +183,8 @@ def test_another_label_keeps_what_it_knows_and_brings_its_defaults() -> None:
         "truncated": False,
     }
     assert (b.uid, b.shape) == (a.uid, a.shape)
+    odd = Annotation("person", Box(0, 0, 1, 1), {"occlusion": "perhaps"}, uid=uid(1))
+    assert edits.relabel((odd,), [uid(1)], "helmet", schema=SCHEMA)[0].attributes["occlusion"] == "none"
     for label in ("nobody", "personnel"):
         with pytest.raises(NotFound):
             edits.relabel((a,), [uid(1)], label, schema=SCHEMA)

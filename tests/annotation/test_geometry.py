@@ -71,6 +71,11 @@ def test_quarter_turns_are_exact(turn: int) -> None:
     assert box == (Box(80, 40, 120, 60) if turn % 180 == 0 else Box(90, 30, 110, 70))
 
 
+def test_a_full_turn_is_stored_as_none() -> None:
+    for degrees in (0.0, 360.0, -720.0, 359.9999999, -1e-9):
+        assert geometry.to_row(RotatedBox(5, 5, 2, 2, degrees))[2] == "[5000,5000,2000,2000,0]"
+
+
 def test_turning_is_clockwise_on_the_screen() -> None:
     x, y = geometry.corners(RotatedBox(0, 0, 20, 0, 30))[2:4]
     assert (x, y) == pytest.approx((10 * math.cos(math.radians(30)), 5.0))

@@ -131,6 +131,17 @@ def test_a_name_in_any_case_spacing_and_language_finds_its_label() -> None:
         assert schema.resolve(name) is None
 
 
+def test_a_chain_of_successors_is_followed_to_its_end() -> None:
+    three = (
+        ONE
+        + "retired_to = 'b'\n"
+        + TWO
+        + "retired_to = 'c'\n"
+        + ONE.replace('"a"', '"c"').replace('"甲"', '"丙"').replace('"A"', '"C"')
+    )
+    assert labels.loads(HEAD + three, "t").resolve("甲") == "c"
+
+
 def test_groups_are_found_by_code_only_and_never_drawn() -> None:
     schema = labels.loads(
         HEAD + "[[labels]]\ncode='g'\nname_zh='组'\nname_en='G'\nabstract=true\n" + ONE + "parent='g'\n", "t"
@@ -150,6 +161,7 @@ def test_a_retired_label_keeps_its_class_id() -> None:
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20).map(
     lambda t: " ".join(t.split())
 )
+control = st.text(st.characters(exclude_categories=("Cs",)), max_size=9)
 lines = st.lists(st.text('ab"\\#日 é\t', max_size=9).map(str.strip), max_size=3).map(
     lambda found: "\n".join(found).strip()
 )
@@ -160,7 +172,7 @@ def schemas(draw: st.DrawFn) -> LabelSchema:
     import unicodedata
 
     def nfc(text: str) -> str:
-        return unicodedata.normalize("NFC", text).strip()
+        return unicodedata.normalize("NFC", text.strip()).strip()
 
     pool = (
         Attribute(
@@ -175,7 +187,7 @@ def schemas(draw: st.DrawFn) -> LabelSchema:
             "f", "旗", "flag", "flag", default=draw(st.none() | st.booleans()), required=draw(st.booleans())
         ),
         Attribute("n", "数", "number", "number", default=draw(st.none() | st.integers(-9, 9))),
-        Attribute("t", "字", "text", "text", default=draw(st.none() | texts)),
+        Attribute("t", "字", "text", "text", default=draw(st.none() | control.map(nfc))),
     )
     n = draw(st.integers(1, 5))
     kinds = st.frozensets(st.sampled_from(sorted(labels.KINDS)), min_size=1)

@@ -79,7 +79,7 @@ def test_a_faulty_annotation_is_named_by_its_line(tmp_path: Path, row: dict[str,
     [
         ([{"a": 1}], "not a file of"), ([HEAD | {"version": 2}], "version 2"), ([HEAD, b"{"], "JSON"), ([HEAD, [1]], "expected form"), ([HEAD, LINE | {"path": "../x"}], "leaves"),
         ([HEAD, LINE | {"width": -1}], "width"), ([HEAD, LINE | {"split": "dev"}], "split"), ([HEAD, LINE | {"annotations": {}}], "a list"), ([HEAD, LINE | {"annotations": [3]}], "an object"),
-        ([HEAD, LINE, LINE], "there twice"), ([HEAD, LINE, LINE | {"path": "b.jpg"}], "uid"),
+        ([HEAD, LINE, LINE | {"annotations": []}], "picture a.jpg is there twice"), ([HEAD, LINE, LINE | {"path": "b.jpg"}], "uid"),
     ],
 )  # fmt: skip
 def test_a_faulty_line_is_named(tmp_path: Path, lines: list[object], says: str) -> None:
