@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from annotation.core import new_uid
 from annotation.errors import Conflict, NotFound
-from storage.db import now_ms
+from storage.db import Database, now_ms
 
 LEASE_MS = 300_000
 
@@ -157,6 +158,29 @@ def lease(conn: Connection, job_id: int, me: str) -> Lease | None:
         {"o": me, "u": now + LEASE_MS, "j": job_id, "n": now},
     ).first()
     return Lease(*row) if row else None
+
+
+@contextmanager
+def held(db: Database, job_id: int) -> Iterator[Lease]:
+    """Hold a job of one shard while the block runs; given back at its end, however it ends.
+
+    Raises:
+        Conflict: a living process works on it.
+    """
+    with db.write(durable=False) as conn:
+        mine = lease(conn, job_id, owner())
+    if mine is None:
+        raise Conflict("another process works on this", where=f"job {job_id}", remedy="wait for it")
+    try:
+        yield mine
+    finally:
+        with db.write(durable=False) as conn:
+            conn.execute(
+                sa.text(
+                    "UPDATE shard SET state = 0, until_ms = 0 WHERE id = :i AND fence = :f AND state = 1"
+                ),
+                {"i": mine.shard_id, "f": mine.fence},
+            )
 
 
 def advance(conn: Connection, held: Lease, position: int, *, n: int, step: int | None = None) -> None:

@@ -21,7 +21,7 @@ from annotation.errors import InvalidInput
 from storage import db as database
 from storage.media import Probe
 from storage.names import readable
-from storage.tables import MEDIA, SEEN
+from storage.tables import MEDIA, ORIGINS, SEEN
 
 ARCHIVE, DUPLICATE = SEEN.index("archive"), SEEN.index("duplicate")
 QUARANTINED, IGNORED = SEEN.index("quarantined"), SEEN.index("ignored")
@@ -382,3 +382,114 @@ def copies(conn: Connection, root_id: int, *, after: int, limit: int = 1000) -> 
         {"r": root_id, "a": after, "n": limit},
     )
     return [Copy(r[0], r[1], None if r[2] is None else bytes(r[2]), r[3], r[4], bytes(r[5])) for r in rows]
+
+
+def sample(conn: Connection, root_id: int, n: int) -> list[Copy]:
+    """About n assets of a root, spread over it."""
+    last = conn.exec_driver_sql("SELECT coalesce(max(id), 0) FROM asset").scalar_one()
+    found = [c for k in range(n) for c in copies(conn, root_id, after=last * k // n, limit=1)]
+    return list({c.asset_id: c for c in found}.values())
+
+
+def count_assets(conn: Connection, root_id: int) -> int:
+    """Number of assets of a root."""
+    return int(
+        conn.execute(
+            sa.text("SELECT count(*) FROM asset WHERE source_root_id = :r"), {"r": root_id}
+        ).scalar_one()
+    )
+
+
+# --- matching foreign annotations -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pictured:
+    """A picture as foreign annotations speak of it."""
+
+    asset_id: int
+    root_code: str
+    path: str
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemKey:
+    """A live item row: its id, and its split and review as numbers."""
+
+    id: int
+    split: int
+    review: int
+
+
+def agent_of(conn: Connection, activity_id: int) -> int:
+    """Who an activity belongs to."""
+    return int(
+        conn.execute(sa.text("SELECT agent_id FROM activity WHERE id = :i"), {"i": activity_id}).scalar_one()
+    )
+
+
+def item_paths(
+    conn: Connection, dataset_id: int, *, after: int, limit: int = 20_000
+) -> list[tuple[int, str]]:
+    """(asset id, path) of a dataset's pictures by asset id after `after`."""
+    rows = conn.execute(
+        sa.text(
+            "SELECT i.asset_id, s.path FROM item i JOIN asset s ON s.id = i.asset_id WHERE i.dataset_id = :d "
+            "AND i.died IS NULL AND i.asset_id > :a ORDER BY i.asset_id LIMIT :n"
+        ),
+        {"d": dataset_id, "a": after, "n": limit},
+    )
+    return [(r[0], r[1]) for r in rows]
+
+
+def duplicates(
+    conn: Connection, dataset_id: int, *, after: int, limit: int = 20_000
+) -> list[tuple[int, int, str]]:
+    """(row id, asset id, path) of exact duplicates of a dataset's pictures, by row id."""
+    rows = conn.execute(
+        sa.text(
+            "SELECT f.id, f.asset_id, f.path FROM seen_file f JOIN item i ON i.asset_id = f.asset_id AND i.dataset_id = :d "
+            "AND i.died IS NULL WHERE f.state = :s AND f.id > :a ORDER BY f.id LIMIT :n"
+        ),
+        {"d": dataset_id, "s": DUPLICATE, "a": after, "n": limit},
+    )
+    return [(r[0], r[1], r[2]) for r in rows]
+
+
+def pictured(conn: Connection, asset_ids: Sequence[int]) -> list[Pictured]:
+    """Paths and sizes of these assets."""
+    out: list[Pictured] = []
+    for part in _parts(asset_ids):
+        rows = conn.exec_driver_sql(
+            "SELECT s.id, r.code, s.path, s.width_px, s.height_px FROM asset s JOIN source_root r ON r.id = s.source_root_id "
+            f"WHERE s.id IN ({','.join(map(str, part))})"
+        )
+        out.extend(Pictured(r[0], r[1], r[2], r[3] or 0, r[4] or 0) for r in rows)
+    return out
+
+
+def item_rows(conn: Connection, dataset_id: int, asset_ids: Iterable[int]) -> dict[int, ItemKey]:
+    """Live item rows by asset id."""
+    out: dict[int, ItemKey] = {}
+    for part in _parts(sorted(set(asset_ids))):
+        rows = conn.exec_driver_sql(
+            f"SELECT asset_id, id, split, review FROM item WHERE dataset_id = {dataset_id} AND died IS NULL "
+            f"AND asset_id IN ({','.join(map(str, part))})"
+        )
+        out.update((r[0], ItemKey(r[1], r[2], r[3])) for r in rows)
+    return out
+
+
+def truth_shapes(conn: Connection, asset_ids: Iterable[int]) -> set[tuple[object, ...]]:
+    """(asset, label, kind, box, geometry) of live annotations that are no predictions."""
+    out: set[tuple[object, ...]] = set()
+    model = ORIGINS.index("model")
+    for part in _parts(sorted(set(asset_ids))):
+        rows = conn.exec_driver_sql(
+            "SELECT asset_id, label_id, kind, x0, y0, x1, y1, geometry FROM annotation WHERE died IS NULL "
+            f"AND origin <> {model} AND asset_id IN ({','.join(map(str, part))})"
+        )
+        out.update((r[0], r[1], r[2], None if r[3] is None else (r[3], r[4], r[5], r[6]), r[7]) for r in rows)
+    return out

@@ -103,8 +103,7 @@ class Writer:
         self.step = job.step
         self.tally = Tally()
         with ws.db.read() as conn:
-            sql = sa.text("SELECT agent_id FROM activity WHERE id = :i")
-            self._agent_id = int(conn.execute(sql, {"i": job.activity_id}).scalar_one())
+            self._agent_id = register.agent_of(conn, job.activity_id)
         self._done: deque[Done] = deque()
         self._join: list[int] = []
         self._undone: dict[int, bool] = {}

@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
-from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
+from annotation.errors import InvalidInput, NotFound, Unavailable
 from app.events import Changes, Event, Finished, Progress, Started, Work
 from app.services import intake
 from app.services import schema as schemas
 from app.services.enrolment import Done, Todo, Writer
+from app.services.imports import import_labels
+from app.services.relinking import relink
 from app.services.workspace import Workspace
 from storage import blobs, jobs, media, record, register, sources
 from storage.jobs import Job
@@ -71,8 +71,7 @@ def run(ws: Workspace, sources: Sequence[Path], *, dataset: str, file_list: bool
 def _create(ws: Workspace, name: str, params: dict[str, Any]) -> Job:
     code = schemas.default_code(ws)
     with ws.db.write() as conn:
-        agent = record.agent(conn, "software", "lamproom")
-        activity = record.start_activity(conn, "ingest", agent.id, {**params, "started_by": ws.person.name})
+        activity = record.start_activity(conn, "ingest", ws.person.id, params)
         dataset_id = register.add_dataset(conn, name, code)
         record.link(conn, activity, "generated", "dataset", name)
         job_id = jobs.create(
@@ -87,23 +86,15 @@ def go_on(ws: Workspace, job: Job) -> Work:
     Raises:
         Conflict: a living process works on it.
     """
-    with ws.db.write(durable=False) as conn:
-        lease = jobs.lease(conn, job.id, jobs.owner())
-    if lease is None:
-        raise Conflict("another process works on this ingest", where=f"job {job.id}", remedy="wait for it")
     params: dict[str, Any] = dict(job.params)
     title = ", ".join(params.get("shown", ())) or "file list"
-    writer = Writer(ws, job, lease)
-    try:
+    with jobs.held(ws.db, job.id) as lease:
+        writer = Writer(ws, job, lease)
         yield Started(f"ingest {job.params['dataset']} · {title}", None, str(job.id))
         with _Readers(ws.folder) as readers:
             yield from _flow(ws, job, writer, readers)
-    finally:
-        with ws.db.write(durable=False) as conn:
-            sql = "UPDATE shard SET state = 0, until_ms = 0 WHERE id = :i AND fence = :f AND state = 1"
-            conn.execute(sa.text(sql), {"i": lease.shard_id, "f": lease.fence})
-    with ws.db.write() as conn:
-        jobs.finish(conn, job.id, "finished")
+        with ws.db.write() as conn:
+            jobs.finish(conn, job.id, "finished")
     ws.db.checkpoint()
     tally = writer.tally
     yield Progress(tally.files, tally.files)
@@ -221,4 +212,4 @@ class _Readers:
         return self._queue.popleft().result()
 
 
-__all__ = ["go_on", "run"]
+__all__ = ["go_on", "import_labels", "relink", "run"]

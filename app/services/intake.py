@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import LamproomError, NotFound, Unavailable
+from app.services import relinking
 from app.services.enrolment import Todo, Writer
 from app.services.workspace import Workspace
 from storage import blobs, names, register, sources
@@ -128,11 +129,16 @@ def _starts(ws: Workspace, job: Job) -> Iterator[tuple[Root, bytes, list[bytes] 
     for kept in params.get("lists", ()):
         lines = blobs.get(ws.folder, kept["list"]).split(b"\n")
         base = bytes.fromhex(kept["base"])
-        paths = dict.fromkeys(
-            os.path.normpath(os.path.join(base, line.rstrip(b"\r")))  # noqa: PTH118
-            for line in lines
-            if line.strip() and b"\0" not in line
-        )
+        folders: dict[
+            bytes, bytes
+        ] = {}  # roots are real paths, so listed files must be: one look-up a folder
+        paths: dict[bytes, None] = {}
+        for line in lines:
+            if line.strip() and b"\0" not in line:
+                head, name = os.path.split(os.path.normpath(os.path.join(base, line.rstrip(b"\r"))))  # noqa: PTH118
+                if head not in folders:
+                    folders[head] = os.path.realpath(head)
+                paths[os.path.join(folders[head], name)] = None  # noqa: PTH118
         yield from _by_root(ws, list(paths))
 
 
@@ -173,6 +179,9 @@ def _root(ws: Workspace, folder: bytes) -> tuple[Root, bytes]:
         found = register.root_of(conn, folder)
     if found:
         return found
+    moved = relinking.recognise(ws, folder)
+    if moved:
+        return moved, b""
     with ws.db.write() as conn:
         return register.root_of(conn, folder) or (register.add_root(conn, folder), b"")
 

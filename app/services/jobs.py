@@ -70,6 +70,10 @@ def resume(ws: Workspace, job_id: int) -> Work:
             from app.services import ingest
 
             return ingest.go_on(ws, job)
+        case "import":
+            from app.services import imports
+
+            return imports.again(ws, job)
         case _:
             raise InvalidInput(f"a {job.kind} job is not resumed", where=f"job {job_id}",
                                remedy="cancel it, then run the command again")  # fmt: skip
