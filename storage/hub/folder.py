@@ -241,7 +241,7 @@ def _send_objects(hub: Path, root: Root, get: Get, read_media: ReadMedia) -> Ite
         raise InvalidInput(
             f"{wrong} of {total} assets do not have the bytes that were frozen; the version was not published",
             where=root.dataset,
-            remedy="put the files back (or `lamproom ingest --relink` a moved source) and publish again",
+            remedy="put the files back (or `lamproom relink` a moved source) and publish again",
         )
 
 
