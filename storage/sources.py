@@ -98,13 +98,13 @@ class Found:
     data: bytes | None = None
 
 
-def walk(root: bytes, start: bytes = b"", *, without: tuple[int, int] | None = None) -> Iterator[Found]:
+def walk(root: bytes, start: bytes = b"", *, without: bytes = b"") -> Iterator[Found]:
     """Every file below root/start, folder by folder in the order of raw names. Reads no file content.
 
     Args:
         root: absolute raw path of the source folder.
         start: raw path below it to begin at: a folder or one file; b"" for the root.
-        without: (st_dev, st_ino) of a folder to leave out: the workspace itself.
+        without: real path of a folder to leave out: the workspace itself.
     """
     shown = "/".join(_shown(part)[0] for part in start.split(b"/")) if start else ""
     try:
@@ -116,11 +116,11 @@ def walk(root: bytes, start: bytes = b"", *, without: tuple[int, int] | None = N
         return
     stack: list[Iterator[tuple[str, bytes, os.stat_result | None, str]]] = []
     here = [(shown, start)]
-    if (first.st_dev, first.st_ino) == without:
-        return
     while here or stack:
         if here:
             text, raw = here.pop()
+            if without and os.path.normpath(os.path.join(root, raw)) == without:  # noqa: PTH118 - bytes
+                continue
             try:
                 stack.append(iter(_listing(root, raw, text)))
             except OSError as error:
@@ -135,7 +135,7 @@ def walk(root: bytes, start: bytes = b"", *, without: tuple[int, int] | None = N
         if fault or status is None:
             yield Found(text, _differing(text, raw), 0, 0, "fault", fault, lasting=False)
         elif stat.S_ISDIR(status.st_mode):
-            if name not in _NO_FOLDERS and (status.st_dev, status.st_ino) != without:
+            if name not in _NO_FOLDERS:
                 here.append((text, raw))
         else:
             yield _file(text, _differing(text, raw), name, status)

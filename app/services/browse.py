@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from annotation.errors import InvalidInput
 from app.services.workspace import Workspace
-from storage import media, queries, record, sources
+from storage import media, queries, record
 from storage.queries import AssetRow, DatasetRow, ItemRow, LabelCount
 from storage.queries import Query as Query  # callers build queries without importing storage
 from storage.tables import SEEN
@@ -116,7 +116,7 @@ def read_bytes(ws: Workspace, asset_id: int) -> bytes:
         if place is None:
             queries.asset(conn, asset_id)
             raise AssertionError("an asset always has a place")
-    return sources.read_bytes(place.location, place.path, place.disk_path)
+    return media.read_asset(ws.folder, place.location, place.path, place.disk_path, place.blake3)
 
 
 def picture(ws: Workspace, asset_id: int, *, max_side_px: int | None = None) -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ def to_read(
     for root, start, listing in _starts(ws, job):
         if listing is None:
             walked.append((root, start))
-            listed = sources.walk(root.location, start, without=_ids(ws.folder))
+            listed = sources.walk(root.location, start, without=real(ws.folder))
         else:
             listed = _named(root, listing)
         for batch in _batches(listed, LOOKUP):
@@ -192,8 +192,3 @@ def real(path: Path) -> bytes:
 
 def readable(path: Path | str) -> str:
     return names.readable(os.fsencode(path))
-
-
-def _ids(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino

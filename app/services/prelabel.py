@@ -10,6 +10,8 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,7 +25,7 @@ from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
 from models import batch
 from models.batch import Result
-from storage import jobs, media, queries, record, sources
+from storage import jobs, media, queries, record
 from storage.db import now_ms
 from storage.jobs import Job, Lease
 from storage.queries import DatasetRow, Place, Query
@@ -176,7 +178,7 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
     iou = None if params["iou_micro"] is None else params["iou_micro"] / 1e6
     done, started = job.done, time.monotonic()
     try:
-        with batch.predict(feed.items(), _read, row.path, row.card, decode=media.decode, score=score, iou=iou,
+        with batch.predict(feed.items(), partial(_read, ws.folder), row.path, row.card, decode=media.decode, score=score, iou=iou,
                            provider=params["provider"], threads=threads) as work:  # fmt: skip
             _note_provenance(ws, job, work.provenance)
             pending: list[Result] = []
@@ -228,8 +230,8 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
     )  # fmt: skip
 
 
-def _read(place: Place) -> bytes:
-    return sources.read_bytes(place.location, place.path, place.disk_path)
+def _read(folder: Path, place: Place) -> bytes:
+    return media.read_asset(folder, place.location, place.path, place.disk_path, place.blake3)
 
 
 def _note_provenance(ws: Workspace, job: Job, facts: dict[str, object]) -> None:
