@@ -163,6 +163,7 @@ class Home(QWidget):
         self._cards: dict[int, DatasetCard] = {}
         self._tasks: list[TaskCard] = []
         self._columns = 3
+        self._done: list = []
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         inner = QWidget()
@@ -267,6 +268,7 @@ class Home(QWidget):
         for card in self._cards.values():
             card.deleteLater()
         self._cards = {}
+        self._done = []
         widgets.clear(self._steps_body)
 
     def resizeEvent(self, event) -> None:
@@ -312,6 +314,7 @@ class Home(QWidget):
         self.waiting.tell(number(waiting), tr("{n} predictions wait", n=number(totals.predictions)))
         self.objects.tell(number(totals.truth), tr("drawn, accepted or imported"))
         self.sentence.setText(self._sentence(assets, labelled, waiting))
+        self._show_steps(self._done)
         self._read_steps()
 
     def _sentence(self, assets: int, labelled: int, waiting: int) -> str:
@@ -339,6 +342,7 @@ class Home(QWidget):
             )
 
     def _show_steps(self, steps: list) -> None:
+        self._done = steps
         widgets.clear(self._steps_body)
         if not steps:
             self._steps_body.addWidget(label("Nothing has been done yet.", "second"))
