@@ -21,7 +21,8 @@ TOOLS = ("Xvfb", "xdotool", "import")
 pytestmark = [
     pytest.mark.gui,
     pytest.mark.skipif(
-        any(shutil.which(tool) is None for tool in TOOLS), reason=f"needs {', '.join(TOOLS)} (xvfb, xdotool, imagemagick)"
+        any(shutil.which(tool) is None for tool in TOOLS),
+        reason=f"needs {', '.join(TOOLS)} (xvfb, xdotool, imagemagick)",
     ),
 ]
 
@@ -29,7 +30,9 @@ pytestmark = [
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for a condition, asking it again and again."""
     end = time.monotonic() + seconds
-    tick = subprocess.Popen(["sleep", str(seconds)])  # a child's end is something to wait on without a busy loop
+    tick = subprocess.Popen(
+        ["sleep", str(seconds)]
+    )  # a child's end is something to wait on without a busy loop
     try:
         while not condition():
             if time.monotonic() > end:
@@ -48,7 +51,7 @@ def screen() -> Iterator[str]:
     """A screen of its own."""
     read, write = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1440x900x24", "-nolisten", "tcp"],
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1440x900x24", "-nolisten", "tcp", "-noreset"],
         pass_fds=[write],
         stderr=subprocess.DEVNULL,
     )
@@ -84,7 +87,10 @@ class Person:
     def window(self) -> str:
         assert self.process.poll() is None, self.log.read_text()
         found = subprocess.run(
-            ["xdotool", "search", "--onlyvisible", "--name", "Lamproom|灯房"], env=self.env, capture_output=True, text=True
+            ["xdotool", "search", "--onlyvisible", "--name", "Lamproom|灯房"],
+            env=self.env,
+            capture_output=True,
+            text=True,
         )
         return found.stdout.split("\n")[-2] if found.stdout else ""
 

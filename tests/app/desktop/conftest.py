@@ -35,9 +35,7 @@ def predict(ws: Workspace, asset: int, boxes: tuple[tuple[str, Box, float], ...]
     """Predictions as a pre-label job leaves them."""
     with ws.db.write() as conn:
         agent = record.agent(conn, "model", "drawn")
-        act = record.start_activity(
-            conn, "prelabel", agent.id, {}, model_digest=bytes(32), open_=False
-        )
+        act = record.start_activity(conn, "prelabel", agent.id, {}, model_digest=bytes(32), open_=False)
         numbers = record.label_ids(conn, [code for code, _, _ in boxes])
     edits = [
         Edit(
@@ -190,7 +188,9 @@ def place(tmp_path: Path) -> Path:
 def open_in(window: Window, qtbot: QtBot, place: Path) -> Hand:
     """Open a workspace and wait for its dataset."""
     window.open_workspace(str(place))
-    qtbot.waitUntil(lambda: window.desk.dataset is not None and window.desk.schema is not None, timeout=10_000)
+    qtbot.waitUntil(
+        lambda: window.desk.dataset is not None and window.desk.schema is not None, timeout=10_000
+    )
     return Hand(window, qtbot)
 
 

@@ -373,7 +373,10 @@ def test_hovering_over_five_thousand_objects_takes_less_than_a_frame(hand: Hand)
     from annotation.core import Annotation, Box
     from app.desktop.canvas import scene
 
-    many = tuple(Annotation("person", Box(i % 100 * 4, i // 100 * 4, i % 100 * 4 + 9, i // 100 * 4 + 9)) for i in range(5000))
+    many = tuple(
+        Annotation("person", Box(i % 100 * 4, i // 100 * 4, i % 100 * 4 + 9, i // 100 * 4 + 9))
+        for i in range(5000)
+    )
     built = scene.build(many)
     began = time.process_time()
     for i in range(100):

@@ -221,7 +221,11 @@ def test_a_click_on_an_attribute_commits_it(hand: Hand) -> None:
     hand.key("1")
     hand.drag(50, 60, 150, 240)
     hand.settled()
-    buttons = [b for b in hand.window.annotate.attributes.findChildren(type(hand.window.start.open)) if b.text() == "worn properly"]
+    buttons = [
+        b
+        for b in hand.window.annotate.attributes.findChildren(type(hand.window.start.open))
+        if b.text() == "worn properly"
+    ]
     hand.qtbot.mouseClick(buttons[0], Qt.MouseButton.LeftButton)
     (made,) = hand.stored().values()
     assert made.attributes["helmet_worn"] == "proper"

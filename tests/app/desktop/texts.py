@@ -17,7 +17,11 @@ CODES = {"unlabelled", "predicted", "labelled", "box", "polygon", "mask", "tag"}
 
 
 def strings(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and any(c.isalpha() for c in node.value):
+    if (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and any(c.isalpha() for c in node.value)
+    ):
         yield node.value
     elif isinstance(node, ast.IfExp):
         yield from strings(node.body)
@@ -44,7 +48,11 @@ def spoken(tree: ast.AST) -> Iterator[str]:
             yield from in_call(node)
         elif isinstance(node, ast.Assign) and any(getattr(t, "id", "") in TABLES for t in node.targets):
             yield from in_table(node.value)
-        elif isinstance(node, ast.Dict) and node.keys and all(getattr(k, "value", None) in CODES for k in node.keys):
+        elif (
+            isinstance(node, ast.Dict)
+            and node.keys
+            and all(getattr(k, "value", None) in CODES for k in node.keys)
+        ):
             yield from (s for v in node.values for s in strings(v) if s[0].isupper())
         elif isinstance(node, ast.For) and isinstance(node.iter, ast.Tuple | ast.Call):
             # A loop over a literal table: what begins with a capital is a text, the rest are names.
