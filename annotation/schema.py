@@ -5,6 +5,7 @@ A schema is data. Class ids of exports follow the order of its labels, so labels
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from annotation import canonical
 from annotation.core import KIND_OF, AttributeValue
 
 KINDS = frozenset(KIND_OF.values())
+CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+"""What codes of schemas, labels and attributes look like."""
 ATTRIBUTE_TYPES = ("choice", "flag", "text", "number")
 UNCONFIRMED = ("条款待基地核对", "clause to be confirmed by the base")
 

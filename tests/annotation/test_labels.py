@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from annotation import labels
 from annotation.errors import InvalidFile, InvalidInput, LamproomError, NotFound
 from annotation.labels import Attribute, Choice, Label, LabelSchema, Source
+from annotation.schema import KINDS
 from tests.annotation.strategies import patient
 
 HEAD = 'code = "t"\ntitle_zh = "测"\ntitle_en = "T"\n'
@@ -190,7 +191,7 @@ def schemas(draw: st.DrawFn) -> LabelSchema:
         Attribute("t", "字", "text", "text", default=draw(st.none() | control.map(nfc))),
     )
     n = draw(st.integers(1, 5))
-    kinds = st.frozensets(st.sampled_from(sorted(labels.KINDS)), min_size=1)
+    kinds = st.frozensets(st.sampled_from(sorted(KINDS)), min_size=1)
     found = tuple(
         Label(
             f"l{i}", nfc(f"名{i} {draw(texts)}"), nfc(f"n{i} {draw(texts)}"), f"#00000{i}", draw(kinds),
