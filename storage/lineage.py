@@ -20,7 +20,7 @@ from blake3 import blake3
 from sqlalchemy.engine import Connection
 
 from annotation.errors import NotFound
-from storage import names, versions
+from storage import names, seal, versions
 from storage.db import Database
 from storage.record import MODEL
 from storage.tables import KINDS, ORIGINS
@@ -266,7 +266,8 @@ def _activities(conn: Connection, graph: _Graph, ids: Iterable[int]) -> None:
                 "dataset",
                 "model",
             ):  # those two have nodes of their own already
-                graph.edge("used", this, graph.node(f"{entity}.{ref}", "entity", entity, ref))
+                title = seal.fingerprint(bytes.fromhex(ref)) if entity == "key" else ref
+                graph.edge("used", this, graph.node(f"{entity}.{ref}", "entity", entity, title))
 
 
 def _readable(source: object) -> object:

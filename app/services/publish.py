@@ -90,7 +90,11 @@ def _package(ws: Workspace, version: Version, root: Root) -> Package:
 
 def _card(version: Version, root: Root, digest: str, public: bytes, origin: lineage.Lineage) -> str:
     """What a data user reads first, in Chinese and English. Nothing in it depends on when or where it was published."""
-    models = [f"{m.title} (sha256 {str(m.facts.get('sha256'))[:16]}…)" for m in origin.of_type("model")]
+    models = [
+        f"{m.title} (sha256 {str(m.facts.get('sha256'))[:16]}…)"
+        for m in origin.of_type("model")
+        if m.kind == "entity"
+    ]
     people = sorted({p.title for p in origin.of_type("person")})
     lines = [
         f"# {version.ref}",
