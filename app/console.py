@@ -218,7 +218,7 @@ def _cell(value: object) -> str:
 
 
 class _Meter:
-    """Progress on stderr: a bar on a terminal, else a line every few seconds."""
+    """Progress on stderr: a bar on a terminal, else a line every few seconds and nothing about short work."""
 
     EVERY_S = 5.0
 
@@ -244,8 +244,6 @@ class _Meter:
             if self._bar is not None:
                 self._bar.stop()
             self._bar = _Bar(self._title, event.total)
-        else:
-            self.say(self._title)
 
     def show(self, event: Progress) -> None:
         total = self._total if event.total is None else event.total

@@ -69,7 +69,7 @@ def _parse(file: Path, problems: Problems) -> Iterator[Record]:
     with file.open("rb") as stream:
         for n in range(1, 2**40):
             line = stream.readline(MAX_LINE + 1)
-            if not line:
+            if not line and n > 1:
                 break
             at = f"line {n}"
             if len(line) > MAX_LINE:

@@ -201,7 +201,7 @@ def test_work_done_in_part_exits_with_3_and_lists_what_was_left(capsys: Captured
         {"where": "file\n0", "what": "bad 0"},
         {"where": "file\n1", "what": "bad 1"},
     ]
-    assert said.err.splitlines() == ["some work", "file 0: bad 0", "file 1: bad 1"]
+    assert said.err.splitlines() == ["file 0: bad 0", "file 1: bad 1"]
 
 
 def test_a_warning_alone_does_not_make_the_work_partial() -> None:
