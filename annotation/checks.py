@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from annotation import geometry
-from annotation.core import Annotation, AnnotationSet, Box, Mask, Polygon, RotatedBox
+from annotation.core import Annotation, AnnotationSet, Box, Coords, Mask, Polygon, RotatedBox
 from annotation.labels import Label, LabelSchema
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MIN_SIDE_PX = 3.0
 DUPLICATE_IOU = 0.9
-_ROWS = 512
-"""Rows of the overlap table made at once: 5,000 objects need 20 MB, not 200."""
+_ROWS = 128
+"""Boxes compared with their neighbours at once: even thousands in one place stay below 100 MB."""
 
 Severity = Literal["error", "warning"]
 
@@ -94,25 +97,47 @@ def outside(page: Page) -> Iterator[Issue]:
 
 
 def duplicate(page: Page) -> Iterator[Issue]:
-    """Two areas of one label and kind that cover the same place; the later one is named."""
+    """Two areas of one label and kind that cover the same place; the later one is named, once."""
     groups: dict[tuple[str, str], list[Annotation]] = {}
     for a in page.annotations:
         if isinstance(a.shape, Box | RotatedBox | Polygon | Mask):
             groups.setdefault((a.label, a.kind), []).append(a)
     for members in groups.values():
-        boxes = geometry.boxes_array(a.shape for a in members)
-        for start in range(0, len(members), _ROWS):
-            table = geometry.iou(boxes[start : start + _ROWS], boxes)
-            for row, column in np.argwhere(table >= DUPLICATE_IOU):
-                first, second = start + int(row), int(column)
-                if first < second:
-                    a = members[second]
-                    zh, en = page.names(a)
-                    share = f"{table[row, column] * 100:.0f} %"
-                    yield Issue(
-                        "duplicate", "warning", a.uid,
-                        f"两个 {zh} 重叠 {share}，可能重复", f"two {en} overlap by {share}, perhaps one object",
-                    )  # fmt: skip
+        best = _overlaps(geometry.boxes_array(a.shape for a in members))
+        for n in np.flatnonzero(best):
+            a = members[n]
+            zh, en = page.names(a)
+            share = f"{best[n] * 100:.0f} %"
+            yield Issue(
+                "duplicate", "warning", a.uid,
+                f"两个 {zh} 重叠 {share}，可能重复", f"two {en} overlap by {share}, perhaps one object",
+            )  # fmt: skip
+
+
+def _overlaps(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For every row of boxes (n, 4) xyxy the highest IoU with an earlier row, 0 where it is below `DUPLICATE_IOU`.
+
+    Such boxes begin within a ninth of a width of each other, so only near neighbours by x0 are compared: 5,000 boxes
+    take milliseconds where the whole table takes half a second.
+    """
+    best = np.zeros(len(boxes))
+    order = np.argsort(boxes[:, 0], kind="stable")
+    found = boxes[order]
+    reach = found[:, 0] + (found[:, 2] - found[:, 0]) * (1 / DUPLICATE_IOU - 1) + 1e-6
+    last = np.searchsorted(found[:, 0], reach, side="right")
+    for start in range(0, len(found), _ROWS):
+        rows = np.arange(start, min(start + _ROWS, len(found)))
+        counts = np.maximum(last[rows] - rows - 1, 0)
+        first = np.repeat(rows, counts)
+        second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
+        a, b = found[first], found[second]
+        wh = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0.0, None)
+        inter = wh[:, 0] * wh[:, 1]
+        union = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1) - inter
+        hit = (inter >= DUPLICATE_IOU * union) & (union > 0)
+        later = np.maximum(order[first[hit]], order[second[hit]])
+        np.maximum.at(best, later, inter[hit] / union[hit])
+    return best
 
 
 def stranger(page: Page) -> Iterator[Issue]:
@@ -172,13 +197,23 @@ def crossing(page: Page) -> Iterator[Issue]:
         return
     import shapely
 
-    for a in found:
+    rings: list[Coords] = []
+    owner: list[int] = []
+    for n, a in enumerate(found):
         assert isinstance(a.shape, Polygon)
-        if not all(shapely.is_valid(part) for part in shapely.get_parts(geometry.to_shapely(a.shape))):
-            zh, en = page.names(a)
-            yield Issue(
-                "crossing", "warning", a.uid, f"{zh} 的轮廓自相交", f"the outline of {en} crosses itself"
-            )
+        for part in a.shape.parts:
+            rings += part
+            owner += [n] * len(part)
+    points = np.concatenate([np.asarray(ring, dtype=np.float64).reshape(-1, 2) for ring in rings])
+    lines = shapely.linearrings(
+        points, indices=np.repeat(np.arange(len(rings)), [len(ring) // 2 for ring in rings])
+    )
+    simple = shapely.is_simple(lines)
+    for n in sorted({owner[i] for i in np.flatnonzero(~simple)}):
+        zh, en = page.names(found[n])
+        yield Issue(
+            "crossing", "warning", found[n].uid, f"{zh} 的轮廓自相交", f"the outline of {en} crosses itself"
+        )
 
 
 CHECKS: tuple[Check, ...] = (stranger, kind, attributes, outside, tiny, duplicate, crossing)

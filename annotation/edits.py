@@ -60,29 +60,42 @@ def add(annotations: AnnotationSet, new: Annotation) -> AnnotationSet:
 
 def remove(annotations: AnnotationSet, uids: Iterable[str]) -> AnnotationSet:
     """The set without these annotations; each must be there."""
-    gone = set(uids)
-    for uid in gone:
-        find(annotations, uid)
+    gone = _known(annotations, uids)
     return tuple(a for a in annotations if a.uid not in gone)
 
 
 def replace(annotations: AnnotationSet, new: Annotation) -> AnnotationSet:
     """The set with the annotation of the same uid exchanged."""
-    find(annotations, new.uid)
-    new = _with(new, shape=geometry.snapped(new.shape))
-    return tuple(new if a.uid == new.uid else a for a in annotations)
+    return _each(annotations, [new.uid], lambda _: new)
+
+
+def _known(annotations: AnnotationSet, uids: Iterable[str]) -> frozenset[str]:
+    """The uids as a set; NotFound names the first that is not there."""
+    wanted = frozenset(uids)
+    if missing := wanted - {a.uid for a in annotations}:
+        find((), min(missing))
+    return wanted
+
+
+def _each(
+    annotations: AnnotationSet, uids: Iterable[str], change: Callable[[Annotation], Annotation]
+) -> AnnotationSet:
+    """The set with these annotations changed, in one pass; shapes that changed are snapped."""
+    wanted = _known(annotations, uids)
+    out = []
+    for old in annotations:
+        new = change(old) if old.uid in wanted else old
+        out.append(new if new.shape is old.shape else _with(new, shape=geometry.snapped(new.shape)))
+    return tuple(out)
 
 
 def _reshape(annotations: AnnotationSet, uid: str, change: Callable[[Shape], Shape]) -> AnnotationSet:
-    old = find(annotations, uid)
-    return replace(annotations, _with(old, shape=change(old.shape)))
+    return _each(annotations, [uid], lambda old: _with(old, shape=change(old.shape)))
 
 
 def move(annotations: AnnotationSet, uids: Iterable[str], dx: float, dy: float) -> AnnotationSet:
     """The set with these annotations shifted by (dx, dy) px. A mask or tag stays: it belongs to the whole picture."""
-    for uid in dict.fromkeys(uids):
-        annotations = _reshape(annotations, uid, lambda shape: moved(shape, dx, dy))
-    return annotations
+    return _each(annotations, uids, lambda old: _with(old, shape=moved(old.shape, dx, dy)))
 
 
 def moved(shape: Shape, dx: float, dy: float) -> Shape:
@@ -237,23 +250,24 @@ def relabel(
     target = schema.label(label)
     if target is None or target.abstract:
         raise NotFound("no such label", where=label, remedy="choose a label of the schema")
-    for uid in dict.fromkeys(uids):
-        old = find(annotations, uid)
-        known = {a.code: a for a in target.attributes}
+    known = {a.code: a for a in target.attributes}
+
+    def change(old: Annotation) -> Annotation:
         kept = {k: v for k, v in old.attributes.items() if k in known and known[k].accepts(v)}
-        new = MappingProxyType({**target.defaults(), **kept})
-        annotations = replace(annotations, _with(old, label=label, attributes=new))
-    return annotations
+        return _with(old, label=label, attributes=MappingProxyType({**target.defaults(), **kept}))
+
+    return _each(annotations, uids, change)
 
 
 def set_attribute(
     annotations: AnnotationSet, uids: Iterable[str], code: str, value: AttributeValue | None
 ) -> AnnotationSet:
     """The set with an attribute of these annotations set, or taken away with None."""
-    for uid in dict.fromkeys(uids):
-        old = find(annotations, uid)
+
+    def change(old: Annotation) -> Annotation:
         attributes = {k: v for k, v in old.attributes.items() if k != code}
         if value is not None:
             attributes[code] = value
-        annotations = replace(annotations, _with(old, attributes=MappingProxyType(attributes)))
-    return annotations
+        return _with(old, attributes=MappingProxyType(attributes))
+
+    return _each(annotations, uids, change)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation import checks, labels
+from annotation import checks, geometry, labels
 from annotation.core import Annotation, Box, Mask, Polygon, Polyline, RotatedBox, Shape, Tag
 from tests.annotation.strategies import annotations, patient
 
@@ -67,6 +67,23 @@ def test_duplicates_are_found_across_the_blocks_of_the_table() -> None:
     many.append(person(Box(20, 0, 30, 10), 5000))
     issues = checks.check(tuple(many), SCHEMA, None)
     assert [(i.code, i.uid) for i in issues] == [("duplicate", f"{5000:032x}")]
+
+
+@patient
+@given(
+    st.lists(
+        st.builds(
+            lambda x, y, w, h: Box(x, y, x + w, y + h), *[st.integers(0, 12)] * 2, *[st.integers(1, 40)] * 2
+        ),
+        max_size=25,
+    )
+)
+def test_duplicates_are_those_of_the_whole_table_of_overlaps(boxes: list[Box]) -> None:
+    table = geometry.iou(geometry.boxes_array(boxes), geometry.boxes_array(boxes))
+    n = len(boxes)
+    want = [j for j in range(n) if any(table[i, j] >= checks.DUPLICATE_IOU - 1e-12 for i in range(j))]
+    issues = checks.duplicate(checks.Page(tuple(person(box, n) for n, box in enumerate(boxes)), SCHEMA, None))
+    assert sorted(int(i.uid, 16) for i in issues) == want
 
 
 def test_a_prediction_need_not_have_what_a_person_must_say() -> None:
