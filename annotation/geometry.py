@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 IntBox = tuple[int, int, int, int]
 """x0, y0, x1, y1 in 1/1000 px."""
 TURN = 360 * canonical.MICRO
+_encode = msgspec.json.Encoder().encode
 MAX_POINTS = 1_000_000
 """Points of one shape; a foreign file with more is refused."""
 
@@ -137,7 +138,7 @@ def snapped(shape: Shape) -> Shape:
 
 
 def _json(value: object) -> str:
-    return canonical.encode(value).decode("ascii")
+    return _encode(value).decode("ascii")  # nested lists of snapped integers: canonical without another check
 
 
 def _flat(points: Coords, least: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation import geometry, rle
+from annotation import canonical, geometry, rle
 from annotation.core import Box, Keypoints, Mask, Points, Polygon, Polyline, RotatedBox, Shape, Tag
 from annotation.errors import InvalidInput
 from tests.annotation.strategies import boxes, masks, patient, polygons, shapes
@@ -26,6 +27,7 @@ def test_a_row_read_and_written_again_is_the_same_row(shape: Shape) -> None:
     assert type(again) is type(shape)
     assert geometry.to_row(again) == row
     assert geometry.snapped(again) == again
+    assert row[2] is None or canonical.encode(json.loads(row[2])).decode() == row[2]
 
 
 @patient
