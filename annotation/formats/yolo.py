@@ -98,7 +98,8 @@ def read(
     Args:
         path: the data.yaml, the class list, or the folder that holds one.
         sizes: picture size by path; asked first. The path ends in the picture's suffix only when the picture was
-            found beside the labels, so match by stem.
+            found beside the labels, so match by stem. A picture that neither `sizes` nor the disk knows comes as a
+            record without size and annotations, for the caller to report; without `sizes` it is a fault.
         problems: faulty lines are left out and listed here; without it, nothing is yielded of a faulty set.
 
     Raises:
@@ -168,25 +169,22 @@ def _parse(config: _Config, sizes: Sizes | None, problems: Problems) -> Iterator
             problems.add(at, error.what, error.remedy)
             continue
         size = (sizes(place) if sizes is not None else None) or (_size_of(picture) if picture else None)
-        if size is None and any(lines):
+        if size is None and sizes is None and any(lines):
             problems.add(
                 at,
                 "the picture's size is unknown",
                 "put the pictures beside the labels, or ingest them first",
             )
-            size = (1, 1)  # its lines are still looked at, so that every fault is named at once
-            known = False
-        else:
-            known = True
         found: list[Annotation] = []
-        for n, numbers in enumerate(lines, 1):
+        for n, numbers in enumerate(lines, 1):  # also without a size, so that every fault is named at once
             try:
                 found += _line(numbers, config, size or (1, 1)) if numbers else ()
             except InvalidInput as error:
                 problems.add(f"{at}:{n}", error.what, error.remedy)
-        if known:
-            width, height = size or (None, None)
-            yield Record(place, width, height, tuple(found), _split(inner))
+        if size is not None:
+            yield Record(place, *size, tuple(found), _split(inner))
+        elif sizes is not None or not found:
+            yield Record(place, None, None, (), _split(inner))
     if not stems:
         problems.add("", "no label files below this folder", "put data.yaml at the top of the set")
 

@@ -164,6 +164,19 @@ def test_no_size_no_labels_no_names_are_named(tmp_path: Path) -> None:
     assert list(yolo.read(tmp_path)) == [Record("images/a.jpg", None, None, ())]
 
 
+def test_a_picture_the_caller_does_not_know_comes_without_size_for_it_to_report(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {"data.yaml": "names: [a]\n", "labels/a.txt": "0 0.5 0.5 1 1\n", "labels/b.txt": "0 0.5 0.5 1 1\n"},
+    )
+    a, b = yolo.read(tmp_path, sizes=lambda path: (8, 8) if path == "images/a" else None)
+    assert (a.width, len(a.annotations)) == (8, 1)
+    assert b == Record("images/b", None, None, ())
+    put(tmp_path, {"labels/b.txt": "0 0.5 0.5 1\n"})
+    with pytest.raises(InvalidFile, match=r"labels/b\.txt:1"):
+        list(yolo.read(tmp_path, sizes=lambda path: None))
+
+
 def test_two_pictures_with_one_stem_are_refused_not_overwritten(tmp_path: Path) -> None:
     pair = [Record("a.jpg", 8, 8, (Annotation("person", Box(1, 1, 5, 5)),)), Record("a.png", 8, 8, ())]
     with pytest.raises(InvalidInput, match="share one label file"):
