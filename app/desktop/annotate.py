@@ -55,6 +55,7 @@ class Annotate(QWidget):
         doc.changed.connect(self._changed)
         doc.selected.connect(self._hint)
         doc.saved.connect(lambda _: self._refresh_row())
+        doc.saving.connect(self._buttons)
         desk.queried.connect(self._queried)
         desk.opened.connect(self._workspace)
         desk.schema_changed.connect(lambda: self.canvas.set_style(desk.style()))

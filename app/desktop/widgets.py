@@ -184,6 +184,15 @@ def draw_key(p: QPainter, box: QRect, text: str, *, lit: bool = False) -> None:
     p.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
+def draw_swatch(p: QPainter, box: QRectF, colour: str) -> None:
+    """A class's colour, with an edge where it would vanish on the panel."""
+    t = theme.current()
+    faint = theme.contrast(colour, t.panel) < 1.6
+    p.setPen(QPen(QColor(t.second), 1) if faint else Qt.PenStyle.NoPen)
+    p.setBrush(QColor(colour))
+    p.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5) if faint else box, 3, 3)
+
+
 class Painted(QAbstractButton):
     """Base of the buttons drawn by hand: hover, focus ring and height; `draw` may not raise."""
 
@@ -274,9 +283,7 @@ class Row(Painted):
                 p.setPen(pen)
                 p.drawRoundedRect(mark.adjusted(1, 1, -1, -1), 2, 2)
             else:
-                p.setPen(Qt.PenStyle.NoPen)
-                p.setBrush(QColor(self.swatch))
-                p.drawRoundedRect(mark, 3, 3)
+                draw_swatch(p, mark, self.swatch)
             left += 24
         if self.key:
             cap = QRect(right - 18, middle - 9, 18, 18)

@@ -23,8 +23,10 @@ from app.desktop.tasks import Courier
 MARGIN = (400, 250)
 _SHIFT = 4
 _DASH, _GAP = 6.0, 4.0
-_FILLED_AT_MOST, _TAGGED_AT_MOST = 3000, 160
+_FILLED_AT_MOST, _TAGGED_AT_MOST, _CASED_AT_MOST = 3000, 160, 200
 _SMALL_PX, _DOT_PX = 24.0, 3.0
+_MAY_HIDE = 0.15
+"""A tag is shortened before it covers more than this share of another object."""
 _FAR = float(2**25)
 
 
@@ -227,20 +229,18 @@ def _draw(r: Request, wh: tuple[int, int], ox: float, oy: float) -> NDArray[np.u
                 )
             else:
                 plain.setdefault((colour, closed), []).append(fixed)
+    cased: dict[bool, list[NDArray[np.int32]]] = {}
+    for i in selected if len(selected) <= _CASED_AT_MOST else ():
+        for (_, closed), fixed in zip(scene.rings[i], rings.get(i, ()), strict=False):
+            cased.setdefault(closed, []).append(fixed)
     line = cv2.LINE_AA
+    for closed, lines in cased.items():  # a dark casing keeps the selection readable on any picture
+        cv2.polylines(buffer, lines, closed, _bgra("#14161a", 0.75), thick + round(3 * r.ratio), line, _SHIFT)
     for (colour, closed), lines in plain.items():
         cv2.polylines(buffer, lines, closed, _bgra(colour, 1.0), thick, line, _SHIFT)
     for colour, lines in dashed.items():
         if lines:
             cv2.polylines(buffer, lines, False, _bgra(colour, 1.0), thick, line, _SHIFT)
-    for i in selected:  # a dark casing keeps the selection readable on any picture
-        if i in rings:
-            colour = r.style.colour(scene.annotations[i].label)
-            for (_, closed), fixed in zip(scene.rings[i], rings[i], strict=True):
-                cv2.polylines(
-                    buffer, [fixed], closed, _bgra("#14161a", 0.75), thick + round(3 * r.ratio), line, _SHIFT
-                )
-                cv2.polylines(buffer, [fixed], closed, _bgra(colour, 1.0), thick, line, _SHIFT)
     return buffer
 
 
@@ -267,6 +267,8 @@ def _place(r: Request) -> list[Tagged]:
         )
     if len(seen) > _TAGGED_AT_MOST:
         seen = np.array([i for i in seen if scene.annotations[i].uid in r.selected], np.int64)
+    if len(seen) > _TAGGED_AT_MOST:
+        return []
     chosen = [i for i in seen.tolist() if scene.annotations[i].uid not in r.style.hidden]
     chosen.sort(key=lambda i: (scene.annotations[i].uid not in r.selected, at[i, 1]))
     taken: list[tuple[float, float, float, float]] = []
@@ -277,6 +279,7 @@ def _place(r: Request) -> list[Tagged]:
         annotation = scene.annotations[i]
         x0, y0, x1, y1 = (float(v) for v in at[i])
         full = tag_text(annotation.label, annotation.score, r.style)
+        best: tuple[float, float, tuple[float, float, float, float], NDArray[np.uint8]] | None = None
         for text in dict.fromkeys((full, r.style.names.get(annotation.label, annotation.label), full[:2])):
             ink = tag_ink(text, r.style.colour(annotation.label), r.ratio)
             high, wide = ink.shape[:2]
@@ -285,24 +288,28 @@ def _place(r: Request) -> list[Tagged]:
                 (x0 - 1, y1 + gap), (x1 - wide + 1, y1 + gap),
                 (x1 + gap, y0), (x0 - wide - gap, y0), (x0 - 1, y0 - 2 * high - 2 * gap),
             )  # fmt: skip
-            costs = []
             for rank, (x, y) in enumerate(spots):
                 spot = (x, y, x + wide, y + high)
                 if any(_overlap(spot, other) > 0 for other in taken):
-                    costs.append((np.inf, rank))
                     continue
-                hides = sum(
-                    _overlap(spot, (o[0], o[1], o[2], o[3])) / max(1.0, float((o[2] - o[0]) * (o[3] - o[1])))
-                    for o in others
-                )
-                costs.append((float(hides) * 40 + rank, rank))
-            cost, rank = min(costs)
-            if cost < np.inf:
-                x, y = spots[rank]
-                taken.append((x, y, x + wide, y + high))
-                placed.append(Tagged(annotation.uid, round(x), round(y), ink))
+                hides = _hidden(spot, others)
+                if best is None or hides * 40 + rank < best[0]:
+                    best = hides * 40 + rank, hides, spot, ink
+            if best is not None and best[1] <= _MAY_HIDE:
                 break
+        if best is not None:
+            _, _, spot, ink = best
+            taken.append(spot)
+            placed.append(Tagged(annotation.uid, round(spot[0]), round(spot[1]), ink))
     return placed
+
+
+def _hidden(spot: tuple[float, float, float, float], others: NDArray[np.float32]) -> float:
+    """How many objects, in shares of their area, a tag at this place would cover."""
+    wide = np.minimum(others[:, 2], spot[2]) - np.maximum(others[:, 0], spot[0])
+    high = np.minimum(others[:, 3], spot[3]) - np.maximum(others[:, 1], spot[1])
+    area = np.maximum(1.0, (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1]))
+    return float((np.maximum(wide, 0) * np.maximum(high, 0) / area).sum())
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:

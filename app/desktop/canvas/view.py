@@ -400,7 +400,8 @@ class Canvas(QWidget):
         self._paint_overlay(p)
         p.setRenderHint(QPainter.RenderHint.Antialiasing)
         if self._hover and self._hover not in self._live and (found := self.scene.get(self._hover)):
-            self.paint_shape(p, found.shape, self._style.colour(found.label), fill=False)
+            dashed = found.origin == "model"
+            self.paint_shape(p, found.shape, self._style.colour(found.label), fill=False, dashed=dashed)
         for annotation in self._live.values():
             self.paint_shape(p, annotation.shape, self._style.colour(annotation.label))
         chosen = self.document.chosen()
@@ -455,7 +456,9 @@ class Canvas(QWidget):
             made.image,
         )
 
-    def paint_shape(self, p: QPainter, shape: Shape, colour: str, *, fill: bool = True) -> None:
+    def paint_shape(
+        self, p: QPainter, shape: Shape, colour: str, *, fill: bool = True, dashed: bool = False
+    ) -> None:
         """A shape in hand or under the mouse: dark casing, colour, soft fill."""
         for ring, closed in shapes.rings(shape):
             line = QPolygonF([QPointF(*self.to_screen(float(x), float(y))) for x, y in ring])
@@ -469,7 +472,10 @@ class Canvas(QWidget):
                 p.drawPolygon(line)
             p.setBrush(Qt.BrushStyle.NoBrush)
             for wide, shade in ((4.0, QColor(20, 22, 26, 170)), (2.0, QColor(colour))):
-                p.setPen(QPen(shade, wide))
+                pen = QPen(shade, wide)
+                if dashed and wide == 2.0:
+                    pen.setDashPattern([3, 2])
+                p.setPen(pen)
                 p.drawPolyline(line)
 
     def paint_handle(self, p: QPainter, x: float, y: float, *, hot: bool = False) -> None:

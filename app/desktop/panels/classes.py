@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QLineEdit, QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QLineEdit, QScrollArea, QSizePolicy, QWidget
 
 from annotation.schema import Label
 from app import i18n
@@ -185,7 +185,7 @@ class Rule(QWidget):
         inside = column(inset, gap=8, margins=(12, 12, 12, 12))
         self.text = label(wrap=True)
         self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
-        inside.addWidget(self.text)
+        inside.addWidget(self._scrolled(self.text))
         pair = widgets.row(gap=8)
         self.examples = []
         for good, text, tone in ((True, "Right", "green"), (False, "Wrong", "red")):
@@ -203,10 +203,21 @@ class Rule(QWidget):
         box.addWidget(inset)
         desk.label_changed.connect(self.retranslate)
         desk.schema_changed.connect(self.retranslate)
+        desk.document.selected.connect(self.retranslate)
+
+    def _scrolled(self, text: QLabel) -> QScrollArea:
+        """A long rule scrolls, so that the classes above keep their room."""
+        area = widgets.scroll(text)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setMaximumHeight(96)
+        area.setSizeAdjustPolicy(QScrollArea.SizeAdjustPolicy.AdjustToContents)
+        return area
 
     def retranslate(self) -> None:
-        """Show the class in hand."""
-        one = self.desk.schema.label(self.desk.label) if self.desk.schema and self.desk.label else None
+        """Show the class of what is selected, else the class in hand."""
+        chosen = {a.label for a in self.desk.document.chosen()}
+        code = chosen.pop() if len(chosen) == 1 else self.desk.label
+        one = self.desk.schema.label(code) if self.desk.schema and code else None
         self.setVisible(one is not None)
         if one is None:
             return

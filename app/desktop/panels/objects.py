@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QAbstractScrollArea, QFrame
 from annotation.core import Annotation
 from app.desktop import theme
 from app.desktop.desk import Desk
+from app.desktop.widgets import draw_swatch
 from app.i18n import tr
 
 log = logging.getLogger("lamproom.desk")
@@ -131,15 +132,14 @@ class ObjectList(QAbstractScrollArea):
             colour = QColor(style.colour(a.label))
             mark = QRectF(box.left() + 12, box.center().y() - 6, 12, 12)
             if a.origin == "model":  # a prediction is dashed wherever it is shown
-                pen = QPen(colour, 2)
+                faint = theme.contrast(colour.name(), t.panel) < 1.6
+                pen = QPen(QColor(t.second) if faint else colour, 2)
                 pen.setDashPattern([1.5, 1.2])
                 p.setPen(pen)
                 p.setBrush(Qt.BrushStyle.NoBrush)
                 p.drawRoundedRect(mark.adjusted(1, 1, -1, -1), 2, 2)
             else:
-                p.setPen(Qt.PenStyle.NoPen)
-                p.setBrush(colour)
-                p.drawRoundedRect(mark, 3, 3)
+                draw_swatch(p, mark, colour.name())
             score = "" if a.score is None else f"{a.score:.2f}"
             right = box.right() - 12
             p.setFont(theme.font(13))
