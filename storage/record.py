@@ -10,7 +10,7 @@ Rules (storage/DECISIONS.md tells why):
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ from storage import db as database
 from storage.db import Database
 from storage.tables import OPS
 
-BATCH_ROWS = 200
+BATCH_ROWS = 100
 """Rows of one change of a job: with it and the pause, the desk's edits wait at most some tens of milliseconds."""
-PAUSE_S = 0.005
+PAUSE_S = 0.01
 DO, UNDO, REDO = range(len(OPS))
 HUMAN, MODEL, IMPORT = range(3)
 
@@ -259,75 +259,77 @@ _INSERT_CHANGE = sa.text(
 
 
 def _count(conn: Connection, rev: int) -> None:
-    """Bring counters and item states up to date from the rows that carry this revision."""
-    gains: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)  # asset -> (label, origin) -> n
-    for column, sign in (("born", 1), ("died", -1)):
-        rows = conn.exec_driver_sql(
-            f"SELECT asset_id, label_id, origin, count(*) FROM annotation WHERE {column} = {rev} GROUP BY 1, 2, 3"
-        )
-        for asset_id, label_id, origin, n in rows:
-            mine = gains[asset_id]
-            mine[label_id, origin] = mine.get((label_id, origin), 0) + sign * n
-    left = {
-        (d, a): state
-        for d, a, state in conn.exec_driver_sql(
-            f"SELECT dataset_id, asset_id, state FROM item WHERE died = {rev}"
-        )
-    }
-    entered = conn.exec_driver_sql(
-        f"SELECT id, dataset_id, asset_id, state, n_truth, n_pred FROM item WHERE born = {rev}"
-    ).all()
-    fresh = {(i[1], i[2]) for i in entered}  # joined now, or a new row (split, review) of an item that stays
-    held = _census(conn, [a for _, a in fresh | left.keys()])
+    """Bring counters and item states up to date from the rows that carry this revision.
 
+    Set by set inside the database for annotations; row by row for items that joined, left or changed split here.
+    """
     deltas: dict[tuple[int, int, int, int], int] = defaultdict(int)
-    updates: list[tuple[int, int, int, int]] = []
-
-    def settle(item: Sequence[int], truth: int, pred: int, old_state: int | None) -> None:
-        state = 1 if pred else 2 if truth else 0
-        if old_state != state:
-            deltas[item[1], 0, 0, state] += 1
-            if old_state is not None:
-                deltas[item[1], 0, 0, old_state] -= 1
-        if (state, truth, pred) != (item[3], item[4], item[5]):
-            updates.append((state, truth, pred, item[0]))
-
-    for item in entered:
-        key = (item[1], item[2])
-        now = held.get(item[2], {})
-        for (label_id, origin), n in (gains.get(item[2], {}) if key in left else now).items():
-            deltas[item[1], label_id, origin, 0] += n
-        pred = sum(n for (_, origin), n in now.items() if origin == MODEL)
-        settle(item, sum(now.values()) - pred, pred, left.get(key))
-    for part in chunks(sorted(gains)):
-        rows = conn.exec_driver_sql(
-            "SELECT id, dataset_id, asset_id, state, n_truth, n_pred FROM item WHERE died IS NULL "
-            f"AND asset_id IN ({','.join(map(str, part))})"
-        )
-        for item in rows:
-            if (item[1], item[2]) in fresh:
-                continue
-            truth, pred = item[4], item[5]
-            for (label_id, origin), n in gains[item[2]].items():
-                deltas[item[1], label_id, origin, 0] += n
-                truth, pred = (truth, pred + n) if origin == MODEL else (truth + n, pred)
-            settle(item, truth, pred, item[3])
-    for (dataset_id, asset_id), state in left.items():
-        if (dataset_id, asset_id) in fresh:
-            continue
-        deltas[dataset_id, 0, 0, state] -= (
-            1  # left: what it held before this revision leaves the dataset's counts
-        )
-        now, gained = held.get(asset_id, {}), gains.get(asset_id, {})
-        for label_id, origin in now.keys() | gained.keys():
-            deltas[dataset_id, label_id, origin, 0] -= now.get((label_id, origin), 0) - gained.get(
-                (label_id, origin), 0
-            )
-    if updates:
-        _many(conn, "UPDATE item SET state = ?, n_truth = ?, n_pred = ? WHERE id = ?", updates)
+    touched = (
+        f"SELECT asset_id, label_id, origin, 1 AS n FROM annotation WHERE born = {rev} UNION ALL "
+        f"SELECT asset_id, label_id, origin, -1 FROM annotation WHERE died = {rev}"
+    )
+    staying = f"died IS NULL AND born <> {rev}"
+    for dataset_id, label_id, origin, n in _rows(
+        conn,
+        "SELECT i.dataset_id, g.label_id, g.origin, sum(g.n) FROM (SELECT asset_id, label_id, origin, sum(n) AS n FROM "
+        f"({touched}) u GROUP BY 1, 2, 3) g JOIN item i ON i.asset_id = g.asset_id WHERE i.{staying.replace('born', 'i.born')} "
+        "GROUP BY 1, 2, 3",
+    ):
+        deltas[dataset_id, label_id, origin, 0] += int(n)
+    moved = conn.exec_driver_sql(
+        "UPDATE item SET n_truth = n_truth + g.t, n_pred = n_pred + g.p FROM (SELECT asset_id, "
+        f"sum(CASE WHEN origin <> {MODEL} THEN n ELSE 0 END) AS t, sum(CASE WHEN origin = {MODEL} THEN n ELSE 0 END) AS p "
+        f"FROM ({touched}) u GROUP BY asset_id) g WHERE item.asset_id = g.asset_id AND {staying}"
+    ).rowcount
+    if moved:
+        wrong = f"asset_id IN (SELECT asset_id FROM ({touched}) u) AND {staying} AND state <> {_STATE}"
+        for dataset_id, old, new, n in _rows(
+            conn, f"SELECT dataset_id, state, {_STATE}, count(*) FROM item WHERE {wrong} GROUP BY 1, 2, 3"
+        ):
+            deltas[dataset_id, 0, 0, old] -= n
+            deltas[dataset_id, 0, 0, new] += n
+        conn.exec_driver_sql(f"UPDATE item SET state = {_STATE} WHERE {wrong}")
+    _count_items(conn, rev, deltas)
     changed = [(*key, n) for key, n in sorted(deltas.items()) if n]
     if changed:
         _many(conn, _UPSERT_COUNTER, changed)
+
+
+_STATE = "(CASE WHEN n_pred > 0 THEN 1 WHEN n_truth > 0 THEN 2 ELSE 0 END)"
+
+
+def _count_items(conn: Connection, rev: int, deltas: dict[tuple[int, int, int, int], int]) -> None:
+    """The part of `_count` for items born or dead at this revision."""
+    left = {
+        (d, a): state
+        for d, a, state in _rows(conn, f"SELECT dataset_id, asset_id, state FROM item WHERE died = {rev}")
+    }
+    entered = _rows(
+        conn, f"SELECT id, dataset_id, asset_id, state, n_truth, n_pred FROM item WHERE born = {rev}"
+    )
+    if not left and not entered:
+        return
+    fresh = {(i[1], i[2]) for i in entered}  # joined now, or a new row (split, review) of an item that stays
+    assets = [a for _, a in fresh | left.keys()]
+    held = _census(conn, assets, "died IS NULL")
+    before = _census(conn, [a for _, a in left], f"born < {rev} AND (died IS NULL OR died >= {rev})")
+    updates = []
+    for item_id, dataset_id, asset_id, *kept in entered:
+        now = held.get(asset_id, {})
+        pred = sum(n for (_, origin), n in now.items() if origin == MODEL)
+        truth = sum(now.values()) - pred
+        state = 1 if pred else 2 if truth else 0
+        deltas[dataset_id, 0, 0, state] += 1
+        for (label_id, origin), n in now.items():
+            deltas[dataset_id, label_id, origin, 0] += n
+        if [state, truth, pred] != kept:
+            updates.append((state, truth, pred, item_id))
+    for (dataset_id, asset_id), state in left.items():  # what it held before leaves the dataset's counts
+        deltas[dataset_id, 0, 0, state] -= 1
+        for (label_id, origin), n in before.get(asset_id, {}).items():
+            deltas[dataset_id, label_id, origin, 0] -= n
+    if updates:
+        _many(conn, "UPDATE item SET state = ?, n_truth = ?, n_pred = ? WHERE id = ?", updates)
 
 
 _UPSERT_COUNTER = (
@@ -341,15 +343,23 @@ def _many(conn: Connection, sql: str, rows: Sequence[tuple[int, ...]]) -> None:
     conn.exec_driver_sql(sql if conn.dialect.name == "sqlite" else sql.replace("?", "%s"), list(rows))
 
 
-def _census(conn: Connection, assets: Sequence[int]) -> dict[int, dict[tuple[int, int], int]]:
-    """(label, origin) -> live rows, by asset."""
+def _rows(conn: Connection, sql: str) -> list[tuple[int, ...]]:
+    """Plain tuples straight from the driver: the row objects of SQLAlchemy cost more than the query here."""
+    cursor = conn.connection.cursor()
+    try:
+        cursor.execute(sql)
+        return list(cursor.fetchall())
+    finally:
+        cursor.close()
+
+
+def _census(conn: Connection, assets: Sequence[int], when: str) -> dict[int, dict[tuple[int, int], int]]:
+    """(label, origin) -> number of annotation rows that meet `when`, by asset."""
     out: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
     for part in chunks(sorted(set(assets))):
-        rows = conn.exec_driver_sql(
-            "SELECT asset_id, label_id, origin, count(*) FROM annotation WHERE died IS NULL AND asset_id IN "
-            f"({','.join(map(str, part))}) GROUP BY 1, 2, 3"
-        )
-        for asset_id, label_id, origin, n in rows:
+        ids = ",".join(map(str, part))
+        sql = f"SELECT asset_id, label_id, origin FROM annotation WHERE {when} AND asset_id IN ({ids})"
+        for (asset_id, label_id, origin), n in Counter(_rows(conn, sql)).items():
             out[asset_id][label_id, origin] = n
     return out
 
