@@ -266,6 +266,8 @@ def _bmp(data: bytes) -> Header:
     height = abs(height)  # negative: rows from the top
     if bits not in (1, 2, 4, 8, 16, 24, 32):
         raise InvalidInput(f"BMP has {bits} bits a pixel", remedy=_COPY)
+    if coding not in (0, 1, 2, 3, 6):
+        raise InvalidInput(f"BMP is packed by method {coding}", remedy="convert to PNG")
     rows = (width * bits + 31) // 32 * 4 * height if coding in (0, 3, 6) else 1
     if width > 0 and offset + rows > len(data):
         raise InvalidInput("BMP is cut short", remedy=_COPY)

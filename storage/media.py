@@ -22,6 +22,9 @@ from annotation.errors import InvalidInput, LamproomError
 from storage import blobs, headers
 from storage.sources import needs_copy, read_bytes, walk
 
+# What it says of damaged files goes to stderr past every log; our own faults name them.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 __all__ = [
     "Probe",
     "decode",
@@ -187,7 +190,10 @@ def _pillow(data: bytes, media_type: str) -> NDArray[np.uint8]:
                     return np.repeat(_eight_bits(np.asarray(image))[:, :, None], 3, axis=2)
                 return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
     except Exception as error:  # Pillow's decoders raise many kinds on foreign bytes, SyntaxError among them
-        raise InvalidInput(f"cannot be decoded: {type(error).__name__}: {error}") from error
+        raise InvalidInput(
+            f"the {form[media_type]} cannot be decoded: its data is damaged or of a rare kind",
+            remedy="open it in a viewer, or copy it again from its source",
+        ) from error
 
 
 def _eight_bits(picture: NDArray[np.generic]) -> NDArray[np.uint8]:

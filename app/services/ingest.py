@@ -34,6 +34,7 @@ READERS = 4
 """Threads that read and hash: more than two cores, because a read waits for the disk."""
 WINDOW = 4
 """Chunks under way a thread."""
+SHOW_EVERY_S = 0.1
 MAX_LIST_BYTES = 512 << 20
 
 
@@ -116,7 +117,7 @@ def _flow(ws: Workspace, job: Job, writer: Writer, readers: _Readers) -> Iterato
         if writer.is_due:
             yield from writer.commit()
         now = time.monotonic()
-        if now - shown > 0.1:
+        if now - shown >= SHOW_EVERY_S:
             shown = now
             yield Progress(tally.files, None, tally.rate())
     while (done := readers.take(wait=True)) is not None:

@@ -159,6 +159,17 @@ def test_yolo_labels_take_their_size_from_the_record_and_may_mix_boxes_and_polyg
     assert browse.page(ws, Query(browse.dataset(ws, "face-3").id))[0].split == "train"
 
 
+def test_a_split_that_is_set_is_not_overwritten(ws: Workspace, tmp_path: Path) -> None:
+    add(ws, tmp_path / "src", ["x.jpg"])
+    for split in ("train", "val"):
+        run(
+            ws,
+            "coco",
+            coco(tmp_path / f"{split}.json", [{"file_name": "x.jpg"}], [(0, "personnel", [1, 2, 10, 20])]),
+        )
+        assert browse.page(ws, Query(browse.dataset(ws, "face-3").id))[0].split == "train"
+
+
 def test_a_faulty_file_names_its_faults_and_writes_nothing(ws: Workspace, tmp_path: Path) -> None:
     add(ws, tmp_path / "src", ["x.jpg"])
     file = coco(

@@ -352,6 +352,7 @@ def test_a_cancelled_ingest_goes_on_where_it_stopped(
     monkeypatch.setattr("app.services.enrolment.BATCH_ROWS", 5)
     folder = fill(tmp_path / "src", 60)
     monkeypatch.setattr("app.services.ingest.WINDOW", 1)
+    monkeypatch.setattr("app.services.ingest.SHOW_EVERY_S", 0)
     monkeypatch.setattr("app.services.intake.CHUNK_FILES", 2)
     work = ingest.run(ws, [folder], dataset="face-3")
     for event in work:
