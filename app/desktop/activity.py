@@ -88,7 +88,7 @@ class Activity(QFrame):
 
     def __init__(self, parent: QWidget, desk: Desk) -> None:
         super().__init__(parent)
-        self.desk = desk
+        self.desk, self._over = desk, parent
         widgets.look(self, "float")
         box = column(self, gap=8, margins=(20, 16, 8, 12))
         head = row(margins=(0, 0, 8, 0))
@@ -125,7 +125,7 @@ class Activity(QFrame):
 
     def place(self) -> None:
         """Right above the status line."""
-        parent = self.parentWidget()
+        parent = self._over
         wide, high = min(440, parent.width() - 32), min(560, parent.height() - 32)
         self.setGeometry(parent.width() - wide - 16, parent.height() - high - 12, wide, high)
 

@@ -45,7 +45,7 @@ class Annotate(QWidget):
         self._ticket = 0
         self._direction = 1
         self._want_first = False
-        self.canvas = Canvas(desk.document, desk.tasks.courier)
+        self.canvas: Canvas = Canvas(desk.document, desk.tasks.courier)
         self.canvas.allowed = self._allowed
         self.canvas.defaults = self._defaults
         self.strip = Strip(desk.thumbs)

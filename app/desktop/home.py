@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.desktop import theme, widgets
 from app.desktop.activity import TaskCard
@@ -81,7 +81,7 @@ class DatasetCard(QFrame):
         text.addStretch()
         top.addLayout(text, 1)
         box.addLayout(top)
-        self.meters: dict[str, tuple[Meter, widgets.QLabel]] = {}
+        self.meters: dict[str, tuple[Meter, QLabel]] = {}
         for name, caption, tone in (("seen", "Pre-labelled", "accent"), ("done", "Labelled", "green")):
             line = row(gap=12)
             head = label(caption, "second")
@@ -302,8 +302,8 @@ class Home(QWidget):
         self.empty.setVisible(empty)
         self.add.setVisible(not empty)
         self.again.setVisible(not empty)
-        for card in self._below:
-            card.setVisible(not empty or bool(self.desk.tasks.running))
+        for below in self._below:
+            below.setVisible(not empty or bool(self.desk.tasks.running))
         assets = sum(d.n_assets for d in desk.datasets)
         labelled = sum(d.n_labelled for d in desk.datasets)
         waiting = sum(d.n_predicted for d in desk.datasets)

@@ -84,7 +84,7 @@ def _icon() -> QIcon:
 
 
 def _qt_message(kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
-    qt_log.log(_LEVELS.get(kind, logging.WARNING), "%s: %s", context.category, text)
+    qt_log.log(_LEVELS.get(kind, logging.WARNING), "%s: %s", getattr(context, "category", ""), text)
 
 
 def _bug(

@@ -45,14 +45,15 @@ class Overlaid(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Resize and watched is self.parent():
-            self.setGeometry(self.parentWidget().rect())
+        if event.type() == QEvent.Type.Resize and watched is self.parent() and isinstance(watched, QWidget):
+            self.setGeometry(watched.rect())
         return False
 
     def focusNextPrevChild(self, forward: bool) -> bool:
+        inside = list[QWidget](self.card.findChildren(QWidget))
         stops = [
             w
-            for w in self.card.findChildren(QWidget)
+            for w in inside
             if w.isVisibleTo(self) and w.isEnabled() and w.focusPolicy() & Qt.FocusPolicy.TabFocus
         ]
         if not stops:
@@ -238,10 +239,11 @@ class _Lines(QStyledItemDelegate):
 
     def paint(self, p: QPainter, option: QStyleOptionViewItem, index) -> None:
         t = theme.current()
-        box: QRect = option.rect
+        box: QRect = option.rect  # type: ignore[attr-defined]
         p.save()
         p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if option.state & QStyle.StateFlag.State_Selected:
+        state = option.state  # type: ignore[attr-defined]
+        if state & QStyle.StateFlag.State_Selected:
             p.setPen(Qt.PenStyle.NoPen)
             p.setBrush(QColor(t.raised))
             p.drawRoundedRect(box.adjusted(0, 1, 0, -1), 6, 6)

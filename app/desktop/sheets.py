@@ -122,9 +122,9 @@ class Sheets:
                 return
 
             def work():
-                from app.services import ingest
+                from app.services import imports
 
-                return ingest.import_labels(ws, code, source, dataset=data)
+                return imports.import_labels(ws, code, source, dataset=data)
 
             self._start(tr("Import labels · {name}", name=data), work)
 

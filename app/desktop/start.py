@@ -7,6 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QButtonGroup,
     QFileDialog,
     QHBoxLayout,
@@ -100,7 +101,7 @@ class Start(QWidget):
         kinds = row(gap=8)
         kinds.addWidget(label("Classes for", "second"))
         self._group = QButtonGroup(self)
-        self._schemas: dict[QPushButton, str] = {}
+        self._schemas: dict[QAbstractButton, str] = {}
         for i, (code, text) in enumerate(SCHEMAS):
             one = say(look(QPushButton(), "choice"), text)
             one.setCheckable(True)

@@ -157,7 +157,7 @@ class Task(QObject):
         self.began = time.monotonic()
         self.ended: float | None = None
         self._stop = threading.Event()
-        self.thread: threading.Thread | None = None
+        self.worker: threading.Thread | None = None
 
     @property
     def alive(self) -> bool:
@@ -212,11 +212,11 @@ class Tasks(QObject):
         """Run a service's generator on its own thread; its Changes are announced when it ends."""
         task = Task(caption, self)
         self.running.append(task)
-        task.thread = threading.Thread(
+        task.worker = threading.Thread(
             target=self._drive, args=(task, work, on_done), name=f"lamproom-task-{caption}", daemon=True
         )
         self.started.emit(task)
-        task.thread.start()
+        task.worker.start()
         return task
 
     def close(self, seconds: float = 10.0) -> bool:
@@ -228,9 +228,9 @@ class Tasks(QObject):
             clean = pool.close(seconds=seconds) and clean
         end = time.monotonic() + seconds
         for task in self.running:
-            if task.thread is not None:
-                task.thread.join(max(0.0, end - time.monotonic()))
-                clean = clean and not task.thread.is_alive()
+            if task.worker is not None:
+                task.worker.join(max(0.0, end - time.monotonic()))
+                clean = clean and not task.worker.is_alive()
         self.courier.close()
         return clean
 
@@ -280,8 +280,8 @@ class Tasks(QObject):
         self, task: Task, state: str, fault: BaseException | None, on_done: Callable[[Task], None] | None
     ) -> None:
         task.state, task.ended = state, time.monotonic()
-        if task.thread is not None:
-            task.thread.join(1.0)
+        if task.worker is not None:
+            task.worker.join(1.0)
         if fault is not None:
             task.fault = (
                 fault.line if isinstance(fault, LamproomError) else f"{type(fault).__name__}: {fault}"

@@ -110,7 +110,8 @@ def _paint_icon(made: QPushButton) -> None:
 
 def repaint_icons(root: QWidget) -> None:
     """Draw every button's icon in the theme's colours."""
-    for made in root.findChildren(QPushButton):
+    found = list[QPushButton](root.findChildren(QPushButton))
+    for made in found:
         if made.property("lr_icon"):
             _paint_icon(made)
 
@@ -145,14 +146,12 @@ def row(parent: QWidget | None = None, *, gap: int = 8, margins: Sequence[int] =
 
 def clear(layout: QLayout) -> None:
     """Remove and delete everything in a layout."""
-    while layout.count():
-        item = layout.takeAt(0)
-        if item is None:
-            return
-        if (widget := item.widget()) is not None:
+    while (item := layout.takeAt(0)) is not None:
+        widget, inner = item.widget(), item.layout()
+        if widget:
             widget.hide()
             widget.deleteLater()
-        elif (inner := item.layout()) is not None:
+        elif inner:
             clear(inner)
 
 

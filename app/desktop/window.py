@@ -78,6 +78,8 @@ class Window(QWidget):
         self.setMinimumSize(1080, 640)
         self.resize(1440, 900)
         self._palette: Palette | None = None
+        self.sheets: Sheets
+        self.annotate: Annotate
         self._qt_texts: QTranslator | None = None
         whole = column(self, gap=0)
         self.top = self._top()
@@ -456,6 +458,7 @@ class Window(QWidget):
         app.setStyleSheet(theme.sheet(theme.current()))
         widgets.repaint_icons(self)
         self._troubles()
+        widget: QWidget
         for widget in self.findChildren(QWidget):
             QWidget.update(widget)
 
@@ -492,6 +495,7 @@ class Window(QWidget):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Hide at once, then end the work: every gesture is committed before the process ends."""
+        child: Overlaid
         for child in self.body.findChildren(Overlaid):
             child.finish()
         focus = self.focusWidget()

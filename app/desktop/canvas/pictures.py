@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ class Mips:
         return best, at
 
 
-def to_image(bgr: NDArray[np.uint8]) -> QImage:
+def to_image(bgr: NDArray[Any]) -> QImage:
     """BGR (h, w, 3) to RGB32; BGR888 would be scaled four times slower. The image keeps the array alive."""
     bgra = np.ascontiguousarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA))
     h, w = bgra.shape[:2]
@@ -51,7 +52,7 @@ def to_image(bgr: NDArray[np.uint8]) -> QImage:
 def mips(bgr: NDArray[np.uint8]) -> Mips:
     """All levels of a picture; run on a worker thread."""
     levels = [to_image(bgr)]
-    part = bgr
+    part: NDArray[Any] = bgr
     while max(part.shape[:2]) > _SMALLEST_PX:
         part = cv2.resize(
             part, (max(1, part.shape[1] // 2), max(1, part.shape[0] // 2)), interpolation=cv2.INTER_AREA

@@ -202,7 +202,7 @@ class BoxTool(Tool):
         if self._handle is None and self._at is not None:
             box, scale = self._box, self.canvas.scale
             if box is not None and min(box.x1 - box.x0, box.y1 - box.y0) * scale >= START_PX:
-                self.canvas.create(box)
+                self.canvas.make(box)
             else:
                 uid = self.canvas.object_at(x, y)
                 self.canvas.document.select((uid,) if uid else ())
@@ -272,7 +272,7 @@ class PolygonTool(Tool):
             return bool(self._points)
         ring = tuple(v for point in self._points for v in point)
         self._points = []
-        self.canvas.create(Polygon(((ring,),)))
+        self.canvas.make(Polygon(((ring,),)))
         self.cancel()
         return True
 

@@ -7,7 +7,7 @@ design). Paint code must not be able to raise, because an exception in a paint e
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, QTimer, Signal
@@ -27,7 +27,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
-from annotation.core import NO_ATTRIBUTES, Annotation, AnnotationSet, Attributes, Shape
+from annotation.core import NO_ATTRIBUTES, Annotation, AnnotationSet, Attributes, Box, Polygon, Shape
 from app.desktop import document, theme
 from app.desktop.canvas import overlay as overlays
 from app.desktop.canvas import scene as scenes
@@ -268,7 +268,7 @@ class Canvas(QWidget):
         self._ask()
         self.update()
 
-    def create(self, shape: Shape) -> None:
+    def make(self, shape: Shape) -> None:
         """A new object of the class in hand, selected."""
         kind = tools.kind_of(shape)
         if self.label is None or not self.allowed(self.label, kind):
@@ -281,7 +281,7 @@ class Canvas(QWidget):
     def delete(self) -> None:
         """Delete the vertex under the mouse, else the selected objects (predictions are rejected)."""
         chosen = self.document.chosen()
-        if len(chosen) == 1 and self._hot_handle is not None and isinstance(chosen[0].shape, shapes.Polygon):
+        if len(chosen) == 1 and self._hot_handle is not None and isinstance(chosen[0].shape, Polygon):
             shape = shapes.delete_vertex(chosen[0].shape, *self._hot_handle)
             if shape is not None:
                 self._hot_handle = None
@@ -529,14 +529,14 @@ class Canvas(QWidget):
         """Handles that can be told apart at this zoom: the middles of short sides are left out."""
         found = shapes.handles(shape)
         box = shapes.bounds(shape)
-        if not isinstance(shape, shapes.Box) or box is None:
+        if not isinstance(shape, Box) or box is None:
             return found
         narrow, low = (box[2] - box[0]) * self.scale < 28, (box[3] - box[1]) * self.scale < 28
         return [h for h in found if not ((h[0][0] == 1 and narrow) or (h[0][1] == 1 and low))]
 
-    def _rect_of(self, annotations: Sequence[Annotation] | object) -> QRect:
+    def _rect_of(self, annotations: Iterable[Annotation]) -> QRect:
         area = QRect()
-        for a in annotations:  # type: ignore[attr-defined]
+        for a in annotations:
             if (b := shapes.bounds(a.shape)) is not None:
                 x0, y0 = self.to_screen(b[0], b[1])
                 x1, y1 = self.to_screen(b[2], b[3])

@@ -60,16 +60,16 @@ class Classes(QWidget):
         super().__init__()
         self.desk = desk
         box = column(self, gap=4)
-        self.find = say(look(QLineEdit(), "find"), hint="Find a class")
-        self.find.setMaximumHeight(32)
-        self.find.textChanged.connect(self._filter)
+        self.wanted = say(look(QLineEdit(), "find"), hint="Find a class")
+        self.wanted.setMaximumHeight(32)
+        self.wanted.textChanged.connect(self._filter)
         self._list = QWidget()
         self._box = column(self._list, gap=2)
         self._box.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.rows: dict[str, Row] = {}
         self._area = widgets.scroll(self._list)
         self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        box.addWidget(self.find)
+        box.addWidget(self.wanted)
         box.addWidget(self._area, 1)
         desk.schema_changed.connect(self._build)
         desk.counted.connect(self._counts)
@@ -87,7 +87,7 @@ class Classes(QWidget):
         self.retranslate()
         self._counts()
         self._mark()
-        self._filter(self.find.text())
+        self._filter(self.wanted.text())
 
     def retranslate(self) -> None:
         """Names in the language in use, the other language behind them."""
@@ -115,9 +115,9 @@ class Classes(QWidget):
     def _mark(self) -> None:
         for code, made in self.rows.items():
             made.setChecked(code == self.desk.label)
-        made = self.rows.get(self.desk.label or "")
-        if made is not None and made.isVisible():
-            self._area.ensureWidgetVisible(made, 0, 40)
+        now = self.rows.get(self.desk.label or "")
+        if now is not None and now.isVisible():
+            self._area.ensureWidgetVisible(now, 0, 40)
 
     def _filter(self, text: str) -> None:
         wanted = text.strip().casefold()

@@ -71,7 +71,9 @@ def test_a_bulk_accept_is_undone_from_the_overview(hand: Hand) -> None:
     hand.window.go("overview")
 
     def undo() -> QPushButton | None:
-        shown = [b for b in hand.window.home.findChildren(QPushButton) if b.text() == "Undo" and b.isVisible()]
+        shown = [
+            b for b in hand.window.home.findChildren(QPushButton) if b.text() == "Undo" and b.isVisible()
+        ]
         return shown[0] if shown and hand.window.home._done[0].verb == "accept" else None
 
     hand.qtbot.waitUntil(lambda: undo() is not None)

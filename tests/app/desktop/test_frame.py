@@ -105,7 +105,7 @@ def test_no_two_actions_of_one_place_share_a_key() -> None:
 
 def test_no_key_fires_while_the_input_method_composes(hand: Hand, guard) -> None:
     hand.open(2)
-    edit = hand.window.annotate.classes.find
+    edit = hand.window.annotate.classes.wanted
     edit.setFocus()
     QApplication.sendEvent(edit, QInputMethodEvent("an", []))
     assert guard.composing
@@ -119,7 +119,7 @@ def test_no_key_fires_while_the_input_method_composes(hand: Hand, guard) -> None
 
 def test_letters_and_return_in_a_line_of_text_do_nothing_to_the_picture(hand: Hand) -> None:
     hand.open(2)
-    edit = hand.window.annotate.classes.find
+    edit = hand.window.annotate.classes.wanted
     edit.setFocus()
     for key in ("r", "x", "1"):
         hand.key(key, on=edit)
@@ -255,7 +255,7 @@ def test_the_window_closes_clean_while_tasks_run(hand: Hand) -> None:
     hand.qtbot.waitUntil(lambda: first.done > 0 and second.done > 0)
     hand.window.close()
     assert seen == ["closed", "closed"]
-    assert not first.thread.is_alive() and not second.thread.is_alive()
+    assert not first.worker.is_alive() and not second.worker.is_alive()
 
 
 def test_a_faulty_task_is_one_line_in_the_problem_list_and_the_desk_goes_on(hand: Hand) -> None:
