@@ -70,6 +70,11 @@ def tr_sentence(text: str) -> str:
     known = catalogue(_current)
     if text in known or not text:
         return known.get(text, text)
+    if "; " in text:  # a list of sentences, as that of an export's losses
+        parts = text.split("; ")
+        said = [tr_sentence(part) for part in parts]
+        if all(one != part for one, part in zip(said, parts, strict=True)):
+            return "；".join(said)
     for pattern, translation in _patterns(_current):
         if found := pattern.fullmatch(text):
             # A part may itself be a sentence of ours ("line 3: the number 1e999 cannot be stored").
@@ -93,7 +98,7 @@ def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
     made = []
     for key, translation in catalogue(language).items():
         parts = key.split("{}")
-        if len(parts) > 1 and sum(map(len, parts)) >= LEAST:
+        if len(parts) > 1 and (sum(map(len, parts)) >= LEAST or "×" in key):
             made.append((len(key), re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL), translation))
     made.sort(key=lambda entry: -entry[0])
     return [(pattern, translation) for _, pattern, translation in made]

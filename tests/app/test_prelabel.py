@@ -44,15 +44,22 @@ def rows_ever(ws: Workspace) -> int:
         return int(conn.exec_driver_sql("SELECT count(*) FROM annotation").scalar_one())
 
 
-def test_every_prediction_tells_the_model_runtime_provider_thresholds_and_job(ws: Workspace, model: str, tmp_path: Path) -> None:
+def test_every_prediction_tells_the_model_runtime_provider_thresholds_and_job(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
     data, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 3), dataset="d")
     done = finish(prelabel.run(ws, "d", model, score=0.5))
     assert (done.result["pictures"], done.result["predictions"], done.result["finished"]) == (3, 6, True)
     page = labelling.load(ws, assets[0])
-    assert sorted((a.label, a.origin, a.score) for a in page.annotations) == [("helmet", "model", 0.7), ("person", "model", 0.9)]
+    assert sorted((a.label, a.origin, a.score) for a in page.annotations) == [
+        ("helmet", "model", 0.7),
+        ("person", "model", 0.9),
+    ]
     with ws.db.read() as conn:
         kind, digest, params, ended = conn.execute(
-            sa.text("SELECT v.kind, v.model_digest, v.params, v.ended_ms FROM annotation n JOIN activity v ON v.id = n.activity_id LIMIT 1")
+            sa.text(
+                "SELECT v.kind, v.model_digest, v.params, v.ended_ms FROM annotation n JOIN activity v ON v.id = n.activity_id LIMIT 1"
+            )
         ).one()
     facts = json.loads(params)
     assert (kind, bytes(digest).hex(), ended is not None) == ("prelabel", onnx.show(ws, model).sha256, True)
@@ -64,7 +71,9 @@ def test_every_prediction_tells_the_model_runtime_provider_thresholds_and_job(ws
     assert browse.facets(ws, data)[0].n_model == 3
 
 
-def test_a_second_run_replaces_only_this_models_own_unaccepted_predictions(ws: Workspace, model: str, tmp_path: Path) -> None:
+def test_a_second_run_replaces_only_this_models_own_unaccepted_predictions(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
     _, (asset, *_) = enrol(ws, tmp_path, draw(tmp_path / "p", 1), dataset="d")
     finish(prelabel.run(ws, "d", model))
     page = labelling.load(ws, asset)
@@ -74,7 +83,11 @@ def test_a_second_run_replaces_only_this_models_own_unaccepted_predictions(ws: W
     drawn = Annotation("smoke", Box(0, 0, 20, 20))
     page = labelling.save(ws, page, (*page.annotations, drawn), verb="draw")
     done = finish(prelabel.run(ws, "d", model))
-    assert (done.result["predictions"], done.result["already_truth"], done.result["rejected_before"]) == (0, 1, 1)
+    assert (done.result["predictions"], done.result["already_truth"], done.result["rejected_before"]) == (
+        0,
+        1,
+        1,
+    )
     assert labelling.load(ws, asset).annotations == page.annotations
     labelling.undo(ws, labelling.load(ws, asset))
     page = labelling.load(ws, asset)
@@ -90,7 +103,9 @@ def test_a_run_again_does_not_double_predictions(ws: Workspace, model: str, tmp_
     assert [len(labelling.load(ws, a).annotations) for a in assets] == [2, 2]
 
 
-def test_a_picture_that_cannot_be_decoded_is_a_problem_and_the_rest_is_done(ws: Workspace, model: str, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_decoded_is_a_problem_and_the_rest_is_done(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
     paths = draw(tmp_path / "p", 3)
     paths[1].write_bytes(b"\xff\xd8 no picture")
     _, assets = enrol(ws, tmp_path, paths, dataset="d")
@@ -104,7 +119,9 @@ def test_a_picture_that_cannot_be_decoded_is_a_problem_and_the_rest_is_done(ws: 
     assert "0001.jpg" in problem.where
 
 
-def test_undo_of_a_prelabel_job_takes_every_prediction_back_but_what_was_accepted(ws: Workspace, model: str, tmp_path: Path) -> None:
+def test_undo_of_a_prelabel_job_takes_every_prediction_back_but_what_was_accepted(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
     _, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 4), dataset="d")
     step = int(str(finish(prelabel.run(ws, "d", model)).result["step"]))
     page = labelling.load(ws, assets[0])
@@ -115,7 +132,9 @@ def test_undo_of_a_prelabel_job_takes_every_prediction_back_but_what_was_accepte
     assert [len(labelling.load(ws, a).annotations) for a in assets] == [1, 0, 0, 0]
 
 
-def test_unknown_classes_become_a_schema_version_and_strict_or_a_filter_keeps_them_out(ws: Workspace, tmp_path: Path) -> None:
+def test_unknown_classes_become_a_schema_version_and_strict_or_a_filter_keeps_them_out(
+    ws: Workspace, tmp_path: Path
+) -> None:
     path = tmp_path / "m.onnx"
     onnx_format.save(toy_model(TWO, metadata={"names": "{0: 'person', 1: 'teapot'}"}), str(path))
     onnx.add(ws, path, name="m")
@@ -131,7 +150,9 @@ def test_unknown_classes_become_a_schema_version_and_strict_or_a_filter_keeps_th
         list(prelabel.run(ws, "d", "m", classes=["kettle"]))
 
 
-def test_a_cancelled_job_waits_resumes_and_ends_with_every_picture_once(ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_job_waits_resumes_and_ends_with_every_picture_once(
+    ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(prelabel, "SHARD_ASSETS", 7)
     monkeypatch.setattr(prelabel, "COMMIT_EVERY_S", 0)
     _, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 30), dataset="d")
@@ -150,7 +171,9 @@ def test_a_cancelled_job_waits_resumes_and_ends_with_every_picture_once(ws: Work
     assert [len(labelling.load(ws, a).annotations) for a in assets] == [2] * 30
 
 
-def test_a_cancelled_job_can_be_ended_and_its_part_undone(ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_job_can_be_ended_and_its_part_undone(
+    ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(prelabel, "COMMIT_EVERY_S", 0)
     _, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 20), dataset="d")
     work = prelabel.run(ws, "d", model)
@@ -167,7 +190,9 @@ def test_a_cancelled_job_can_be_ended_and_its_part_undone(ws: Workspace, model: 
     assert not any(labelling.load(ws, a).annotations for a in assets)
 
 
-def test_two_workers_share_a_job_and_no_picture_is_done_twice(ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_share_a_job_and_no_picture_is_done_twice(
+    ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(prelabel, "SHARD_ASSETS", 4)
     _, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 24), dataset="d")
     work = prelabel.run(ws, "d", model, threads=1)
@@ -189,7 +214,9 @@ list(prelabel.run(ws, "d", "two", threads=2))
 """
 
 
-def test_kill_9_at_random_moments_loses_no_picture_and_does_none_twice(ws: Workspace, model: str, tmp_path: Path) -> None:
+def test_kill_9_at_random_moments_loses_no_picture_and_does_none_twice(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
     _, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 60), dataset="d")
     rng = random.Random(3)
     for n in range(6):
@@ -206,7 +233,9 @@ def test_kill_9_at_random_moments_loses_no_picture_and_does_none_twice(ws: Works
     assert len(jobs.listing(ws)) == 1
 
 
-def test_the_same_file_under_another_name_is_listed_and_another_file_under_the_same_name_is_refused(ws: Workspace, model: str, tmp_path: Path) -> None:
+def test_the_same_file_under_another_name_is_listed_and_another_file_under_the_same_name_is_refused(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
     other = tmp_path / "other.onnx"
     onnx_format.save(toy_model(columns(), metadata={"names": "{0: 'a', 1: 'b'}"}), str(other))
     with pytest.raises(InvalidInput, match="another model is called"):

@@ -44,7 +44,9 @@ def test_a_published_version_is_verified_without_the_workspace(world: Sealed, tm
     documents = hub / "datasets" / "face-3" / "v1"
     assert tomllib.loads((documents / "schema.toml").read_text())
     card = (documents / "card.md").read_text()
-    assert "face-3@v1" in card and str(done.result["root"]) in card and "安全员" in card and "None" not in card
+    assert (
+        "face-3@v1" in card and str(done.result["root"]) in card and "安全员" in card and "None" not in card
+    )
 
 
 def test_publishing_again_writes_nothing_even_after_more_work(world: Sealed, tmp_path: Path) -> None:

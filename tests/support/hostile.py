@@ -220,7 +220,12 @@ def _archive(rng: random.Random) -> tuple[str, bytes, str, str]:
             whole = _tar(rng, [(_info("in.jpg"), inside)])
             return ".tar", whole[: 512 + rng.randrange(len(inside))], NAMED, "cut tar"
         case 5:
-            return ".zip", _zip(rng, [("bomb.png", _png(64, 48) + rng.randbytes(8) + b"\0" * 40_000_000)]), EITHER, "zip bomb"
+            return (
+                ".zip",
+                _zip(rng, [("bomb.png", _png(64, 48) + rng.randbytes(8) + b"\0" * 40_000_000)]),
+                EITHER,
+                "zip bomb",
+            )
         case 6:
             return ".zip", _flipped(rng, good, times=12), EITHER, "damaged zip"
         case 7:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = {"LamproomError", "InvalidInput", "InvalidFile", "NotFound", "Conflict", "Unavailable"}
-FIRST = {"tr", "_group", "_opt", "_arg", "Warned", "Started", "tr_sentence"}
+FIRST = {"tr", "_group", "_opt", "_arg", "Warned", "Started", "Loss", "tr_sentence"}
 """Calls whose first argument is shown."""
 THIRD = {"_verb", "Finding"}
 """Calls whose third and later arguments are shown."""
+SPOKEN = {"fault", "problem"}
+"""Keywords and names that hold a sentence; tables whose name ends in _LOSSES hold nothing else."""
 
 
 def text(node: ast.expr | None) -> Iterator[str]:
@@ -61,6 +63,25 @@ def shown(call: ast.Call) -> Iterator[ast.expr]:
         yield from call.args[0].elts
     elif name == "add" and len(call.args) >= 2:  # the problem lists of format readers: add(at, what, remedy)
         yield from call.args[1:]
+    elif name == "Fault":  # (where, what)
+        yield from call.args[1:2]
+    yield from (k.value for k in call.keywords if k.arg in SPOKEN)
+
+
+def kept(node: ast.AST) -> Iterator[ast.expr]:
+    """What a person reads of an assignment."""
+    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names = {t.id for t in targets if isinstance(t, ast.Name)}
+        if names & SPOKEN:
+            yield node.value
+        if any(n.endswith("_LOSSES") for n in names):
+            yield from (
+                value
+                for table in ast.walk(node.value)
+                if isinstance(table, ast.Dict)
+                for value in table.values
+            )
 
 
 def wanted(folders: tuple[str, ...] = ("annotation", "models", "storage", "app")) -> dict[str, str]:
@@ -71,11 +92,10 @@ def wanted(folders: tuple[str, ...] = ("annotation", "models", "storage", "app")
             if path.parent.name in ("versions", "migrations") or path.name == "train.py":
                 continue
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call):
-                    for argument in shown(node):
-                        for one in text(argument):
-                            if speaks(one):
-                                found.setdefault(one, f"{path.relative_to(ROOT)}:{node.lineno}")
+                for argument in shown(node) if isinstance(node, ast.Call) else kept(node):
+                    for one in text(argument):
+                        if speaks(one):
+                            found.setdefault(one, f"{path.relative_to(ROOT)}:{argument.lineno}")
     return found
 
 
