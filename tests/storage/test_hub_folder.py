@@ -171,6 +171,7 @@ def test_media_that_changed_since_the_freeze_are_all_named_and_no_root_is_writte
     with pytest.raises(NotFound):
         folder.load(hub, source.dataset, source.tag)
     assert not (hub / "datasets" / "掘进面-3" / "v1" / "root.json").exists()
+    assert len(list((hub / "objects").glob("*/*"))) == 58, "no chunk is there before all its media are"
 
 
 def test_faults_are_named_while_the_publisher_runs(tmp_path: Path, source: Source) -> None:

@@ -17,6 +17,7 @@ from annotation.errors import InvalidInput, NotFound
 from storage import manifest, proof
 from storage.manifest import Entry, Fact, Object, Root, SchemaRef
 
+GOLDEN_CHUNKS, GOLDEN_ROOT = 3, "a7eaa46f892f58dbb60759d672f212dd928b61abfd1d3a69c7bb6d760fe536e3"
 SCHEMA = SchemaRef(blake3="0" * 64, code="coal_mine", number=1)
 
 
@@ -267,3 +268,31 @@ def test_no_foreign_bytes_make_the_proof_fail_otherwise_than_by_a_named_fault(tm
         except InvalidInput:
             continue
         faults(other, store)  # dataset and schema are judged by the signature
+
+
+def test_the_encoding_of_released_manifests_never_changes(tmp_path: Path) -> None:
+    """A golden root: if this fails, every published version would get another digest. Change FORMAT instead."""
+    root = built(
+        [one(f"图/{i}", n=i % 3, split=("", "train", "val")[i % 3]) for i in range(1_000)], Store(), tmp_path
+    )
+    assert (len(root.chunks), root.counts.objects) == (GOLDEN_CHUNKS, 999)
+    assert blake3(manifest.root_bytes(root)).hexdigest() == GOLDEN_ROOT
+
+
+def test_a_chunk_ends_where_the_low_byte_of_the_first_two_digest_bytes_is_zero() -> None:
+    keys = [f"k{i}".encode() for i in range(3_000)]
+    assert [manifest.is_border(k) for k in keys] == [
+        int.from_bytes(blake3(k).digest()[:2], "big") & 0xFF == 0 for k in keys
+    ]
+    assert any(map(manifest.is_border, keys))
+
+
+def test_taking_out_the_key_where_a_chunk_ends_joins_it_to_the_next_untouched_chunk(tmp_path: Path) -> None:
+    names = [f"{i}" for i in range(3_000)]
+    store = Store()
+    before = built([one(n) for n in names], store, tmp_path)
+    gone = next(n for n in names if manifest.is_border(f"r/{n}".encode()))
+    rewritten = manifest.rewrite(before, [(f"r/{gone}".encode(), None)], store.get, store.put)
+    after = manifest.root(rewritten, dataset="面-3", schema=SCHEMA)
+    assert len(after.chunks) == len(before.chunks) - 1
+    assert after == built([one(n) for n in names if n != gone], Store(), tmp_path)
