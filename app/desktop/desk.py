@@ -137,7 +137,8 @@ class Desk(QObject):
         self.pictures.forget()
         self.dataset = self.query = self.schema = self.label = self.totals = None
         self.datasets, self.facets, self.problems = [], {}, []
-        self.tasks.writer.submit(old.close, lambda _: None, self.fault)
+        self._counting = self._again = False
+        self.tasks.let_go(old.close, self.fault)
         self.opened.emit()
 
     def close(self) -> bool:

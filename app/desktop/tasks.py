@@ -91,12 +91,17 @@ class Pool:
                         self._waiting.remove(entry)
                         break
             self._waiting.append((key, work, done, error, wanted))
-            self._lock.notify()
+            self._lock.notify_all()  # not notify(): it might wake one who waits for the end instead of a worker
 
     def drop(self, keep: Callable[[object], bool]) -> None:
         """Throw away waiting requests whose key `keep` refuses."""
         with self._lock:
             self._waiting = deque(entry for entry in self._waiting if keep(entry[0]))
+
+    def wait(self, seconds: float = 10.0) -> bool:
+        """Wait until nothing waits and nothing runs; False when that takes longer."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._waiting and not self._busy, seconds)
 
     @property
     def idle(self) -> bool:
@@ -135,6 +140,7 @@ class Pool:
             finally:
                 with self._lock:
                     self._busy -= 1
+                    self._lock.notify_all()
                 result = None
                 del entry, work, done, error, wanted
 
@@ -218,6 +224,24 @@ class Tasks(QObject):
         self.started.emit(task)
         task.worker.start()
         return task
+
+    def let_go(self, close: Callable[[], object], error: Failed) -> None:
+        """Cancel tasks, then run `close` once every write is done and no reader is at work any more."""
+        pools = (self.readers, self.pictures, self.thumbs)
+        for task in self.running:
+            task.cancel()
+        for pool in pools:
+            pool.drop(lambda _: False)
+        waiting = [task.worker for task in self.running if task.worker is not None]
+
+        def work() -> None:
+            for thread in waiting:
+                thread.join()
+            for pool in pools:
+                pool.wait()
+            close()
+
+        self.writer.submit(work, lambda _: None, error)
 
     def close(self, seconds: float = 10.0) -> bool:
         """Cancel tasks, finish every write, end all threads. False when something did not end in time."""

@@ -22,7 +22,7 @@ from app.desktop.tasks import Courier
 
 MARGIN = (400, 250)
 _SHIFT = 4
-_DASH, _GAP = 6.0, 4.0
+_DASH, _GAP = 5.0, 6.0
 _FILLED_AT_MOST, _TAGGED_AT_MOST, _CASED_AT_MOST = 3000, 160, 200
 _SMALL_PX, _DOT_PX = 24.0, 3.0
 _MAY_HIDE = 0.15
@@ -201,7 +201,7 @@ def _draw(r: Request, wh: tuple[int, int], ox: float, oy: float) -> NDArray[np.u
     if len(large) <= _FILLED_AT_MOST:
         for i in order.tolist():
             if i in large and all(closed for _, closed in scene.rings[i]):
-                share = 0.30 if i in selected else 0.08 if scene.predicted[i] else 0.14
+                share = 0.20 if i in selected else 0.08 if scene.predicted[i] else 0.14
                 cv2.fillPoly(
                     buffer,
                     rings[i],

@@ -69,6 +69,7 @@ class Pictures:
         self._kept: OrderedDict[int, Mips] = OrderedDict()
         self._asked: dict[int, list[tuple[Callable[[Mips], None], Callable[[BaseException], None]]]] = {}
         self._wanted: set[int] = set()
+        self._era = 0
 
     def get(self, asset_id: int) -> Mips | None:
         """The picture when it is decoded already."""
@@ -91,8 +92,8 @@ class Pictures:
         self._asked[asset_id] = [(done, error)]
         self._pool.submit(
             lambda: mips(self._read(asset_id)) if asset_id in self._wanted else None,
-            lambda made: self._came(asset_id, made),
-            lambda fault: self._failed(asset_id, fault),
+            lambda made, era=self._era: self._came(era, asset_id, made),
+            lambda fault, era=self._era: self._failed(era, asset_id, fault),
             key=("picture", asset_id),
         )
 
@@ -105,10 +106,14 @@ class Pictures:
 
     def forget(self) -> None:
         """Another workspace: nothing is kept."""
+        self._era += 1  # what is still being decoded belongs to the old one
         self._kept.clear()
         self._wanted.clear()
+        self._asked.clear()
 
-    def _came(self, asset_id: int, made: Mips | None) -> None:
+    def _came(self, era: int, asset_id: int, made: Mips | None) -> None:
+        if era != self._era:
+            return
         waiting = self._asked.pop(asset_id, [])
         if made is None:  # left behind before its turn came; asked again meanwhile?
             if asset_id in self._wanted:
@@ -123,6 +128,8 @@ class Pictures:
         for done, _ in waiting:
             done(made)
 
-    def _failed(self, asset_id: int, fault: BaseException) -> None:
+    def _failed(self, era: int, asset_id: int, fault: BaseException) -> None:
+        if era != self._era:
+            return
         for _, error in self._asked.pop(asset_id, []):
             error(fault)

@@ -14,8 +14,8 @@ from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
 from annotation.core import Annotation, Box, Polygon, Shape
 from app.desktop import document, theme
+from app.desktop.canvas import live, shapes
 from app.desktop.canvas import scene as scenes
-from app.desktop.canvas import shapes
 
 if TYPE_CHECKING:
     from app.desktop.canvas.view import Canvas
@@ -296,18 +296,10 @@ class PolygonTool(Tool):
         colour = self.canvas.label_colour()
         shown = [*self._points, *([self._mouse] if self._mouse else [])]
         line = QPolygonF([QPointF(*self.canvas.to_screen(x, y)) for x, y in shown])
-        fill = QColor(colour)
-        fill.setAlphaF(0.14)
-        p.setPen(Qt.PenStyle.NoPen)
-        p.setBrush(fill)
-        p.drawPolygon(line)
-        p.setBrush(Qt.BrushStyle.NoBrush)
-        for wide, shade in ((4.0, QColor(20, 22, 26, 180)), (2.0, QColor(colour))):
-            p.setPen(QPen(shade, wide))
-            p.drawPolyline(line)
+        live.outline(p, line, colour, closed=False)
         first_hot = len(self._points) >= 3 and self._mouse is not None and self._near_first()
         for i, (x, y) in enumerate(self._points):
-            self.canvas.paint_handle(p, *self.canvas.to_screen(x, y), hot=i == 0 and first_hot)
+            live.handle(p, *self.canvas.to_screen(x, y), hot=i == 0 and first_hot)
 
     def _near_first(self) -> bool:
         assert self._mouse is not None

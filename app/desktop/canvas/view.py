@@ -14,13 +14,11 @@ from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
     QCursor,
-    QFontMetrics,
     QImage,
     QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
-    QPen,
     QPolygonF,
     QResizeEvent,
     QWheelEvent,
@@ -29,9 +27,9 @@ from PySide6.QtWidgets import QWidget
 
 from annotation.core import NO_ATTRIBUTES, Annotation, AnnotationSet, Attributes, Box, Polygon, Shape
 from app.desktop import document, theme
+from app.desktop.canvas import live, shapes, tools
 from app.desktop.canvas import overlay as overlays
 from app.desktop.canvas import scene as scenes
-from app.desktop.canvas import shapes, tools
 from app.desktop.canvas.overlay import MARGIN, Overlay, Request, Style, Worker
 from app.desktop.canvas.pictures import Mips
 from app.desktop.document import Document
@@ -408,14 +406,14 @@ class Canvas(QWidget):
         if len(chosen) == 1:
             shown = self._live.get(chosen[0].uid, chosen[0])
             for handle, x, y in self._handles(shown.shape):
-                self.paint_handle(p, *self.to_screen(x, y), hot=handle == self._hot_handle)
+                live.handle(p, *self.to_screen(x, y), hot=handle == self._hot_handle)
         self.tool.paint(p)
         if self.tool.crosshair and self._mouse is not None and not self._panning:
-            self._paint_crosshair(p)
+            live.crosshair(p, self.size(), self._mouse)
         if not self._fitted:
             self._paint_map(p)
         if self.hint:
-            self._paint_hint(p)
+            live.hint(p, self.width(), self.hint)
 
     def _paint_picture(self, p: QPainter) -> None:
         assert self._wh is not None
@@ -459,71 +457,19 @@ class Canvas(QWidget):
     def paint_shape(
         self, p: QPainter, shape: Shape, colour: str, *, fill: bool = True, dashed: bool = False
     ) -> None:
-        """A shape in hand or under the mouse: dark casing, colour, soft fill."""
+        """A shape in hand or under the mouse."""
         for ring, closed in shapes.rings(shape):
             line = QPolygonF([QPointF(*self.to_screen(float(x), float(y))) for x, y in ring])
-            if closed:
-                line.append(line.first())
-            if fill and closed:
-                soft = QColor(colour)
-                soft.setAlphaF(0.16)
-                p.setPen(Qt.PenStyle.NoPen)
-                p.setBrush(soft)
-                p.drawPolygon(line)
-            p.setBrush(Qt.BrushStyle.NoBrush)
-            for wide, shade in ((4.0, QColor(20, 22, 26, 170)), (2.0, QColor(colour))):
-                pen = QPen(shade, wide)
-                if dashed and wide == 2.0:
-                    pen.setDashPattern([3, 2])
-                p.setPen(pen)
-                p.drawPolyline(line)
-
-    def paint_handle(self, p: QPainter, x: float, y: float, *, hot: bool = False) -> None:
-        """A white handle at a place on the screen."""
-        side = 5.0 if hot else 4.0
-        p.setPen(QPen(QColor(theme.DARK.accent if hot else "#14161a"), 1.5))
-        p.setBrush(QColor("#ffffff"))
-        p.drawRoundedRect(QRectF(x - side, y - side, 2 * side, 2 * side), 1.5, 1.5)
-
-    def _paint_crosshair(self, p: QPainter) -> None:
-        assert self._mouse is not None
-        x, y = round(self._mouse.x()) + 0.5, round(self._mouse.y()) + 0.5
-        for shade, shift in ((QColor(0, 0, 0, 90), 1), (QColor(255, 255, 255, 110), 0)):
-            p.setPen(QPen(shade, 1))
-            p.drawLine(QPointF(x + shift, 0), QPointF(x + shift, self.height()))
-            p.drawLine(QPointF(0, y + shift), QPointF(self.width(), y + shift))
+            live.outline(p, line, colour, closed=closed, fill=fill, dashed=dashed)
 
     def _paint_map(self, p: QPainter) -> None:
         """The whole picture in a corner, with what is in view."""
-        if self._mips is None or self._wh is None:
-            return
-        w, h = self._wh
-        factor = min(108 / w, 80 / h)
-        box = QRectF(self.width() - w * factor - 16, self.height() - h * factor - 16, w * factor, h * factor)
-        p.setPen(QPen(QColor(0, 0, 0, 200), 3))
-        p.setBrush(Qt.BrushStyle.NoBrush)
-        p.drawRect(box)
-        p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        p.drawImage(box, self._mips.levels[-1])
-        x0, y0 = self.inside(*self.to_source(0, 0))
-        x1, y1 = self.inside(*self.to_source(self.width(), self.height()))
-        p.setPen(QPen(QColor(theme.DARK.accent), 1.5))
-        p.drawRect(
-            QRectF(box.x() + x0 * factor, box.y() + y0 * factor, (x1 - x0) * factor, (y1 - y0) * factor)
-        )
-
-    def _paint_hint(self, p: QPainter) -> None:
-        face = theme.font(12)
-        room = self.width() - 32 - 28
-        metrics = QFontMetrics(face)
-        text = metrics.elidedText(self.hint, Qt.TextElideMode.ElideRight, room)
-        box = QRectF(16, 12, metrics.horizontalAdvance(text) + 28, 28)
-        p.setPen(Qt.PenStyle.NoPen)
-        p.setBrush(QColor(12, 13, 16, 205))
-        p.drawRoundedRect(box, 14, 14)
-        p.setFont(face)
-        p.setPen(QColor("#e7e9ec"))
-        p.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+        if self._mips is not None and self._wh is not None:
+            seen = (
+                *self.inside(*self.to_source(0, 0)),
+                *self.inside(*self.to_source(self.width(), self.height())),
+            )
+            live.small_map(p, self.size(), self._mips.levels[-1], self._wh, seen)
 
     def _handles(self, shape: Shape) -> list[tuple[shapes.Handle, float, float]]:
         """Handles that can be told apart at this zoom: the middles of short sides are left out."""

@@ -37,6 +37,7 @@ class Thumbnails(QObject):
         self._bytes = 0
         self._asked: set[int] = set()
         self._failed: set[int] = set()
+        self._era = 0
 
     def peek(self, asset_id: int) -> QImage | None:
         """The thumbnail if it is here; asks for nothing."""
@@ -51,8 +52,8 @@ class Thumbnails(QObject):
             self._asked.add(asset_id)
             self._pool.submit(
                 lambda: decode(self._read(asset_id)),
-                lambda image: self._took(asset_id, image),
-                lambda _fault: self._lost(asset_id),
+                lambda image, era=self._era: self._took(era, asset_id, image),
+                lambda _fault, era=self._era: self._lost(era, asset_id),
                 key=("thumb", asset_id),
             )
         return None
@@ -76,13 +77,16 @@ class Thumbnails(QObject):
         self._asked -= dropped
 
     def forget(self) -> None:
-        """Another workspace."""
+        """Another workspace; what is still being read belongs to the old one."""
+        self._era += 1
         self._kept.clear()
         self._asked.clear()
         self._failed.clear()
         self._bytes = 0
 
-    def _took(self, asset_id: int, image: QImage) -> None:
+    def _took(self, era: int, asset_id: int, image: QImage) -> None:
+        if era != self._era:
+            return
         self._asked.discard(asset_id)
         self._kept[asset_id] = image
         self._bytes += image.sizeInBytes()
@@ -91,7 +95,9 @@ class Thumbnails(QObject):
             self._bytes -= old.sizeInBytes()
         self.came.emit(asset_id)
 
-    def _lost(self, asset_id: int) -> None:
+    def _lost(self, era: int, asset_id: int) -> None:
+        if era != self._era:
+            return
         self._asked.discard(asset_id)
         self._failed.add(asset_id)
         self.came.emit(asset_id)

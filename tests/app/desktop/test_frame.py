@@ -19,7 +19,7 @@ from app.desktop.window import Window
 from app.events import Changes, Finished, Progress, Started, Warned
 from app.services import browse, labelling, workspace
 from tests.app.desktop import texts
-from tests.app.desktop.conftest import Hand, draw_pictures, open_in
+from tests.app.desktop.conftest import Hand, draw_pictures, furnish, open_in
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 
@@ -201,11 +201,13 @@ def test_the_window_leaves_a_workspace_and_opens_another(hand: Hand, tmp_path: P
     old = hand.desk.ws
     hand.window.leave_workspace()
     assert hand.window.place == ""
-    workspace.create(str(tmp_path / "V"), person="07").close()
-    hand.window.open_workspace(str(tmp_path / "V"))
-    hand.qtbot.waitUntil(lambda: hand.desk.ws is not None)
+    other = furnish(tmp_path / "other", 2)
+    hand.window.open_workspace(str(other))
+    hand.qtbot.waitUntil(lambda: hand.desk.dataset is not None and hand.desk.dataset.n_assets == 2)
     assert hand.desk.ws is not old
     assert hand.doc.annotations == ()
+    hand.open(2)
+    assert len(hand.doc.annotations) == 3
 
 
 # --- tasks -------------------------------------------------------------------------------------------------------

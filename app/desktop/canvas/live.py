@@ -1,0 +1,81 @@
+"""What is painted over picture and overlay while the mouse moves: outlines in hand, handles, cross-hair, map, hint."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QImage, QPainter, QPen, QPolygonF
+
+from app.desktop import theme
+
+_CASING = QColor(20, 22, 26, 170)
+_INK = "#e7e9ec"
+
+
+def outline(
+    p: QPainter, line: QPolygonF, colour: str, *, closed: bool, fill: bool = True, dashed: bool = False
+) -> None:
+    """An outline in screen pixels: dark casing, colour, soft fill; dashed for a prediction."""
+    if closed:
+        line.append(line.first())
+    if fill and closed:
+        soft = QColor(colour)
+        soft.setAlphaF(0.16)
+        p.setPen(Qt.PenStyle.NoPen)
+        p.setBrush(soft)
+        p.drawPolygon(line)
+    p.setBrush(Qt.BrushStyle.NoBrush)
+    p.setPen(QPen(_CASING, 4.0))
+    p.drawPolyline(line)
+    pen = QPen(QColor(colour), 2.0)
+    if dashed:
+        pen.setDashPattern([3, 2])
+    p.setPen(pen)
+    p.drawPolyline(line)
+
+
+def handle(p: QPainter, x: float, y: float, *, hot: bool = False) -> None:
+    """A white handle."""
+    side = 5.0 if hot else 4.0
+    p.setPen(QPen(QColor(theme.DARK.accent if hot else theme.DARK.background), 1.5))
+    p.setBrush(QColor("#ffffff"))
+    p.drawRoundedRect(QRectF(x - side, y - side, 2 * side, 2 * side), 1.5, 1.5)
+
+
+def crosshair(p: QPainter, size: QSize, mouse: QPointF) -> None:
+    """Two thin lines through the mouse, readable on dark and bright."""
+    x, y = round(mouse.x()) + 0.5, round(mouse.y()) + 0.5
+    for shade, shift in ((QColor(0, 0, 0, 90), 1), (QColor(255, 255, 255, 110), 0)):
+        p.setPen(QPen(shade, 1))
+        p.drawLine(QPointF(x + shift, 0), QPointF(x + shift, size.height()))
+        p.drawLine(QPointF(0, y + shift), QPointF(size.width(), y + shift))
+
+
+def small_map(
+    p: QPainter, size: QSize, image: QImage, wh: tuple[int, int], seen: tuple[float, float, float, float]
+) -> None:
+    """The whole picture (w, h) in the lower right corner, and the rectangle of it that is in view."""
+    w, h = wh
+    factor = min(108 / w, 80 / h)
+    box = QRectF(size.width() - w * factor - 16, size.height() - h * factor - 16, w * factor, h * factor)
+    p.setPen(QPen(QColor(0, 0, 0, 200), 3))
+    p.setBrush(Qt.BrushStyle.NoBrush)
+    p.drawRect(box)
+    p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    p.drawImage(box, image)
+    x0, y0, x1, y1 = seen
+    p.setPen(QPen(QColor(theme.DARK.accent), 1.5))
+    p.drawRect(QRectF(box.x() + x0 * factor, box.y() + y0 * factor, (x1 - x0) * factor, (y1 - y0) * factor))
+
+
+def hint(p: QPainter, width: int, text: str) -> None:
+    """The two or three keys that matter now, on a dark pill."""
+    face = theme.font(12)
+    metrics = QFontMetrics(face)
+    shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, width - 60)
+    box = QRectF(16, 12, metrics.horizontalAdvance(shown) + 28, 28)
+    p.setPen(Qt.PenStyle.NoPen)
+    p.setBrush(QColor(12, 13, 16, 205))
+    p.drawRoundedRect(box, 14, 14)
+    p.setFont(face)
+    p.setPen(QColor(_INK))
+    p.drawText(box, Qt.AlignmentFlag.AlignCenter, shown)

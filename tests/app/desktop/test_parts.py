@@ -1,0 +1,198 @@
+"""Parts of the desk without a window: the pool's order, the scene's hit test, the overlay's drawing, shapes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from pytestqt.qtbot import QtBot
+
+from annotation.core import Annotation, Box, Polygon
+from app.desktop.canvas import overlay, scene, shapes
+from app.desktop.canvas.overlay import Request, Style
+from app.desktop.canvas.pictures import mips
+from app.desktop.tasks import Courier, Pool
+
+STYLE = Style({"a": "#ff0000", "b": "#00ff00"}, {"a": "Alpha", "b": "Beta"})
+
+
+@pytest.fixture
+def courier(qapp) -> Iterator[Courier]:
+    made = Courier()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(("ordered", "expected"), [(False, [0, 4, 3, 2, 1]), (True, [0, 1, 2, 3, 4])])
+def test_a_reader_takes_the_newest_request_first_and_the_writer_the_oldest(
+    qtbot: QtBot, courier: Courier, ordered: bool, expected: list[int]
+) -> None:
+    pool = Pool(courier, 1, "lamproom-test", ordered=ordered)
+    hold, begun, done = threading.Event(), threading.Event(), []
+
+    def first() -> int:
+        begun.set()
+        assert hold.wait(10)
+        return 0
+
+    pool.submit(first, done.append, done.append)
+    assert begun.wait(10)
+    for i in range(1, 5):
+        pool.submit(lambda i=i: i, done.append, done.append)
+    hold.set()
+    qtbot.waitUntil(lambda: len(done) == 5)
+    assert done == expected
+    assert pool.close()
+
+
+def test_a_request_of_the_same_key_replaces_the_one_that_waits(qtbot: QtBot, courier: Courier) -> None:
+    pool = Pool(courier, 1, "lamproom-test")
+    hold, begun, done = threading.Event(), threading.Event(), []
+
+    def first() -> int:
+        begun.set()
+        assert hold.wait(10)
+        return 0
+
+    pool.submit(first, done.append, done.append)
+    assert begun.wait(10)
+    for i in range(1, 4):
+        pool.submit(lambda i=i: i, done.append, done.append, key="same")
+    pool.submit(lambda: 9, done.append, done.append, wanted=lambda: False)
+    hold.set()
+    assert pool.wait()
+    qtbot.waitUntil(lambda: len(done) == 2)
+    assert done == [0, 3]
+    assert pool.close()
+
+
+def test_a_closing_writer_finishes_what_waits(qtbot: QtBot, courier: Courier) -> None:
+    pool = Pool(courier, 1, "lamproom-test", ordered=True)
+    seen: list[int] = []
+    for i in range(50):
+        pool.submit(lambda i=i: seen.append(i), lambda _: None, lambda _: None)
+    assert pool.close(finish=True)
+    assert seen == list(range(50))
+
+
+def objects(*items: tuple[str, object, str]) -> tuple[Annotation, ...]:
+    return tuple(
+        Annotation(label, shape, origin=origin, score=0.5 if origin == "model" else None)  # type: ignore[arg-type]
+        for label, shape, origin in items
+    )
+
+
+def test_a_click_takes_the_smallest_object_and_keeps_the_one_in_hand() -> None:
+    large, small = objects(("a", Box(0, 0, 100, 100), "human"), ("b", Box(40, 40, 60, 60), "human"))
+    made = scene.build((large, small))
+    assert scene.hit(made, 50, 50, 1) == small.uid
+    assert scene.hit(made, 50, 50, 1, prefer=[large.uid]) == large.uid
+    assert scene.hit(made, 10, 10, 1) == large.uid
+    assert scene.hit(made, 102, 50, 1) is None
+    assert scene.hit(made, 100.5, 50, 1) == large.uid
+
+
+def test_a_hole_of_a_polygon_does_not_hide_the_polygon() -> None:
+    ring, hole = (
+        (0.0, 0.0, 100.0, 0.0, 100.0, 100.0, 0.0, 100.0),
+        (40.0, 40.0, 60.0, 40.0, 60.0, 60.0, 40.0, 60.0),
+    )
+    (one,) = objects(("a", Polygon(((ring, hole),)), "human"))
+    made = scene.build((one,))
+    assert scene.hit(made, 10, 50, 1) == one.uid
+    assert scene.build((one,), made).rings[0] is made.rings[0]
+
+
+def drawn(items: tuple[Annotation, ...], **more: object) -> overlay.Overlay:
+    request = Request(scene.build(items), STYLE, 1.0, 0.0, 0.0, (200, 200), tags=False, **more)  # type: ignore[arg-type]
+    return overlay.render(request)
+
+
+def edge(made: overlay.Overlay) -> np.ndarray:
+    return made.buffer[50, 20:120, 3] > 200
+
+
+def test_truth_is_drawn_solid_and_a_prediction_dashed(qapp) -> None:
+    solid = edge(drawn(objects(("a", Box(20, 50, 120, 150), "human"))))
+    dashed = edge(drawn(objects(("a", Box(20, 50, 120, 150), "model"))))
+    assert solid.all()
+    assert 0.3 < dashed.mean() < 0.9
+    chosen = objects(("a", Box(20, 50, 120, 150), "model"))
+    made = drawn(chosen, selected=frozenset({chosen[0].uid}))
+    colours = made.buffer[50, 20:120, 2] > 200
+    assert 0.3 < colours.mean() < 0.9
+
+
+def test_the_overlay_is_premultiplied_everywhere(qapp) -> None:
+    made = drawn(
+        objects(
+            ("a", Box(20, 50, 120, 150), "human"), ("b", Polygon((((30, 30, 90, 40, 60, 120),),)), "model")
+        )
+    )
+    assert (made.buffer[:, :, :3] <= made.buffer[:, :, 3:4]).all()
+
+
+def test_a_patched_overlay_equals_a_fresh_one(qapp) -> None:
+    items = objects(
+        *[("a", Box(10 + 17 * i, 10 + 11 * i, 50 + 17 * i, 60 + 11 * i), "human") for i in range(8)]
+    )
+    moved = Annotation("b", Box(90, 20, 150, 70), uid=items[3].uid)
+    after = (*items[:3], moved, *items[4:])
+    made = drawn(items)
+    overlay.patch(made, scene.build(after), {moved.uid})
+    assert (
+        np.abs(made.buffer.astype(int) - drawn(after).buffer.astype(int)).max() <= 40
+    )  # anti-aliasing at the seams
+    assert (made.buffer != drawn(after).buffer).any(axis=2).mean() < 0.002
+
+
+def test_tags_do_not_overlap_and_are_shortened_before_they_hide_an_object(qapp) -> None:
+    items = objects(*[("a", Box(30 + 4 * i, 60 + 3 * i, 90 + 4 * i, 140 + 3 * i), "model") for i in range(6)])
+    made = overlay.render(Request(scene.build(items), STYLE, 1.0, 0.0, 0.0, (200, 200)))
+    boxes = [(t.x, t.y, t.x + t.ink.shape[1], t.y + t.ink.shape[0]) for t in made.tags]
+    assert boxes
+    for i, a in enumerate(boxes):
+        assert all(overlay._overlap(a, b) == 0 for b in boxes[i + 1 :])
+
+
+def test_far_zoom_draws_nothing_wrong_and_raises_nothing(qapp) -> None:
+    items = objects(("a", Box(0, 0, 100_000, 100_000), "model"), ("b", Box(10, 10, 30, 30), "human"))
+    for scale in (0.001, 64.0):
+        overlay.render(Request(scene.build(items), STYLE, scale, -5000.0, -5000.0, (300, 300)))
+
+
+def test_five_thousand_selected_objects_are_drawn_in_well_under_a_second(qapp) -> None:
+    rng = np.random.default_rng(0)
+    at = rng.uniform(0, 1500, (5000, 2))
+    items = objects(*[("a", Box(x, y, x + 20, y + 20), "human") for x, y in at.tolist()])
+    start = time.process_time()
+    overlay.render(
+        Request(scene.build(items), STYLE, 1.0, 0.0, 0.0, (1600, 1600), frozenset(a.uid for a in items))
+    )
+    assert time.process_time() - start < 1.5
+
+
+def test_a_small_polygon_keeps_three_vertices() -> None:
+    triangle = Polygon((((0.0, 0.0, 9.0, 0.0, 9.0, 9.0),),))
+    assert shapes.delete_vertex(triangle, 0, 1) is None
+    four = shapes.insert_vertex(triangle, 0, 2, 0.0, 9.0)
+    assert four.parts[0][0] == (0.0, 0.0, 9.0, 0.0, 9.0, 9.0, 0.0, 9.0)
+    assert shapes.delete_vertex(four, 0, 3) == triangle
+
+
+def test_the_mip_level_chosen_is_never_stretched_when_a_larger_one_is_there() -> None:
+    made = mips(np.zeros((1500, 2400, 3), np.uint8))
+    assert [level.width() for level in made.levels] == [2400, 1200, 600]
+    for scale, width in (
+        (2.0, 2400),
+        (1.0, 2400),
+        (0.6, 2400),
+        (0.5, 1200),
+        (0.3, 1200),
+        (0.25, 600),
+        (0.01, 600),
+    ):
+        assert made.level(scale)[0].width() == width
