@@ -468,7 +468,10 @@ class Annotate(QWidget):
             text = tr("Click the corners · {label} · Enter closes · Backspace takes one back", label=name)
         elif waiting:
             least = f"{float(self.desk.values['accept_score']):.2f}"
-            text = tr("Enter accept · X reject · Shift+Enter accept ≥ {score}", score=least)
+            text = tr(
+                "Enter accept · X reject · a digit changes the class · Shift+Enter accept ≥ {score}",
+                score=least,
+            )
         elif doc.selection:
             text = tr("A digit changes the class · Del deletes · double-click an edge for a new vertex")
         else:

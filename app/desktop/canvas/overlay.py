@@ -23,7 +23,7 @@ from app.desktop.tasks import Courier
 MARGIN = (400, 250)
 _SHIFT = 4
 _DASH, _GAP = 5.0, 6.0
-_FILLED_AT_MOST, _TAGGED_AT_MOST, _CASED_AT_MOST = 3000, 160, 200
+_FILLED_AT_MOST, _FINE_AT_MOST, _CASED_AT_MOST, _TAGGED_AT_MOST = 3000, 600, 200, 160
 _SMALL_PX, _DOT_PX = 24.0, 3.0
 _MAY_HIDE = 0.15
 """A tag is shortened before it covers more than this share of another object."""
@@ -190,7 +190,7 @@ def _draw(r: Request, wh: tuple[int, int], ox: float, oy: float) -> NDArray[np.u
     ]  # a fill overwrites: large first, small on top
     large = set(seen[size >= _SMALL_PX].tolist())
     tiny = set(seen[size < _DOT_PX].tolist())
-    thick = max(1, round((2 if len(seen) <= 600 else 1) * r.ratio))
+    thick = max(1, round((2 if len(seen) <= _FINE_AT_MOST else 1) * r.ratio))
     rings: dict[int, list[NDArray[np.int32]]] = {}
     for i in order.tolist():
         if i in tiny:
@@ -220,9 +220,10 @@ def _draw(r: Request, wh: tuple[int, int], ox: float, oy: float) -> NDArray[np.u
                 buffer[y, x] = _bgra(colour, 1.0)
             continue
         for (points, closed), fixed in zip(scene.rings[i], rings[i], strict=True):
-            if scene.predicted[i] and i in large:
+            if scene.predicted[i] and (i in large or len(seen) <= _FINE_AT_MOST):
+                fine = unit if i in large else unit * np.float32(0.6)
                 pieces = _dashes(
-                    points * np.float32(r.scale) + np.array((ox, oy), np.float32), closed, wh, float(unit)
+                    points * np.float32(r.scale) + np.array((ox, oy), np.float32), closed, wh, float(fine)
                 )
                 dashed.setdefault(colour, []).extend(
                     _fixed(pieces.reshape(-1, 2), 1.0, 0, 0).reshape(-1, 2, 2)

@@ -151,7 +151,8 @@ class Example(QWidget):
         p.setBrush(QColor(t.background))
         p.drawRoundedRect(self.rect(), 4, 4)
         middle = QRectF(self.rect()).center()
-        p.setBrush(QColor(self.colour))
+        faint = theme.contrast(self.colour, t.background) < 1.6
+        p.setBrush(QColor(t.second if faint else self.colour))
         p.setOpacity(0.55)
         body = [(-8, -17), (5, -19), (15, -6), (11, 14), (-3, 18), (-14, 8)]
         p.drawPolygon([QPoint(int(middle.x() + x), int(middle.y() + y)) for x, y in body])
