@@ -225,6 +225,17 @@ def test_an_export_killed_at_any_moment_shows_nothing_and_the_next_one_starts_cl
     assert {p.name for p in tmp_path.iterdir() if "out" in p.name} == {"out"}
 
 
+def test_what_a_killed_export_left_does_not_enter_the_next_one(world: Sealed, tmp_path: Path) -> None:
+    left = tmp_path / ".out.lamproom-part"
+    (left / "labels").mkdir(parents=True)
+    for name in (".lock", "half.json", "labels/stale.txt"):
+        (left / name).write_text("x")
+    run(export.run(world.ws, "face-3", "coco", tmp_path / "out", pictures="none"))
+    assert set(tree(tmp_path / "out")) == {
+        export.REPORT, *(f"annotations/instances_{s}.json" for s in ("default", "train", "val"))
+    }  # fmt: skip
+
+
 def test_records_are_the_same_when_read_in_many_parts(
     world: Sealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,20 @@ def test_incremental_manifest_equals_the_full_one_over_random_histories(ws: Work
         assert _full_root(ws, versions.find(ws, f"large@{tag}")) == root
 
 
+def test_a_manifest_built_after_further_changes_is_that_of_the_pin(world: Sealed) -> None:
+    ws, (a, b, c, *_) = world.ws, world.assets
+    build(ws, "v0")
+    for asset in (a, b, c):
+        world.box(asset, 60)
+    version = versions.freeze(ws, "face-3", tag="v1")
+    world.leave(a)
+    world.join(b, split=2)
+    world.erase(c)
+    result = run(versions.build(ws, version))[0].result
+    assert result["assets"] == 8
+    assert result["root"] == _full_root(ws, version)
+
+
 def _full_root(ws: Workspace, version: versions.Version) -> str:
     store: dict[str, bytes] = {}
 
