@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from annotation.errors import InvalidInput, LamproomError, NotFound
+from annotation.errors import InvalidInput, LamproomError, NotFound, Unavailable
 from app import console, i18n, log, settings
 from app.console import Call, Outcome
 from app.i18n import tr
@@ -834,19 +834,18 @@ def gui(ctx: typer.Context) -> Outcome:
 
 
 def _desk_opens() -> bool:
-    """There is a display, and Qt's libraries load."""
+    """There is a display, and Qt starts."""
     from app.services import doctor
 
-    shown = sys.platform in ("win32", "darwin") or any(
-        os.environ.get(v) for v in ("DISPLAY", "WAYLAND_DISPLAY")
-    )
-    return shown and doctor.qt_fault() is None
+    return doctor.has_display() and doctor.qt_fault() is None
 
 
 def _desk(location: str | None) -> Outcome:
     # onnxruntime is loaded before Qt: on Windows the other order finds the wrong DLLs.
     from app.services import doctor, prelabel  # noqa: F401
 
+    if not doctor.has_display():
+        raise Unavailable("there is no display", remedy="run it in a desktop session, or set DISPLAY")
     if (fault := doctor.qt_fault()) is not None:
         raise fault
     from app.desktop import main as desktop
