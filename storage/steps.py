@@ -15,8 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from annotation.errors import Conflict, NotFound
+from storage import jobs
 from storage.db import Database
-from storage.record import BATCH_ROWS, DO, PAUSE_S, REDO, UNDO, change, chunks
+from storage.jobs import Job, Lease
+from storage.record import BATCH_ROWS, DO, PAUSE_S, REDO, UNDO, Draft, change, chunks, start_activity
 
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "annotation": ("uid",), "item": ("dataset_id", "asset_id"), "schema_version": ("code",),
@@ -61,10 +63,13 @@ def step(conn: Connection, number: int) -> Step:
     return _step(conn, row)
 
 
-def steps(conn: Connection, *, before: int | None = None, limit: int = 50) -> list[Step]:
-    """Steps, newest first, below revision `before`."""
+def steps(
+    conn: Connection, *, before: int | None = None, limit: int = 50, agent_id: int | None = None
+) -> list[Step]:
+    """Steps, newest first, below revision `before`; of everybody, or what one agent did and redid."""
+    mine = "" if agent_id is None else f"AND c.agent_id = {agent_id} AND c.op <> {UNDO} "
     rows = conn.execute(
-        sa.text(_STEP + "WHERE c.step = c.rev AND c.rev < :b ORDER BY c.rev DESC LIMIT :n"),
+        sa.text(f"{_STEP}WHERE c.step = c.rev AND c.rev < :b {mine}ORDER BY c.rev DESC LIMIT :n"),
         {"b": before if before is not None else 2**62, "n": limit},
     ).all()
     return [_step(conn, r) for r in rows]
@@ -72,14 +77,29 @@ def steps(conn: Connection, *, before: int | None = None, limit: int = 50) -> li
 
 def _stands(conn: Connection, number: int) -> bool:
     """True unless a step that itself stands inverts this one."""
-    inverting = conn.execute(
-        sa.text("SELECT rev FROM change WHERE inverts IS NOT NULL AND inverts = :s AND rev = step"), {"s": number}
-    ).scalars().all()  # fmt: skip
-    return not any(_stands(conn, i) for i in inverting)
+    rows = conn.execute(
+        sa.text(
+            "WITH RECURSIVE t (rev, inverts) AS ("
+            "SELECT rev, inverts FROM change WHERE inverts IS NOT NULL AND inverts = :s AND rev = step UNION ALL "
+            "SELECT c.rev, c.inverts FROM t JOIN change c ON c.inverts IS NOT NULL AND c.inverts = t.rev AND c.rev = c.step"
+            ") SELECT rev, inverts FROM t ORDER BY rev DESC"
+        ),
+        {"s": number},
+    )
+    undone: set[int] = (
+        set()
+    )  # newest first: whether an inverter stands is known before what it inverts is asked
+    for rev, target in rows:
+        if rev not in undone:
+            undone.add(target)
+    return number not in undone
 
 
 def stack(conn: Connection, asset_id: int, agent_id: int) -> tuple[list[int], list[int]]:
-    """(done, redo): steps of one person on one page, oldest first; read from the changes, so it survives restarts."""
+    """(done, redo): steps of one person on one page, oldest first; read from the changes, so it survives restarts.
+
+    The last of each is one that stands.
+    """
     done: list[int] = []
     redo: list[int] = []
     rows = conn.execute(
@@ -97,6 +117,9 @@ def stack(conn: Connection, asset_id: int, agent_id: int) -> tuple[list[int], li
         elif op == REDO and target in redo:
             redo.remove(target)
             done.append(number)
+    for steps_ in (done, redo):  # somebody else may have undone them from the log
+        while steps_ and not _stands(conn, steps_[-1]):
+            steps_.pop()
     return done, redo
 
 
@@ -198,6 +221,7 @@ def invert(
 
     Raises:
         Conflict: the step is open, already undone, or one of its objects was changed since; nothing is written.
+            Of a step that needs several changes, objects that change after the check are left.
         NotFound: there is no such revision.
     """  # fmt: skip
     with db.read() as conn:
@@ -209,41 +233,107 @@ def invert(
             )
         if not target.stands:
             raise Conflict(f"r{target.step} ({target.verb}) is undone already")
-        effects = _effects(conn, target.step)
-        live = _live(conn, effects)
-        changed = [e for e in effects if _root(live.get((e.table, e.key))) != e.after_root]
+        todo, changed, live = _todo(conn, target)
         if changed and not skip_changed:
             raise _changed_since(conn, changed[0], len(changed), live)
-    skipped = {(e.table, e.key) for e in changed}
-    todo = [e for e in effects if (e.table, e.key) not in skipped]
-    if effects and not todo:
+    if changed and not todo:
         raise Conflict(f"everything r{target.step} did was changed since; nothing to undo")
     op = op if op is not None else (REDO if target.op == UNDO else UNDO)
-    todo.sort(key=lambda e: (e.asset_id or 0, e.table))
-    first: int | None = None
-    rev, left = 0, len(skipped)
-    for part in [todo[i : i + BATCH_ROWS] for i in range(0, len(todo), BATCH_ROWS)] or [[]]:
-        if first is not None:
+    if len(todo) <= BATCH_ROWS:
+        draft, left = _turn_back(db, target, todo, agent_id=agent_id, activity_id=activity_id, op=op,
+                                 strict=not skip_changed)  # fmt: skip
+        return _inverted(draft.step, draft.rev, todo, len(changed), left)
+    with (
+        db.write() as conn
+    ):  # open until its last change: no freeze in between, and a kill leaves a job to resume
+        params = {"step": target.step, "op": op}
+        activity_id = start_activity(conn, "undo", agent_id, params)
+        job_id = jobs.create(conn, "undo", activity_id=activity_id, dataset_id=target.dataset_id, params=params,
+                             total=len(todo), shards=[(1, 2**62)])  # fmt: skip
+        job = jobs.get(conn, job_id)
+    return _in_parts(db, job, target, todo, left=len(changed))
+
+
+def go_on(db: Database, job: Job) -> Inverted:
+    """Do what is left of an inversion that was killed between two of its changes; what changed since is left.
+
+    Raises:
+        Conflict: a living process works on it.
+    """
+    with db.read() as conn:
+        target = step(conn, int(str(job.params["step"])))
+        todo, changed, live = _todo(conn, target)
+    left = sum(_root(live.get((e.table, e.key))) != e.before_root for e in changed)  # the others are done
+    return _in_parts(db, job, target, todo, left=left)
+
+
+def _in_parts(db: Database, job: Job, target: Step, todo: Sequence[_Effect], *, left: int) -> Inverted:
+    """The inversion as a job of many small changes, all of one step."""
+    first, rev, overtaken = job.step, job.step or 0, 0
+    with db.read() as conn:
+        agent_id = int(
+            conn.execute(
+                sa.text("SELECT agent_id FROM activity WHERE id = :i"), {"i": job.activity_id}
+            ).scalar_one()
+        )
+    with jobs.held(db, job.id) as lease:
+        for part in [todo[i : i + BATCH_ROWS] for i in range(0, len(todo), BATCH_ROWS)]:
+            draft, n = _turn_back(db, target, part, agent_id=agent_id, activity_id=job.activity_id,
+                                  op=int(str(job.params["op"])), step=first, lease=lease)  # fmt: skip
+            first, rev, overtaken = first or draft.step, draft.rev, overtaken + n
             time.sleep(PAUSE_S)
-        assets = {e.asset_id for e in part if e.asset_id is not None}
-        with change(db, agent_id=agent_id, activity_id=activity_id, verb=target.verb, dataset_id=target.dataset_id,
-                    assets=assets, page=target.asset_id, step=first, op=op, inverts=target.step) as draft:  # fmt: skip
-            now = _live(draft.conn, part)
-            ready = [e for e in part if _root(now.get((e.table, e.key))) == e.after_root]
-            if len(ready) != len(part):
-                if first is None and not skip_changed:
-                    stale = next(e for e in part if e not in ready)
-                    raise _changed_since(draft.conn, stale, len(part) - len(ready), now)
-                left += len(part) - len(ready)
-            for table in _KEYS:
-                mine = [e for e in ready if e.table == table]
-                draft.close(table, [now[table, e.key][0] for e in mine if (table, e.key) in now])
-                draft.copy(table, [e.before for e in mine if e.before is not None])
-        first, rev = first or draft.rev, draft.rev
-    assert first is not None
-    return Inverted(
-        first, rev, tuple(sorted({e.asset_id for e in todo if e.asset_id is not None})), len(todo), left
-    )
+        with db.write() as conn:
+            jobs.finish(conn, job.id, "finished")
+    return _inverted(first or 0, rev, todo, left, overtaken)
+
+
+def _inverted(first: int, rev: int, todo: Sequence[_Effect], left: int, overtaken: int) -> Inverted:
+    assets = tuple(sorted({e.asset_id for e in todo if e.asset_id is not None}))
+    return Inverted(first, rev, assets, len(todo) - overtaken, left + overtaken)
+
+
+def _todo(
+    conn: Connection, target: Step
+) -> tuple[list[_Effect], list[_Effect], Mapping[tuple[str, tuple[object, ...]], tuple[int, int]]]:
+    """(what the step did and still is so, what changed since, the live rows of both)."""
+    effects = sorted(_effects(conn, target.step), key=lambda e: (e.asset_id or 0, e.table))
+    live = _live(conn, effects)
+    changed = [e for e in effects if _root(live.get((e.table, e.key))) != e.after_root]
+    skipped = {(e.table, e.key) for e in changed}
+    return [e for e in effects if (e.table, e.key) not in skipped], changed, live
+
+
+def _turn_back(
+    db: Database,
+    target: Step,
+    part: Sequence[_Effect],
+    *,
+    agent_id: int,
+    activity_id: int,
+    op: int,
+    step: int | None = None,
+    lease: Lease | None = None,
+    strict: bool = False,
+) -> tuple[Draft, int]:
+    """One change that opens again what was before; (it, number of objects left because somebody was faster).
+
+    strict: Conflict instead, and nothing is written.
+    """
+    assets = {e.asset_id for e in part if e.asset_id is not None}
+    with change(db, agent_id=agent_id, activity_id=activity_id, verb=target.verb, dataset_id=target.dataset_id,
+                assets=assets, page=target.asset_id, step=step, op=op, inverts=target.step) as draft:  # fmt: skip
+        now = _live(draft.conn, part)
+        ready = [e for e in part if _root(now.get((e.table, e.key))) == e.after_root]
+        left = len(part) - len(ready)
+        if left and strict:
+            raise _changed_since(draft.conn, next(e for e in part if e not in ready), left, now)
+        for table in _KEYS:
+            mine = [e for e in ready if e.table == table]
+            draft.close(table, [now[table, e.key][0] for e in mine if (table, e.key) in now])
+            draft.copy(table, [e.before for e in mine if e.before is not None])
+        if lease is not None:
+            jobs.advance(draft.conn, lease, 0, n=len(part), step=draft.step)
+    return draft, left
 
 
 def _root(found: tuple[int, int] | None) -> int | None:

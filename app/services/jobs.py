@@ -74,6 +74,10 @@ def resume(ws: Workspace, job_id: int) -> Work:
             from app.services import imports
 
             return imports.again(ws, job)
+        case "undo":
+            from app.services import labelling
+
+            return labelling.go_on(ws, job)
         case _:
             raise InvalidInput(f"a {job.kind} job is not resumed", where=f"job {job_id}",
                                remedy="cancel it, then run the command again")  # fmt: skip

@@ -10,13 +10,15 @@ from types import MappingProxyType
 from annotation import canonical, geometry
 from annotation.core import Annotation, AnnotationSet
 from annotation.errors import InvalidInput, NotFound
-from app.events import Changes
+from app.events import Changes, Finished, Started, Work
+from app.services import schema as schemas
 from app.services.workspace import Workspace
 from storage import queries, record
 from storage import steps as undoing
+from storage.jobs import Job
 from storage.queries import Deleted, HistoryRow, Stored
 from storage.record import Content, Edit
-from storage.steps import Step
+from storage.steps import Inverted, Step
 from storage.tables import KINDS, ORIGINS
 
 
@@ -181,9 +183,23 @@ def undo_step(ws: Workspace, step: int, *, skip_changed: bool = False) -> Change
     Raises:
         Conflict: it is open, undone already, or its objects were changed since (unless `skip_changed`).
     """
+    schemas.demand_undoable(ws, step)
     done = undoing.invert(
         ws.db, step, agent_id=ws.person.id, activity_id=ws.session(), skip_changed=skip_changed
     )
+    return _changes(done)
+
+
+def go_on(ws: Workspace, job: Job) -> Work:
+    """Do what is left of the undo of a bulk step that was killed half-way."""
+    yield Started(f"undo r{job.params['step']}", job.total, str(job.id))
+    done = undoing.go_on(ws.db, job)
+    yield Finished(
+        {"job": job.id, "objects": done.objects, "left": done.left, "step": done.step}, _changes(done)
+    )
+
+
+def _changes(done: Inverted) -> Changes:
     return Changes(
         revision=done.rev, assets=done.assets[:1000], everything=len(done.assets) > 1000 or not done.assets
     )
@@ -194,9 +210,9 @@ def last_step(ws: Workspace) -> Step | None:
     before: int | None = None
     while True:
         with ws.db.read() as conn:
-            found = undoing.steps(conn, before=before, limit=100)
+            found = undoing.steps(conn, before=before, limit=100, agent_id=ws.person.id)
         for s in found:
-            if s.agent_id == ws.person.id and s.op != record.UNDO and s.stands and not s.open:
+            if s.stands and not s.open:
                 return s
         if not found:
             return None

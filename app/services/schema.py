@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from annotation import canonical, labels
-from annotation.errors import InvalidInput, NotFound
+from annotation.errors import Conflict, InvalidInput, NotFound
 from annotation.labels import LabelSchema
 from app.events import Changes
 from app.services.workspace import Workspace
@@ -105,13 +105,7 @@ def apply(ws: Workspace, schema: LabelSchema) -> Changes:
             sa.text("SELECT id, body FROM schema_version WHERE died IS NULL AND code = :c"),
             {"c": schema.code},
         ).first()
-        used = conn.execute(
-            sa.text(
-                "SELECT DISTINCT l.code FROM counter c JOIN label l ON l.id = c.label_id JOIN dataset d ON d.id = c.dataset_id "
-                "WHERE c.n > 0 AND d.schema_code = :c"
-            ),
-            {"c": schema.code},
-        ).scalars().all()  # fmt: skip
+        used = _used(conn, schema.code)
     if row is not None and row[1] == body:
         return Changes()
     lost = sorted(code for code in used if schema.label(code) is None)
@@ -127,6 +121,51 @@ def apply(ws: Workspace, schema: LabelSchema) -> Changes:
         number = _next_number(draft.conn, schema.code)
         _insert(draft, schema.code, number, body)
     return Changes(revision=draft.rev, everything=True)
+
+
+def demand_undoable(ws: Workspace, step: int) -> None:
+    """Refuse to undo a step whose schema versions are needed as they are.
+
+    Raises:
+        Conflict: live annotations use labels that the earlier version lacks, or a dataset would be without its schema.
+    """
+    with ws.db.read() as conn:
+        revs = "(SELECT rev FROM change WHERE step = (SELECT step FROM change WHERE rev = :s))"
+        after = conn.execute(
+            sa.text(f"SELECT code FROM schema_version WHERE died IS NULL AND born IN {revs}"), {"s": step}
+        ).scalars().all()  # fmt: skip
+        before = {
+            r[0]: r[1]
+            for r in conn.execute(
+                sa.text(f"SELECT code, body FROM schema_version WHERE died IN {revs}"), {"s": step}
+            )
+        }
+        for code in after:
+            if code not in before:
+                taken = conn.execute(
+                    sa.text("SELECT 1 FROM dataset WHERE schema_code = :c LIMIT 1"), {"c": code}
+                ).first()
+                if taken is not None or code == _first(conn):
+                    raise Conflict("the workspace needs its label schema", where=code)
+                continue
+            schema = labels.loads(before[code], code)
+            if lost := sorted(c for c in _used(conn, code) if schema.label(c) is None):
+                raise Conflict(
+                    f"labels in use are missing in the earlier version: {', '.join(lost[:8])}",
+                    where=code,
+                    remedy="undo the annotations that use them first",
+                )
+
+
+def _used(conn: Connection, code: str) -> Sequence[str]:
+    """Codes of the labels that live annotations of this schema's datasets have."""
+    return conn.execute(
+        sa.text(
+            "SELECT DISTINCT l.code FROM counter c JOIN label l ON l.id = c.label_id JOIN dataset d ON d.id = c.dataset_id "
+            "WHERE c.n > 0 AND d.schema_code = :c"
+        ),
+        {"c": code},
+    ).scalars().all()  # fmt: skip
 
 
 def _next_number(conn: Connection, code: str) -> int:
