@@ -341,3 +341,26 @@ def test_keys_step_through_the_pictures_and_j_finds_the_next_to_confirm(hand: Ha
     hand.key("j")
     hand.qtbot.waitUntil(lambda: hand.ready(2))
     assert len(hand.doc.annotations) == 3
+
+
+def test_a_gesture_made_while_an_undo_is_on_its_way_does_not_bring_back_what_it_takes(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand.open(1)
+    hand.key("r")
+    hand.drag(20, 20, 60, 90)
+    hand.drag(100, 20, 160, 90)
+    first = next(a.uid for a in hand.stored().values() if near(a.shape, 20, 20, 60, 90))
+    hold, real = threading.Event(), labelling.undo
+
+    def slow(*args, **kw):
+        assert hold.wait(10)
+        return real(*args, **kw)
+
+    monkeypatch.setattr(labelling, "undo", slow)
+    hand.key("z", CTRL)
+    hand.drag(200, 20, 260, 90)
+    third = hand.doc.selection[0]
+    hold.set()
+    assert set(hand.stored()) == {first, third}
+    assert {a.uid for a in hand.doc.annotations} == {first, third}
