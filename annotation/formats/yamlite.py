@@ -37,7 +37,7 @@ def loads(text: str, where: str) -> dict[str, Any]:
         found = _KEY.match(line.rstrip())
         if line[:1].isspace() or not found:
             raise InvalidInput(f"line {n} is no `key: value`", where=where, remedy="correct the line")
-        key = str(_scalar(found["key"].strip()))
+        key = str(_scalar(found["key"].strip(), where))
         rest = (found["rest"] or "").strip()
         at += 1
         block = []
@@ -53,7 +53,7 @@ def loads(text: str, where: str) -> dict[str, Any]:
         elif rest[:1] in ("[", "{"):
             out[key] = _flow(" ".join([rest, *(_bare(raw).strip() for _, raw in block)]), where, n)
         elif rest or not block:
-            out[key] = _scalar(rest)
+            out[key] = _scalar(rest, where)
         else:
             out[key] = _block(block, where)
     return out
@@ -72,7 +72,13 @@ def _bare(line: str) -> str:
     return line
 
 
-def _scalar(text: str) -> str | int:
+def _scalar(text: str, where: str) -> str | int:
+    if text[:1] in ("&", "*", "!") and len(text) > 1:
+        raise InvalidInput(
+            f"an anchor, alias or tag is not read: {text[:40]!r}",
+            where=where,
+            remedy="write the value out, or quote it",
+        )
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
         inner = text[1:-1]
         if text[0] == "'":
@@ -90,7 +96,7 @@ def _escape(found: re.Match[str]) -> str:
 
 def _block(lines: list[tuple[int, str]], where: str) -> Any:
     if all(_bare(raw).strip().startswith("-") for _, raw in lines):
-        return [_scalar(_bare(raw).strip()[1:].strip()) for _, raw in lines]
+        return [_scalar(_bare(raw).strip()[1:].strip(), where) for _, raw in lines]
     out: dict[str | int, Any] = {}
     depth = len(lines[0][1]) - len(lines[0][1].lstrip())
     for n, raw in lines:
@@ -101,7 +107,7 @@ def _block(lines: list[tuple[int, str]], where: str) -> Any:
             raise InvalidInput(
                 f"line {n} is neither `- item` nor `key: value`", where=where, remedy="correct the line"
             )
-        out[_scalar(found["key"].strip())] = _scalar((found["rest"] or "").strip())
+        out[_scalar(found["key"].strip(), where)] = _scalar((found["rest"] or "").strip(), where)
     return out
 
 
@@ -122,7 +128,7 @@ def _flow(text: str, where: str, line: int) -> Any:
             if c == close:
                 if text[at + 1 :].strip():
                     break
-                return _map(items, where, line) if close == "}" else [_scalar(i) for i in items]
+                return _map(items, where, line) if close == "}" else [_scalar(i, where) for i in items]
             continue
         elif c in "[{":
             break
@@ -140,7 +146,7 @@ def _map(items: list[str], where: str, line: int) -> dict[str | int, Any]:
             raise InvalidInput(
                 f"line {line}: {item[:40]!r} is no `key: value`", where=where, remedy="correct the line"
             )
-        out[_scalar(found["key"].strip())] = _scalar((found["rest"] or "").strip())
+        out[_scalar(found["key"].strip(), where)] = _scalar((found["rest"] or "").strip(), where)
     return out
 
 

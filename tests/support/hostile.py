@@ -102,7 +102,7 @@ def _bomb(rng: random.Random) -> tuple[str, bytes]:
         case 0:
             return ".png", _png(side, side)
         case 1:  # really inflates: 64 MB of zeros in 64 kB, far more than the header's size
-            return ".png", _png(64, 48, b"\0" * 64_000_000)
+            return ".png", _png(64, 48, rng.randbytes(16) + b"\0" * 64_000_000)
         case 2:
             return ".tif", _tiff(rng, t256=side, t257=side)
         case _:
