@@ -75,6 +75,15 @@ def available() -> tuple[str, ...]:
     return tuple(name for name, (real, _) in providers.PROVIDERS.items() if real in here)
 
 
+def demand(provider: str) -> None:
+    """Refuse a provider that the installed runtime lacks, as opening a session would, before anything is begun.
+
+    Raises:
+        InvalidInput: the name is unknown. Unavailable: the runtime lacks it.
+    """
+    providers.pick(provider, ort.get_available_providers())
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a model file, 64 hex digits; checks its size and that it is one self-contained ONNX model.
 

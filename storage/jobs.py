@@ -206,18 +206,6 @@ def advance(conn: Connection, held: Lease, position: int, *, n: int, step: int |
     )
 
 
-def progress(
-    conn: Connection, job_id: int, *, done: int, total: int | None = None, step: int | None = None
-) -> None:
-    """For jobs without shards: note how far they are."""
-    conn.execute(
-        sa.text(
-            "UPDATE job SET done = :d, total = coalesce(:t, total), step = coalesce(step, :s) WHERE id = :j"
-        ),
-        {"d": done, "t": total, "s": step, "j": job_id},
-    )
-
-
 def unfinished(conn: Connection, job_id: int) -> int:
     """Number of shards that are not done."""
     return int(

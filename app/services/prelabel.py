@@ -23,7 +23,7 @@ from app.services import labelling, onnx
 from app.services import schema as schemas
 from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
-from models import batch
+from models import batch, session
 from models.batch import Result
 from storage import jobs, media, queries, record
 from storage.db import now_ms
@@ -71,6 +71,7 @@ def run(
         data = queries.dataset(conn, dataset)
     row = onnx.show(ws, model)
     _require_file(row)
+    session.demand(provider)
     wanted = {
         "dataset": dataset, "model": model, "sha256": row.sha256, "provider": provider, "state": state,
         "score_micro": None if score is None else round(score * 1e6), "iou_micro": None if iou is None else round(iou * 1e6),
@@ -120,10 +121,13 @@ def _create(ws: Workspace, data: DatasetRow, row: ModelRow, wanted: dict[str, An
     query = Query(data.id, state=wanted["state"])
     bounds: list[tuple[int, int]] = []
     total, after = 0, 0
-    with ws.db.read() as conn:
-        while ids := queries.asset_ids(conn, query, after=after, limit=SHARD_ASSETS):
-            bounds.append((ids[0], ids[-1]))
-            total, after = total + len(ids), ids[-1]
+    while True:
+        with ws.db.read() as conn:  # a read of its own for each page: a long one would hold the WAL back
+            ids = queries.asset_ids(conn, query, after=after, limit=SHARD_ASSETS)
+        if not ids:
+            break
+        bounds.append((ids[0], ids[-1]))
+        total, after = total + len(ids), ids[-1]
     with ws.db.write() as conn:
         agent = record.agent(conn, "model", f"{row.name} {row.sha256[:12]}")
         params = {**wanted, "started_by": ws.person.name}
@@ -173,7 +177,7 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
     codes = schemas.ensure_labels(ws, data.schema_code, names, where_from=f"model {row.name}").codes
     writer = _Writer(ws, job, agent_id, data, bytes.fromhex(row.sha256), codes)
     yield Started(f"prelabel {data.name} · {row.name}", job.total, str(job.id))
-    feed = _Feed(ws, job, Query(data.id, state=None), writer)
+    feed = _Feed(ws, job, Query(data.id, state=params["state"]), writer)
     score = None if params["score_micro"] is None else params["score_micro"] / 1e6
     iou = None if params["iou_micro"] is None else params["iou_micro"] / 1e6
     done, started = job.done, time.monotonic()
@@ -311,7 +315,7 @@ class _Writer:
             codes,
         )
         self.step = job.step
-        self.reached = 0
+        self.reached: dict[int, int] = {}  # by shard: the thread that reads ahead closes empty ones
         self.tally = _Tally()
         with ws.db.write(durable=False) as conn:
             self.numbers = record.label_ids(conn, codes.values())
@@ -328,12 +332,13 @@ class _Writer:
             rows += len(result.annotations)
         for i, group in enumerate(groups):
             self._commit(lease, group, position if i == len(groups) - 1 else group[-1].id)
-        self.reached = position
+        self.reached[lease.shard_id] = position
         return len(results)
 
     def close(self, lease: Lease, results: Sequence[Result]) -> int:
         """The last results of a shard: it is done, also when its last pictures left the dataset meanwhile."""
-        return self.commit(lease, results, lease.last) if results or self.reached != lease.last else 0
+        at_end = self.reached.get(lease.shard_id) == lease.last
+        return self.commit(lease, results, lease.last) if results or not at_end else 0
 
     def _commit(self, lease: Lease, results: Sequence[Result], position: int) -> None:
         if not results:  # nothing to write but the position

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -34,40 +35,38 @@ def reject(ws: Workspace, query: Query, *, min_score: float | None = None) -> Wo
 def _review(ws: Workspace, query: Query, verb: str, min_score: float | None) -> Work:
     bound = query if min_score is None else replace(query, min_score=max(min_score, query.min_score or 0.0))
     bound = replace(bound, origin="model")
-    with ws.db.read() as conn:
-        chosen = list(_rows(conn, bound))  # frozen now: "everything that matches" cannot grow while running
-    yield Started(verb, total=len(chosen))
-    if not chosen:
+    rows, assets = array("q"), array("q")  # frozen now: "everything that matches" cannot grow while running
+    for row, asset in _rows(ws, bound):
+        rows.append(row)
+        assets.append(asset)
+    yield Started(verb, total=len(rows))
+    if not rows:
         yield Finished({"objects": 0, "left": 0})
         return
     with ws.db.write() as conn:
-        activity = record.start_activity(conn, "review", ws.person.id, {"verb": verb, "objects": len(chosen)})
-        job = jobs.create(
-            conn,
-            "review",
-            activity_id=activity,
-            dataset_id=query.dataset_id,
-            params={"verb": verb},
-            total=len(chosen),
-        )
+        told = {"verb": verb, "objects": len(rows)}
+        activity = record.start_activity(conn, "review", ws.person.id, told)
+        job = jobs.create(conn, "review", activity_id=activity, dataset_id=query.dataset_id, params={"verb": verb},
+                          total=len(rows), shards=[(1, 2**62)])  # fmt: skip
     done = left = 0
     step: int | None = None
     rev = 0
     try:
-        for i in range(0, len(chosen), BATCH_ROWS):
-            part = chosen[i : i + BATCH_ROWS]
-            with record.change(
-                ws.db, agent_id=ws.person.id, activity_id=activity, verb=verb, dataset_id=query.dataset_id,
-                assets={a for _, a in part}, step=step, durable=False,
-            ) as draft:  # fmt: skip
-                edits = _edits(draft.conn, [row for row, _ in part], verb)
-                draft.annotate(edits)
+        with jobs.held(ws.db, job) as lease:
+            for i in range(0, len(rows), BATCH_ROWS):
+                part = rows[i : i + BATCH_ROWS]
+                with record.change(
+                    ws.db, agent_id=ws.person.id, activity_id=activity, verb=verb, dataset_id=query.dataset_id,
+                    assets=assets[i : i + BATCH_ROWS], step=step, durable=False,
+                ) as draft:  # fmt: skip
+                    edits = _edits(draft.conn, part, verb)
+                    draft.annotate(edits)
+                    jobs.advance(draft.conn, lease, 0, n=len(part), step=draft.step)
                 done += len(edits)
                 left += len(part) - len(edits)
-                jobs.progress(draft.conn, job, done=done, step=step or draft.rev)
-            step, rev = step or draft.rev, draft.rev
-            yield Progress(done, len(chosen))
-            time.sleep(PAUSE_S)
+                step, rev = draft.step, draft.rev
+                yield Progress(done + left, len(rows))
+                time.sleep(PAUSE_S)
     except GeneratorExit:
         _finish(ws, job, "cancelled")
         raise
@@ -84,7 +83,7 @@ def _finish(ws: Workspace, job: int, outcome: str) -> None:
         jobs.finish(conn, job, outcome)
 
 
-def _rows(conn: Connection, query: Query) -> Iterator[tuple[int, int]]:
+def _rows(ws: Workspace, query: Query) -> Iterator[tuple[int, int]]:
     """(row, asset) of the live predictions that match."""
     extra = ""
     args: dict[str, object] = {}
@@ -98,19 +97,23 @@ def _rows(conn: Connection, query: Query) -> Iterator[tuple[int, int]]:
         extra += " AND score_micro <= :hi"
         args["hi"] = round(query.max_score * 1e6)
     after = 0
-    while ids := queries.asset_ids(conn, query, after=after, limit=500):
-        rows = conn.execute(
-            sa.text(
-                f"SELECT id, asset_id FROM annotation WHERE asset_id IN ({','.join(map(str, ids))}) AND died IS NULL "
-                f"AND origin = {MODEL}{extra} ORDER BY asset_id, id"
-            ),
-            args,
-        )
+    while True:
+        with ws.db.read() as conn:
+            ids = queries.asset_ids(conn, query, after=after, limit=500)
+            if not ids:
+                return
+            rows = conn.execute(
+                sa.text(
+                    f"SELECT id, asset_id FROM annotation WHERE asset_id IN ({','.join(map(str, ids))}) AND died IS NULL "
+                    f"AND origin = {MODEL}{extra} ORDER BY asset_id, id"
+                ),
+                args,
+            ).all()
         yield from ((r[0], r[1]) for r in rows)
         after = ids[-1]
 
 
-def _edits(conn: Connection, rows: list[int], verb: str) -> list[Edit]:
+def _edits(conn: Connection, rows: Iterable[int], verb: str) -> list[Edit]:
     """Edits of those rows that are still live."""
     live = conn.exec_driver_sql(
         "SELECT id, uid, asset_id, label_id, kind, x0, y0, x1, y1, geometry, attributes FROM annotation "

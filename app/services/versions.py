@@ -179,7 +179,7 @@ def _rewrite(
         return
     done, gone = 0, set[bytes]()
     with manifest.Sorter(staging) as sorter:
-        for n, away in _changed_pages(ws, version, sorted(touched), sorter):
+        for n, away in _changed_pages(ws, version, earlier.rev, sorted(touched), sorter):
             done, gone = done + n, gone | away
             yield Progress(done, len(touched), "reading")
         changed = _with_gone(sorter.merged(), gone)
@@ -254,12 +254,16 @@ def _entries(ws: Workspace, version: Version, members: list[Member]) -> list[Ent
 
 
 def _changed_pages(
-    ws: Workspace, version: Version, asset_ids: list[int], sorter: manifest.Sorter
+    ws: Workspace, version: Version, since: int, asset_ids: list[int], sorter: manifest.Sorter
 ) -> Iterator[tuple[int, set[bytes]]]:
+    """Entries of touched assets into the sorter; yields the keys of those that were in at revision `since` and left."""
     for part in (asset_ids[i : i + PART] for i in range(0, len(asset_ids), PART)):
         with ws.db.read() as conn:
             chosen = rows.chosen(conn, version.dataset_id, version.rev, part, version.filter)
-            away = rows.facts(conn, [a for a, m in chosen.items() if m is None])
+            # One that had left before is not looked at: another asset may have its key since then.
+            out = [a for a, m in chosen.items() if m is None]
+            was = rows.chosen(conn, version.dataset_id, since, out, version.filter)
+            away = rows.facts(conn, [a for a in out if was[a] is not None])
         sorter.add(_entries(ws, version, [m for m in chosen.values() if m is not None]))
         yield len(part), {f.key.encode() for f in away.values()}
 

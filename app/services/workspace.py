@@ -52,11 +52,13 @@ class Workspace:
 
     def close(self) -> None:
         """End the sitting and close the record."""
-        with self._lock:
-            if self._session:
-                with self.db.write() as conn:
-                    record.end_activity(conn, self._session.pop())
-        self.db.close()
+        try:
+            with self._lock:
+                if self._session:
+                    with self.db.write() as conn:
+                        record.end_activity(conn, self._session.pop())
+        finally:
+            self.db.close()
 
     def __enter__(self) -> Workspace:
         return self
@@ -98,24 +100,27 @@ def create(
             for leftover in Path(location).glob(RECORD_FILE + "*"):
                 leftover.unlink()
         raise
-    with db.write() as conn:
-        facts = {"uid": new_uid(), "name": canonical.nfc(title), "created_ms": str(database.now_ms())}
-        conn.execute(
-            sa.text("INSERT INTO meta (key, value) VALUES (:k, :v)"),
-            [{"k": k, "v": v} for k, v in facts.items()],
-        )
-        me = record.agent(conn, "person", person or _person())
-        activity = record.start_activity(conn, "schema", me.id, {"schema": loaded.code}, open_=False)
-    with record.change(db, agent_id=me.id, activity_id=activity, verb="schema") as draft:
-        body = labels.dumps(loaded)
-        draft.conn.execute(
-            sa.text(
-                "INSERT INTO schema_version (code, number, body, blake3, born) VALUES (:c, 1, :b, :d, :r)"
-            ),
-            {"c": loaded.code, "b": body, "d": canonical.digest(body.encode()), "r": draft.rev},
-        )
-        record.link(draft.conn, activity, "generated", "schema", f"{loaded.code}@1")
-    db.close()
+    try:
+        with db.write() as conn:
+            me = record.agent(conn, "person", person or _person())
+            activity = record.start_activity(conn, "schema", me.id, {"schema": loaded.code}, open_=False)
+        with record.change(db, agent_id=me.id, activity_id=activity, verb="schema") as draft:
+            body = labels.dumps(loaded)
+            draft.conn.execute(
+                sa.text(
+                    "INSERT INTO schema_version (code, number, body, blake3, born) VALUES (:c, 1, :b, :d, :r)"
+                ),
+                {"c": loaded.code, "b": body, "d": canonical.digest(body.encode()), "r": draft.rev},
+            )
+            record.link(draft.conn, activity, "generated", "schema", f"{loaded.code}@1")
+            # With the schema: a workspace that has a uid is whole.
+            facts = {"uid": new_uid(), "name": canonical.nfc(title), "created_ms": str(database.now_ms())}
+            draft.conn.execute(
+                sa.text("INSERT INTO meta (key, value) VALUES (:k, :v)"),
+                [{"k": k, "v": v} for k, v in facts.items()],
+            )
+    finally:
+        db.close()
     return open(location, person=person)
 
 

@@ -14,10 +14,13 @@ import pytest
 import sqlalchemy as sa
 
 from annotation.core import Annotation, Box
-from annotation.errors import Conflict, InvalidInput
+from annotation.errors import Conflict, InvalidInput, Unavailable
 from app.events import Event, Finished, Warned
-from app.services import browse, jobs, labelling, onnx, prelabel, schema
+from app.services import browse, jobs, labelling, onnx, prelabel, schema, versions
 from app.services.workspace import Workspace
+from models.batch import Result
+from storage import jobs as storage_jobs
+from storage import queries
 from tests.app.conftest import draw, enrol
 from tests.models.toys import columns, toy_model
 
@@ -243,3 +246,47 @@ def test_the_same_file_under_another_name_is_listed_and_another_file_under_the_s
     assert onnx.add(ws, tmp_path / "two.onnx", name="zwei").sha256 == onnx.show(ws, "two").sha256
     onnx.remove(ws, "two")
     assert [m.name for m in onnx.listing(ws)] == ["zwei"]
+
+
+def test_only_pictures_of_the_state_asked_for_are_predicted(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    _, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 4), dataset="d")
+    page = labelling.load(ws, assets[1])
+    labelling.save(ws, page, (Annotation("person", Box(1, 1, 9, 9)),), verb="draw")
+    done = finish(prelabel.run(ws, "d", model, state="unlabelled"))
+    assert (done.result["pictures"], done.result["finished"]) == (3, True)
+    assert [len(labelling.load(ws, a).annotations) for a in assets] == [2, 1, 2, 2]
+
+
+def test_a_provider_that_is_not_here_is_refused_before_a_job_is_made(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "p", 1), dataset="d")
+    with pytest.raises(Unavailable, match="no such provider"):
+        finish(prelabel.run(ws, "d", model, provider="cann"))
+    assert jobs.listing(ws) == []
+    versions.freeze(ws, "d", tag="v1")
+
+
+def test_a_shard_closed_by_the_reader_ahead_does_not_unsettle_the_one_at_work(
+    ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commit of a shard's last result, then an empty shard met while reading ahead, then the end of the first."""
+    monkeypatch.setattr(prelabel, "SHARD_ASSETS", 2)
+    enrol(ws, tmp_path, draw(tmp_path / "p", 4), dataset="d")
+    with ws.db.read() as conn:
+        data = queries.dataset(conn, "d")
+    row = onnx.show(ws, model)
+    wanted = {"dataset": "d", "model": model, "sha256": row.sha256, "state": None}
+    job = prelabel._create(ws, data, row, wanted)
+    writer = prelabel._Writer(ws, job, ws.person.id, data, bytes.fromhex(row.sha256), {})
+    with ws.db.write() as conn:
+        first, second = (storage_jobs.lease(conn, job.id, "me") for _ in range(2))
+    assert first is not None and second is not None
+    results = [Result(a, (160, 96), (), None) for a in range(first.position + 1, first.last + 1)]
+    writer.commit(first, results, first.last)
+    writer.close(second, [])
+    assert writer.close(first, []) == 0
+    with ws.db.read() as conn:
+        assert storage_jobs.unfinished(conn, job.id) == 0

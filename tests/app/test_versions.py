@@ -334,3 +334,20 @@ def test_a_second_build_at_the_same_time_is_told_so(world: Sealed) -> None:
         next(versions.build(world.ws, version))
     work.close()
     assert not [e for e in versions.build(world.ws, version) if isinstance(e, Warned)]
+
+
+@BOTH
+def test_an_asset_that_left_before_does_not_take_away_its_successor_of_the_same_name(world: Sealed) -> None:
+    """An incremental build gives the root of a full one when work goes on in another dataset with the old state of a file."""
+    ws, (old, new, *_) = world.ws, world.assets
+    with ws.db.write() as conn:
+        conn.exec_driver_sql(
+            f"UPDATE asset SET path = (SELECT path FROM asset WHERE id = {old}) WHERE id = {new}"
+        )
+    world.leave(old)
+    build(ws, "v1")
+    world.box(old, 70)
+    version = versions.freeze(ws, "face-3", tag="v2")
+    root = run(versions.build(ws, version))[0].result
+    assert root["assets"] == 7
+    assert versions.diff(ws, "face-3@v1", "face-3@v2").same
