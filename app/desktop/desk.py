@@ -22,7 +22,7 @@ from app.desktop.canvas.pictures import Pictures
 from app.desktop.document import Document
 from app.desktop.gallery.thumbnails import Thumbnails
 from app.desktop.tasks import Task, Tasks
-from app.events import Changes, Work
+from app.events import Changes, Finished, Started, Work
 from app.i18n import tr
 from app.services import browse, labelling, schema, workspace
 from app.services.browse import DatasetRow, LabelCount, Query, Totals
@@ -317,20 +317,15 @@ class Desk(QObject):
         """Read something on a reader thread."""
         self.tasks.readers.submit(work, done, error or self.fault)
 
-    def act(self, work: Callable[[], Changes], done: Callable[[Any], None] | None = None) -> None:
-        """A short write beside the open picture (restore, undo a step), in order with the gestures."""
-
-        def finished(changes: Changes) -> None:
-            self._changed(changes)
-            if done is not None:
-                done(changes)
-
-        self.tasks.writer.submit(work, finished, self.fault)
-
-    def undo_step(self, step: int, done: Callable[[Any], None] | None = None) -> None:
-        """Take back any step, also a whole task's."""
+    def undo_step(self, step: int) -> Task:
+        """Take back any step, also a whole task's: a task of its own, so that no gesture waits behind it."""
         ws = self._open()
-        self.act(lambda: labelling.undo_step(ws, step), done)
+
+        def work() -> Work:
+            yield Started("Undo")
+            yield Finished({}, labelling.undo_step(ws, step))
+
+        return self.start(tr("Undo: {what}", what=f"r{step}"), work)
 
     def _ended(self, task: Task) -> None:
         if task.state == "failed":
