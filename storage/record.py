@@ -403,8 +403,8 @@ def apply(
 def label_ids(conn: Connection, codes: Iterable[str]) -> dict[str, int]:
     """Numbers of label codes, made when first met."""
     wanted = list(dict.fromkeys(codes))
-    out: dict[str, int] = {}
-    for code in wanted:
+    out = dict.fromkeys(wanted, 0)
+    for code in sorted(wanted):  # in one order everywhere: two that make the same ones cannot deadlock
         at = {"c": code}
         found = conn.execute(sa.text("SELECT id FROM label WHERE code = :c"), at).scalar()
         if found is None:

@@ -385,9 +385,20 @@ def copies(conn: Connection, root_id: int, *, after: int, limit: int = 1000) -> 
 
 
 def sample(conn: Connection, root_id: int, n: int) -> list[Copy]:
-    """About n assets of a root, spread over it."""
-    last = conn.exec_driver_sql("SELECT coalesce(max(id), 0) FROM asset").scalar_one()
-    found = [c for k in range(n) for c in copies(conn, root_id, after=last * k // n, limit=1)]
+    """About n assets of a root, spread over the range of ids where it has any: the table is walked once at most."""
+    ends = [
+        conn.execute(
+            sa.text(f"SELECT id FROM asset WHERE source_root_id = :r ORDER BY id {order} LIMIT 1"),
+            {"r": root_id},
+        ).scalar()
+        for order in ("ASC", "DESC")
+    ]
+    first, last = ends
+    if first is None or last is None:
+        return []
+    found = [
+        c for k in range(n) for c in copies(conn, root_id, after=first - 1 + (last - first) * k // n, limit=1)
+    ]
     return list({c.asset_id: c for c in found}.values())
 
 

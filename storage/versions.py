@@ -197,10 +197,13 @@ def members(
     gone = conn.execute(
         sa.text(
             "SELECT asset_id, split, review FROM item WHERE asset_id > :a AND asset_id <= :u AND dataset_id = :d "
-            "AND born <= :r AND +died > :r"
+            "AND born <= :r AND +died > :r ORDER BY asset_id LIMIT :n"
         ),
-        {"a": after, "u": upto if upto is not None else 2**62, "d": dataset_id, "r": rev},
+        {"a": after, "u": upto if upto is not None else 2**62, "d": dataset_id, "r": rev, "n": limit},
     ).all()  # fmt: skip
+    if len(gone) == limit:  # a whole dataset may have left since
+        upto = gone[-1][0]
+        live = [row for row in live if row[0] <= upto]
     rows = [(a, s, v) for a, s, v, born in live if born <= rev] + [(r[0], r[1], r[2]) for r in gone]
     return [Member(a, SPLITS[s], REVIEWS[v]) for a, s, v in sorted(rows)], upto
 

@@ -158,7 +158,8 @@ class Writer:
             outside = [a for a in outside if a not in kept]
             for i in range(0, len(outside), BATCH_ROWS):
                 batch = outside[i : i + BATCH_ROWS]
-                with self._change(batch) as draft:
+                joining = set(batch)
+                with self._change({*batch, *(r.asset_id for r in older if r.joining in joining)}) as draft:
                     messages = self._enrol(draft, batch)
                     jobs.advance(draft.conn, self._lease, 0, n=len(batch), step=draft.step)
                 self._committed(draft)
@@ -187,7 +188,9 @@ class Writer:
                 jobs.advance(conn, self._lease, 0, n=len(part))
             yield from messages
             return
-        with self._change(before) as draft:
+        # An older state of a file may leave the dataset: a person at work on it is waited for, then seen.
+        older = {k.asset_id for d in part for k in d.todo.stale if k.state is None and k.asset_id is not None}
+        with self._change({*before, *older}) as draft:
             messages = self._register(draft, part)
             jobs.advance(draft.conn, self._lease, 0, n=len(part), step=draft.step)
         self._committed(draft)

@@ -23,6 +23,7 @@ from annotation.labels import LabelSchema
 from app.events import Changes, Finished, Progress, Started, Warned, Work
 from app.services import labelling, versions
 from app.services.workspace import Workspace
+from storage import db as database
 from storage import files, names, queries, record
 from storage import versions as rows
 from storage.manifest import Fact
@@ -188,6 +189,8 @@ def _source(ws: Workspace, ref: str, predictions: bool | None) -> _Source:
             dataset, _, tag = ref.rpartition("@")
             version = rows.find(conn, dataset, tag)
             data = queries.dataset(conn, version.dataset_id)
+        if version is None:  # revisions commit out of order: without it, one below ours could still join
+            database.freeze_lock(conn)
         rev = version.rev if version else record.newest(conn)
         chosen = version.filter if version else Filter()
         schema_id = version.schema_version_id if version else rows.live_schema(conn, data.schema_code)
@@ -382,10 +385,11 @@ def _report(
 
 def _remember(ws: Workspace, source: _Source, format: str, out: Path, told: Mapping[str, object]) -> None:
     with ws.db.write() as conn:
-        params = {"from": source.ref, "format": format, "out": out.name, "losses": told["losses"]}
+        shown = names.readable(os.fsencode(out.name))
+        params = {"from": source.ref, "format": format, "out": shown, "losses": told["losses"]}
         activity = record.start_activity(conn, "export", ws.person.id, params, open_=False)
         if source.version_uid:
             record.link(conn, activity, "used", "version", source.version_uid)
         else:
             record.link(conn, activity, "used", "dataset", source.name)
-        record.link(conn, activity, "generated", "package", f"{source.ref} {format} {out.name}")
+        record.link(conn, activity, "generated", "package", f"{source.ref} {format} {shown}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from array import array
 from collections import Counter
@@ -13,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from annotation import canonical
 from annotation.core import new_uid
 from annotation.errors import InvalidInput, NotFound
 from annotation.formats import FORMATS
@@ -23,7 +23,7 @@ from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
 from app.services import labelling
 from app.services import schema as schemas
 from app.services.workspace import Workspace
-from storage import jobs, queries, record, register
+from storage import jobs, names, queries, record, register
 from storage.jobs import Job, Lease
 from storage.queries import DatasetRow
 from storage.record import BATCH_ROWS, PAUSE_S, Content, Edit, ItemEdit
@@ -58,17 +58,17 @@ def import_labels(ws: Workspace, format: str, path: Path, *, dataset: str, stric
         raise NotFound("there is no such file or folder", where=str(path))
     with ws.db.read() as conn:
         data = queries.dataset(conn, dataset)
-    yield Started(f"import {format} · {path.name} → {data.name}")
+    yield Started(f"import {format} · {_shown(path)} → {data.name}")
     pictures = _Pictures(ws, data.id)
-    names: Counter[str] = Counter()
+    classes: Counter[str] = Counter()
     total = 0
     for found in module.read(
         path, sizes=pictures.size
     ):  # a faulty file is refused here, before anything is written
         total += 1
-        names.update(a.label for a in found.annotations)
+        classes.update(a.label for a in found.annotations)
     mapped = schemas.ensure_labels(
-        ws, data.schema_code, names, where_from=f"{format} {path.name}", strict=strict
+        ws, data.schema_code, classes, where_from=f"{format} {_shown(path)}", strict=strict
     )
     if mapped.added:
         yield Warned(
@@ -106,13 +106,20 @@ def import_labels(ws: Workspace, format: str, path: Path, *, dataset: str, stric
 def again(ws: Workspace, job: Job) -> Work:
     """Do what is left of an import that was interrupted: the whole file again, which doubles nothing."""
     p: dict[str, Any] = dict(job.params)
-    return import_labels(ws, p["format"], Path(p["path"]), dataset=p["dataset"], strict=p["strict"])
+    path = Path(os.fsdecode(bytes.fromhex(p["path"])))
+    return import_labels(ws, p["format"], path, dataset=p["dataset"], strict=p["strict"])
+
+
+def _shown(path: Path) -> str:
+    """The file's name as text; its bytes may be GBK or none at all."""
+    return names.readable(os.fsencode(path.name))
 
 
 def _job(ws: Workspace, data: DatasetRow, format: str, path: Path, total: int, *, strict: bool) -> Job:
     """The unfinished job of this very import, or a new one."""
     params: dict[str, object] = {
-        "format": format, "path": str(path.resolve()), "dataset": data.name, "strict": strict
+        "format": format, "path": os.fsencode(path.resolve()).hex(), "file": _shown(path), "dataset": data.name,
+        "strict": strict,
     }  # fmt: skip
     with ws.db.read() as conn:
         for job in jobs.listing(conn, open_only=True):
@@ -120,7 +127,7 @@ def _job(ws: Workspace, data: DatasetRow, format: str, path: Path, total: int, *
                 return job
     with ws.db.write() as conn:
         activity = record.start_activity(conn, "import", ws.person.id, params)
-        record.link(conn, activity, "used", "file", canonical.nfc(path.name))
+        record.link(conn, activity, "used", "file", _shown(path))
         record.link(conn, activity, "used", "dataset", data.name)
         job_id = jobs.create(
             conn, "import", activity_id=activity, dataset_id=data.id, params=params, total=total, shards=[(1, 2**62)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from blake3 import blake3
@@ -10,7 +11,7 @@ from annotation.errors import InvalidInput, NotFound
 from app.events import Finished, Progress, Started, Warned, Work
 from app.services import versions
 from app.services.workspace import Workspace
-from storage import blobs, lineage, manifest, record, seal
+from storage import blobs, lineage, manifest, names, record, seal
 from storage import versions as rows
 from storage.hub import folder
 from storage.hub.folder import Package
@@ -47,7 +48,12 @@ def run(ws: Workspace, ref: str, hub: Path) -> Work:
         ) from error
     published = folder.load(hub, version.dataset, version.tag)
     with ws.db.write() as conn:
-        told = {"version": ref, "hub": hub.name, "objects": last.objects, "bytes": last.size}
+        told = {
+            "version": ref,
+            "hub": names.readable(os.fsencode(hub.name)),
+            "objects": last.objects,
+            "bytes": last.size,
+        }
         activity = record.start_activity(conn, "publish", ws.person.id, told, open_=False)
         record.link(conn, activity, "used", "version", version.uid)
         record.link(conn, activity, "generated", "package", f"{ref} {published.digest}")

@@ -234,9 +234,11 @@ def _send_objects(hub: Path, root: Root, get: Get, read_media: ReadMedia) -> Ite
                     objects, size = objects + 1, size + part.bytes
         done, wrong = done + chunk.n, wrong + len(faults)
         yield Sent(done, total, objects, size, tuple(faults))
-    if objects:
-        for written in (*sorted((hub / "objects").iterdir()), hub / "objects"):
-            files.sync_folder(written)
+    if (
+        stored := hub / "objects"
+    ).is_dir():  # also what a killed publisher wrote: it may have died before this
+        for folder in (*sorted(p for p in stored.iterdir() if p.is_dir()), stored):
+            files.sync_folder(folder)
     if wrong:
         raise InvalidInput(
             f"{wrong} of {total} assets do not have the bytes that were frozen; the version was not published",

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from app.events import Progress, Warned
 from app.services import export, labelling, versions
 from app.services.versions import Filter
 from app.services.workspace import Workspace
+from storage import record
 from tests.app.sealed import Sealed, run, sealed
 
 
@@ -194,6 +196,7 @@ def test_pictures_turned_by_exif_are_pointed_out(world: Sealed, tmp_path: Path) 
 
 _CHILD = """
 import sys
+import threading
 from pathlib import Path
 from app.services import export, workspace
 with workspace.open(sys.argv[1]) as ws:
@@ -255,3 +258,33 @@ def test_a_label_the_schema_does_not_know_is_refused_even_when_losses_are_accept
     with pytest.raises(InvalidInput, match="not in the label schema"):
         list(export.run(world.ws, "face-3", "coco", tmp_path / "x", accept_losses=True))
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("ws", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+def test_an_export_of_now_waits_for_a_change_whose_smaller_revision_is_not_committed(
+    world: Sealed, tmp_path: Path
+) -> None:
+    ws, drawn = world.ws, []
+    with record.change(
+        ws.db, agent_id=ws.person.id, activity_id=ws.session(), verb="item", assets=[world.assets[7]]
+    ) as late:
+        world.box(world.assets[6])
+        thread = threading.Thread(
+            target=lambda: drawn.append(run(export.run(ws, "face-3", "coco", tmp_path / "out"))[0])
+        )
+        thread.start()
+        thread.join(0.5)
+        waited = thread.is_alive()
+        with ws.db.read() as conn:
+            number = conn.exec_driver_sql("SELECT id FROM label WHERE code = 'person'").scalar_one()
+        late.annotate(
+            [
+                record.Edit(
+                    opens=labelling.content(
+                        Annotation("person", Box(1, 1, 9, 9)), world.assets[7], number, origin="human"
+                    )
+                )
+            ]
+        )
+    thread.join(20)
+    assert waited and drawn[0].result["objects"] == 7

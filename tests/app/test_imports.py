@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from annotation.core import Box, Polygon
 from annotation.errors import InvalidInput, NotFound
-from app.events import Finished, Warned
+from app.events import Finished, Progress, Warned
 from app.services import browse, ingest, jobs, labelling
 from app.services import schema as schemas
 from app.services.workspace import Workspace
@@ -245,3 +246,18 @@ def test_real_sets_go_in(ws: Workspace, shared: Path) -> None:
     assert (worker["matched"], worker["unmatched"]) == (71, 0)
     people, _ = run(ws, "yolo", shared / "data" / "people-headwear-yolo")
     assert (people["matched"], people["unmatched"], people["annotations"]) == (70, 0, 198)
+
+
+def test_a_file_whose_name_is_no_utf8_is_imported_and_its_job_resumed(ws: Workspace, tmp_path: Path) -> None:
+    ids = add(ws, tmp_path / "p", ["a.jpg"])
+    named = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xb1\xed.json"))  # 表 in GBK
+    coco(named, [{"file_name": "a.jpg"}], [(0, "person", [1, 1, 9, 9]), (0, "strange", [1, 1, 9, 9])])
+    work = ingest.import_labels(ws, "coco", named, dataset="face-3")
+    for event in work:
+        if isinstance(event, Progress):
+            break
+    work.close()
+    (job,) = [j for j in jobs.listing(ws) if j.state == "waiting"]
+    last = list(jobs.resume(ws, job.id))[-1]
+    assert isinstance(last, Finished) and last.problems == 0
+    assert len(labelling.load(ws, ids["a.jpg"]).annotations) == 2

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -24,7 +25,7 @@ from annotation.errors import Conflict, InvalidInput, NotFound
 from app.events import Finished, Warned
 from app.services import browse, ingest, jobs, labelling
 from app.services.workspace import Workspace
-from storage import media, names
+from storage import media, names, record
 from storage.queries import Query
 
 BOTH = pytest.mark.parametrize(
@@ -431,3 +432,28 @@ def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(ws: Workspace, t
     assert [j for j in jobs.listing(ws) if j.state == "waiting"] == []
     again, _ = run(ws, folder)
     assert (again["new"], again["duplicates"]) == (0, 0)
+
+
+@BOTH
+def test_a_changed_file_waits_for_the_person_who_is_labelling_its_older_state(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    folder = fill(tmp_path / "p", 1)
+    run(ws, folder)
+    with ws.db.write() as conn:
+        (asset,) = conn.exec_driver_sql("SELECT id FROM asset").scalars()
+        number = record.label_ids(conn, ["person"])["person"]
+    (folder / "000.jpg").write_bytes(picture(77))
+    done: list[dict[str, Any]] = []
+    drawn = labelling.content(Annotation("person", Box(1, 1, 9, 9)), asset, number, origin="human")
+    session = ws.session()
+    with record.change(
+        ws.db, agent_id=ws.person.id, activity_id=session, verb="draw", assets=[asset], page=asset
+    ) as draft:
+        thread = threading.Thread(target=lambda: done.append(run(ws, folder)[0]))
+        thread.start()
+        thread.join(0.7)
+        draft.annotate([record.Edit(opens=drawn)])
+    thread.join(20)
+    assert done[0]["kept"] == 1
+    assert [i.asset_id for i in browse.page(ws, Query(browse.dataset(ws, "face-3").id))] == [asset]

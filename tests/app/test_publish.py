@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from annotation.core import Box
 from annotation.errors import Conflict, InvalidInput, NotFound
 from app.events import Warned
-from app.services import labelling, lineage, publish, review, versions
+from app.services import export, labelling, lineage, publish, review, versions
 from app.services.workspace import Workspace
 from storage import lineage as stored
 from storage import record
@@ -195,3 +196,16 @@ def test_the_published_prov_document_is_whole_and_names_no_folder_of_this_machin
     }
     assert used <= known
     assert all(n.startswith("lr:") and n.isascii() for n in known)
+
+
+def test_folders_whose_names_are_no_utf8_take_exports_and_hubs(world: Sealed, tmp_path: Path) -> None:
+    named = os.fsencode(tmp_path) + b"/\xb5\xbc\xb3\xf6"  # 导出 in GBK
+    for at in (b"-hub", b"-coco"):
+        target = Path(os.fsdecode(named + at))
+        work = (
+            publish.run(world.ws, "face-3@v1", target)
+            if at == b"-hub"
+            else export.run(world.ws, "face-3@v1", "coco", target)
+        )
+        done, _ = run(work)
+        assert done.problems == 0 and target.is_dir()

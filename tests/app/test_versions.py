@@ -15,7 +15,7 @@ from app.events import Warned
 from app.services import labelling, review, versions
 from app.services.versions import Filter
 from app.services.workspace import Workspace
-from storage import blobs, manifest, record, seal
+from storage import blobs, manifest, record, register, seal
 from storage import versions as rows
 from storage.queries import Query
 from tests.app.sealed import Sealed, many, run, sealed
@@ -351,3 +351,31 @@ def test_an_asset_that_left_before_does_not_take_away_its_successor_of_the_same_
     root = run(versions.build(ws, version))[0].result
     assert root["assets"] == 7
     assert versions.diff(ws, "face-3@v1", "face-3@v2").same
+
+
+def test_a_dataset_that_everybody_left_since_is_still_read_page_by_page(ws: Workspace) -> None:
+    world = many(ws, 23)
+    with ws.db.read() as conn:
+        before = record.newest(conn)
+    for asset in world.assets[:3] + world.assets[4:]:
+        world.leave(asset)
+    seen: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        with ws.db.read() as conn:
+            page, after = rows.members(conn, world.data, before, after=after, limit=5)
+        assert len(page) <= 10
+        seen += [m.asset_id for m in page]
+    assert seen == world.assets
+
+
+def test_a_sample_of_a_source_is_spread_over_its_own_files(ws: Workspace) -> None:
+    one = many(ws, 40)
+    with ws.db.write() as conn:
+        root = conn.exec_driver_sql("SELECT id FROM source_root").scalar_one()
+        other = conn.exec_driver_sql(
+            "INSERT INTO source_root (code, location) VALUES ('other', x'2f78') RETURNING id"
+        ).scalar_one()
+        conn.exec_driver_sql(f"UPDATE asset SET source_root_id = {other} WHERE id > {one.assets[7]}")
+        found = [c.asset_id for c in register.sample(conn, root, 8)]
+    assert len(found) >= 7 and set(found) <= set(one.assets[:8])

@@ -283,3 +283,23 @@ def test_any_name_becomes_a_file_name_that_stays_in_its_folder(name: str, expect
 def test_long_names_stay_apart_and_short_enough_for_any_disk() -> None:
     a, b = folder.safe_name("面" * 300), folder.safe_name("面" * 300 + "b")
     assert a != b and len(a.encode()) <= 200
+
+
+def test_objects_of_a_publisher_killed_before_its_flush_are_flushed_by_the_next(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, synced = tmp_path / "hub", set[Path]()
+
+    def sync(where: Path) -> None:
+        if where.parent.name == "objects":
+            raise Killed
+        synced.add(where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_folder", sync)
+        with pytest.raises(Killed):
+            source.send(hub)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_folder", synced.add)
+        source.send(hub)
+    assert {*(hub / "objects").iterdir(), hub / "objects"} <= synced
