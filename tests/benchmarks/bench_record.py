@@ -338,7 +338,8 @@ def main() -> int:
                 print(
                     f"{n} assets, {2 * n} annotations: {rate:,.0f} rows a CPU second, raw executemany of the same rows and indexes {raw:,.0f}"
                 )
-                fine &= bar(f"load {n}", rate / raw, ">= 0.5 of raw", rate >= 0.5 * raw)
+                if n == args.assets:  # the bar is set at full scale; the small size is the base of "flat"
+                    fine &= bar(f"load {n}", rate / raw, ">= 0.5 of raw", rate >= 0.5 * raw)
                 figures[n] = {"load us/row": 1e6 / rate}
             else:
                 figures[n] = {}

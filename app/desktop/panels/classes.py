@@ -205,6 +205,7 @@ class Rule(QWidget):
         desk.label_changed.connect(self.retranslate)
         desk.schema_changed.connect(self.retranslate)
         desk.document.selected.connect(self.retranslate)
+        desk.document.changed.connect(self.retranslate)  # the selected object may have got another class
 
     def _scrolled(self, text: QLabel) -> QScrollArea:
         """A long rule scrolls, so that the classes above keep their room."""

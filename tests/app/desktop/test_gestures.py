@@ -52,6 +52,7 @@ def test_a_digit_changes_the_class_of_the_selection_while_select_is_in_hand(hand
     hand.key("2")
     (made,) = hand.stored().values()
     assert made.label == "helmet"
+    assert hand.window.annotate.rule.head.text().endswith(hand.desk.schema.label("helmet").name("en"))
 
 
 def test_a_click_for_every_corner_and_enter_make_a_polygon(hand: Hand) -> None:
