@@ -41,7 +41,7 @@ HEAVY = ("PySide6", "cv2", "onnxruntime", "sqlmodel", "sqlalchemy", "numpy", "ri
 def part(module: str) -> str:
     if module in APP_BASE or module == "app":
         return "app.base"
-    if module in SHELL:
+    if module in SHELL or module.split(".")[:2] == ["app", "verbs"]:
         return "app.cli"
     for prefix in ("storage.hub", "app.services", "app.worker", "app.desktop", *PACKAGES):
         if module == prefix or module.startswith(prefix + "."):

@@ -1,0 +1,249 @@
+"""Verbs that bring in: media, annotations of other tools, schemas, models and their predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from annotation.errors import NotFound
+from app import console, settings
+from app.console import Outcome
+from app.i18n import tr
+from app.verbs.parts import (
+    Dataset,
+    State,
+    app,
+    arg,
+    models_app,
+    opened,
+    opt,
+    schema_app,
+    verb,
+    when,
+)
+
+
+@verb(
+    app,
+    "ingest",
+    "Register pictures of folders, archives or file lists in a dataset; the files are only read.",
+)
+def ingest(
+    ctx: typer.Context,
+    sources: Annotated[list[Path], arg("Folders, pictures, .zip or .tar archives.")],
+    dataset: Dataset,
+    file_list: Annotated[
+        bool, opt("The sources are text files that name one file a line.", "--list")
+    ] = False,
+) -> Outcome:
+    from app.services import ingest as service
+
+    with opened(ctx) as ws:
+        return console.drive(ctx.obj, service.run(ws, sources, dataset=dataset, file_list=file_list))
+
+
+@verb(app, "relink", "Tell where a moved source folder lies now; files are recognised by digest.")
+def relink(
+    ctx: typer.Context,
+    root: Annotated[str, arg("The source's code, as in the paths of `lamproom lineage`.")],
+    folder: Annotated[Path, arg("Where it lies now.")],
+) -> Outcome:
+    from app.services import ingest as service
+
+    with opened(ctx) as ws:
+        return console.drive(ctx.obj, service.relink(ws, root, folder))
+
+
+@verb(app, "import", "Take annotations of another tool into a dataset: coco, yolo or native.")
+def import_(
+    ctx: typer.Context,
+    format: Annotated[str, arg("coco, yolo or native.", metavar="FORMAT")],
+    path: Annotated[Path, arg("The file or folder.")],
+    dataset: Dataset,
+    strict: Annotated[bool, opt("Refuse classes that the label schema does not know.", "--strict")] = False,
+) -> Outcome:
+    from app.services import ingest as service
+
+    with opened(ctx) as ws:
+        return console.drive(ctx.obj, service.import_labels(ws, format, path, dataset=dataset, strict=strict))
+
+
+# --- schemas -----------------------------------------------------------------------------------------------------
+
+
+@verb(
+    schema_app,
+    "list",
+    "Versions of the workspace's schemas; without a workspace, the schemas that are shipped.",
+)
+def schema_list(ctx: typer.Context) -> Outcome:
+    if not ctx.obj.workspace:
+        from annotation import labels
+
+        shipped = [labels.load(name) for name in labels.BUILTIN]
+        rows = [
+            {"code": s.code, "zh": s.title_zh, "en": s.title_en, "labels": len(s.labels)} for s in shipped
+        ]
+        return Outcome(
+            {"shipped": rows},
+            text=console.table(("code", "zh", "en", "labels"), [list(r.values()) for r in rows]),
+        )
+    from app.services import schema
+
+    with opened(ctx) as ws:
+        rows = [
+            {
+                "code": v.code,
+                "version": v.number,
+                "labels": v.n_labels,
+                "current": v.died is None,
+                "digest": v.digest,
+            }
+            for v in schema.versions(ws)
+        ]
+    return Outcome(
+        {"versions": rows},
+        text=console.table(
+            ("code", "version", "labels", "current", "digest"), [list(r.values()) for r in rows]
+        ),
+    )
+
+
+@verb(schema_app, "show", "A schema as TOML: of the workspace, or a shipped one.")
+def schema_show(ctx: typer.Context, code: Annotated[str | None, arg("The schema's code.")] = None) -> Outcome:
+    from annotation import labels
+
+    if ctx.obj.workspace:
+        from app.services import schema as service
+
+        with opened(ctx) as ws:
+            found = service.current(ws, code)
+    else:
+        found = labels.load(code or "coal_mine")
+    text = labels.dumps(found)
+    return Outcome({"code": found.code, "version": found.version, "toml": text}, text=text.rstrip("\n"))
+
+
+@verb(schema_app, "check", "Read a schema file and name every fault in it.")
+def schema_check(file: Annotated[Path, arg("A TOML file.")]) -> Outcome:
+    from annotation import labels
+
+    found = labels.load(_file(file))
+    return Outcome({"file": str(file), "code": found.code, "labels": len(found.labels)})
+
+
+@verb(schema_app, "apply", "Make a schema file the current version; undone like any step.")
+def schema_apply(ctx: typer.Context, file: Annotated[Path, arg("A TOML file.")]) -> Outcome:
+    from annotation import labels
+    from app.services import schema as service
+
+    found = labels.load(_file(file))
+    with opened(ctx) as ws:
+        changes = service.apply(ws, found)
+        number = next(
+            v.number for v in reversed(service.versions(ws)) if v.code == found.code and v.died is None
+        )
+    return Outcome(
+        {"code": found.code, "version": number, "labels": len(found.labels), **console.revision(changes)}
+    )
+
+
+def _file(path: Path) -> str:
+    # A bare name would mean a shipped schema.
+    if not path.is_file():
+        raise NotFound("there is no such file", where=str(path))
+    return str(path.absolute())
+
+
+# --- models ------------------------------------------------------------------------------------------------------
+
+
+def _model(row: Any) -> dict[str, object]:
+    card = row.card
+    return {
+        "name": row.name, "sha256": row.sha256, "family": card.family, "input_wh": list(card.input_wh), "labels": list(card.labels),
+        "score": card.score, "iou": card.iou, "producer": card.producer, "licence": card.licence, "note": card.note,
+        "present": row.present, "added": when(row.added_ms),
+    }  # fmt: skip
+
+
+@verb(models_app, "add", "Recognise an ONNX detector from its file and copy it into the workspace.")
+def models_add(
+    ctx: typer.Context,
+    file: Annotated[Path | None, arg("The .onnx file; left out with --demo.")] = None,
+    name: Annotated[str | None, opt("What to call it (default: the file's name).", "--name")] = None,
+    demo: Annotated[bool, opt("The demonstration detector that comes with the program.", "--demo")] = False,
+) -> Outcome:
+    from app.services import onnx
+
+    if (file is None) != demo:
+        raise typer.BadParameter(tr("give a file or --demo"))
+    with opened(ctx) as ws:
+        row = (
+            onnx.add(ws, file, name=name)
+            if file is not None
+            else onnx.add_demo(ws, name=name or onnx.DEMO_NAME)
+        )
+    return Outcome(_model(row))
+
+
+@verb(models_app, "list", "The models of the workspace.")
+def models_list(ctx: typer.Context) -> Outcome:
+    from app.services import onnx
+
+    with opened(ctx) as ws:
+        found = onnx.listing(ws)
+    rows = [_model(row) for row in found]
+    shown = [
+        [m.name, m.card.family, list(m.card.input_wh), len(m.card.labels), m.sha256[:12], m.present]
+        for m in found
+    ]
+    return Outcome(
+        {"models": rows},
+        text=console.table(("name", "family", "input", "classes", "sha256", "file is here"), shown),
+    )
+
+
+@verb(models_app, "show", "One model: input, classes, thresholds, licence.")
+def models_show(ctx: typer.Context, name: Annotated[str, arg("The model's name.")]) -> Outcome:
+    from app.services import onnx
+
+    with opened(ctx) as ws:
+        return Outcome(_model(onnx.show(ws, name)))
+
+
+@verb(models_app, "remove", "Take a model off the list; its predictions and their lineage stay.")
+def models_remove(ctx: typer.Context, name: Annotated[str, arg("The model's name.")]) -> Outcome:
+    from app.services import onnx
+
+    with opened(ctx) as ws:
+        return Outcome({"removed": onnx.remove(ws, name).name})
+
+
+@verb(
+    app,
+    "prelabel",
+    "Predict on every picture of a dataset; interrupted, the same line goes on where it stopped.",
+)
+def prelabel(
+    ctx: typer.Context,
+    dataset: Dataset,
+    model: Annotated[str, opt("A model's name, from `lamproom models list`.", "--model")],
+    score: Annotated[float | None, opt("Lowest score that is kept (default: the model's).", "--score", min=0.0, max=1.0)] = None,
+    iou: Annotated[float | None, opt("Overlap above which the weaker of two boxes goes (default: the model's).", "--iou", min=0.0, max=1.0)] = None,
+    provider: Annotated[str | None, opt("Where it runs: cpu or another provider of `lamproom doctor`.", "--provider")] = None,
+    classes: Annotated[list[str] | None, opt("Only this class of the model; may be repeated.", "--class")] = None,
+    state: State = None,
+    threads: Annotated[int | None, opt("Threads (default: all cores).", "--threads", min=1, max=256)] = None,
+    strict: Annotated[bool, opt("Refuse classes that the label schema does not know.", "--strict")] = False,
+) -> Outcome:  # fmt: skip
+    from app.services import prelabel as service
+
+    with opened(ctx) as ws:
+        work = service.run(
+            ws, dataset, model, score=score, iou=iou, provider=provider or str(settings.get("provider")), threads=threads,
+            classes=classes or None, state=state, strict=strict,
+        )  # fmt: skip
+        return console.drive(ctx.obj, work)

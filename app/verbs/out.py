@@ -1,0 +1,122 @@
+"""Verbs on versions: freeze, verify, diff, export, publish, lineage."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import console
+from app.console import Outcome
+from app.verbs.parts import (
+    Reference,
+    app,
+    arg,
+    opened,
+    opt,
+    verb,
+)
+
+
+@verb(app, "freeze", "Seal a dataset as a version; takes the same moment at any size.")
+def freeze(
+    ctx: typer.Context,
+    dataset: Annotated[str, arg("The dataset's name.", metavar="DATASET")],
+    tag: Annotated[str, opt("The version's tag.", "--tag")],
+    splits: Annotated[
+        list[str] | None, opt("Only this split (train, val or test); may be repeated.", "--split")
+    ] = None,
+    reviews: Annotated[list[str] | None, opt("Only this review state; may be repeated.", "--review")] = None,
+    predictions: Annotated[bool, opt("Also predictions that nobody accepted.", "--predictions")] = False,
+) -> Outcome:
+    from app.services import versions
+
+    with opened(ctx) as ws:
+        chosen = versions.Filter(predictions, tuple(splits or ()), tuple(reviews or ()))
+        version = versions.freeze(ws, dataset, tag=tag, filter=chosen)
+        return console.drive(ctx.obj, versions.build(ws, version))
+
+
+@verb(app, "verify", "Check every byte of a version against its signed manifest.")
+def verify(
+    ctx: typer.Context,
+    reference: Reference,
+    hub: Annotated[
+        Path | None, opt("Check the copy in this hub folder; needs no workspace.", "--hub")
+    ] = None,
+    quick: Annotated[bool, opt("Check the manifest, not the media.", "--quick")] = False,
+) -> Outcome:
+    from app.services import versions
+
+    if hub is not None:
+        return console.drive(ctx.obj, versions.verify(hub, reference, bytes_too=not quick))
+    with opened(ctx) as ws:
+        return console.drive(ctx.obj, versions.verify(ws, reference, bytes_too=not quick))
+
+
+@verb(app, "diff", "What differs between two versions.")
+def diff(ctx: typer.Context, a: Reference, b: Reference) -> Outcome:
+    from app.services import versions
+
+    with opened(ctx) as ws:
+        return Outcome(asdict(versions.diff(ws, a, b)))
+
+
+@verb(
+    app,
+    "export",
+    "Write a version or a dataset for another tool: coco, yolo or native; losses are listed first.",
+)
+def export(
+    ctx: typer.Context,
+    format: Annotated[str, arg("coco, yolo or native.", metavar="FORMAT")],
+    reference: Annotated[
+        str, arg("A version DATASET@TAG, or a DATASET as it is now.", metavar="DATASET[@TAG]")
+    ],
+    out: Annotated[Path, arg("A new folder.")],
+    pictures: Annotated[str, opt("link, copy or none.", "--pictures")] = "link",
+    accept_losses: Annotated[
+        bool, opt("Write although the format cannot hold everything.", "--accept-losses")
+    ] = False,
+) -> Outcome:
+    from app.services import export as service
+
+    with opened(ctx) as ws:
+        return console.drive(
+            ctx.obj, service.run(ws, reference, format, out, accept_losses=accept_losses, pictures=pictures)
+        )
+
+
+@verb(app, "publish", "Send a version to a hub folder: only what is missing there, the root last.")
+def publish(
+    ctx: typer.Context,
+    reference: Reference,
+    hub: Annotated[Path, opt("The hub folder.", "--hub")],
+) -> Outcome:
+    from app.services import publish as service
+
+    with opened(ctx) as ws:
+        return console.drive(ctx.obj, service.run(ws, reference, hub))
+
+
+@verb(app, "lineage", "Where a version or a picture comes from, back to the source files.")
+def lineage(
+    ctx: typer.Context,
+    what: Annotated[str, arg("A version DATASET@TAG, or a picture by its number, path or digest.")],
+) -> Outcome:
+    from app.services import lineage as service
+
+    with opened(ctx) as ws:
+        found = service.trace(ws, what)
+    titles = {n.id: n.title for n in found.nodes}
+    nodes = console.table(
+        ("kind", "what", "title"),
+        [[n.kind, n.type, n.title] for n in found.nodes],
+    )
+    edges = console.table(
+        ("what", "relation", "from", "objects"),
+        [[titles[e.source], e.relation, titles[e.target], e.n] for e in found.edges],
+    )
+    return Outcome(found.to_json(), text=f"{nodes}\n\n{edges}")

@@ -1,0 +1,138 @@
+"""What the verbs share: groups, options, the workspace of the line, the pictures a person means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from annotation.errors import InvalidInput, NotFound
+from app import i18n, settings
+from app.console import Outcome
+from app.i18n import tr
+
+if TYPE_CHECKING:
+    from app.services.browse import Query
+    from app.services.workspace import Workspace
+
+
+i18n.use(i18n.guess())  # the help texts below are made while this module loads
+
+
+_HEADINGS = ("Usage:", "Options:", "Commands:", "Arguments:", "Show this message and exit.")
+
+
+def _translated(text: str) -> str:
+    for heading in _HEADINGS:
+        text = text.replace(heading, tr(heading))
+    return text
+
+
+class Verb(TyperCommand):
+    """A verb whose help speaks the person's language."""
+
+    def get_help(self, ctx: Any) -> str:
+        return _translated(super().get_help(ctx))
+
+
+class Group(TyperGroup):
+    """A group of verbs whose help speaks the person's language."""
+
+    def get_help(self, ctx: Any) -> str:
+        return _translated(super().get_help(ctx))
+
+
+def group(help: str) -> typer.Typer:
+    """A group of verbs."""
+    return typer.Typer(
+        cls=Group, help=tr(help), rich_markup_mode=None, add_completion=False, no_args_is_help=True
+    )
+
+
+app = group("Lamproom turns raw media into sealed, traceable training data.")
+schema_app = group("Label schemas: the classes of a workspace and their versions.")
+models_app = group("ONNX models of a workspace.")
+review_app = group("Accept or reject predictions in bulk; one step, undone as one.")
+jobs_app = group("Machine work: what runs, what was interrupted.")
+for _word, _sub in (
+    ("schema", schema_app),
+    ("models", models_app),
+    ("review", review_app),
+    ("jobs", jobs_app),
+):
+    app.add_typer(_sub, name=_word)
+
+
+def verb(
+    group: typer.Typer, name: str, help: str
+) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
+    """Make a function a verb of the group."""
+    return group.command(name, cls=Verb, help=tr(help), short_help=tr(help))
+
+
+def opt(help: str, *names: str, **kw: Any) -> Any:
+    """An option, with translated help."""
+    return typer.Option(*names, help=tr(help), show_default=False, **kw)
+
+
+def arg(help: str, **kw: Any) -> Any:
+    """An argument, with translated help."""
+    return typer.Argument(help=tr(help), show_default=False, **kw)
+
+
+Dataset = Annotated[str, opt("The dataset's name.", "--dataset")]
+Reference = Annotated[str, arg("A version, DATASET@TAG.", metavar="DATASET@TAG")]
+Label = Annotated[str | None, opt("Only this label, by code or name.", "--label")]
+State = Annotated[
+    str | None, opt("Only pictures in this state: unlabelled, predicted or labelled.", "--state")
+]
+Text = Annotated[str, opt("Only pictures with this in their path.", "--text")]
+MinScore = Annotated[
+    float | None, opt("Only predictions of at least this score (0 to 1).", "--min-score", min=0.0, max=1.0)
+]
+MaxScore = Annotated[
+    float | None, opt("Only predictions of at most this score (0 to 1).", "--max-score", min=0.0, max=1.0)
+]
+
+
+@contextmanager
+def opened(ctx: typer.Context) -> Iterator[Workspace]:
+    """The workspace of the line, closed at the end."""
+    from app.services import workspace
+
+    location = ctx.obj.workspace
+    if not location:
+        raise NotFound("no workspace was named", remedy="-w DIR, or set LAMPROOM_WORKSPACE")
+    with workspace.open(location, person=str(settings.get("person")) or None) as ws:
+        yield ws
+
+
+def query_of(ws: Workspace, dataset: str, *, state: str | None = None, label: str | None = None, origin: str | None = None,
+             text: str = "", min_score: float | None = None, max_score: float | None = None) -> Query:  # fmt: skip
+    """The pictures of a dataset that the options mean. NotFound, InvalidInput for names that are none."""
+    from app.services import browse, schema
+
+    data = browse.dataset(ws, dataset)
+    if state is not None and state not in ("unlabelled", "predicted", "labelled"):
+        raise InvalidInput(f"there is no state {state!r}", remedy="unlabelled, predicted or labelled")
+    code = None
+    if label is not None:
+        code = schema.current(ws, data.schema_code).resolve(label)
+        if code is None:
+            raise NotFound(
+                f"there is no label {label!r}",
+                where=data.schema_code,
+                remedy="`lamproom schema show` lists them",
+            )
+    return browse.Query(
+        data.id, state=state, label=code, origin=origin, text=text, min_score=min_score, max_score=max_score
+    )
+
+
+def when(ms: int) -> str:
+    """A time of the record as local text."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms / 1000))

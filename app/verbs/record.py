@@ -1,0 +1,196 @@
+"""Verbs on the record: make and look at a workspace, log and undo, bulk review, jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from annotation.errors import NotFound
+from app import console, settings
+from app.console import Outcome
+from app.i18n import tr
+from app.verbs.parts import (
+    Dataset,
+    Label,
+    MaxScore,
+    MinScore,
+    State,
+    Text,
+    app,
+    arg,
+    jobs_app,
+    opened,
+    opt,
+    query_of,
+    review_app,
+    verb,
+    when,
+)
+
+
+@verb(app, "init", "Make a workspace: a folder, or the tables in an empty PostgreSQL database.")
+def init(
+    location: Annotated[str, arg("A new folder, or a postgresql:// address.", metavar="DIR|URL")],
+    schema: Annotated[
+        str, opt("A shipped label schema (coal_mine, grotto) or a TOML file.", "--schema")
+    ] = "coal_mine",
+    name: Annotated[str | None, opt("The workspace's name (default: the folder's).", "--name")] = None,
+) -> Outcome:
+    from app.services import workspace
+
+    with workspace.create(
+        location, schema=schema, name=name, person=str(settings.get("person")) or None
+    ) as ws:
+        return Outcome({"workspace": ws.location, "name": ws.name, "uid": ws.uid, "schema": schema})
+
+
+@verb(app, "status", "What the workspace holds.")
+def status(ctx: typer.Context) -> Outcome:
+    from app.services import browse
+
+    with opened(ctx) as ws:
+        totals, rows = browse.totals(ws), browse.datasets(ws)
+    keys = ("name", "schema_code", "n_assets", "n_unlabelled", "n_predicted", "n_labelled", "last_tag")
+    datasets = [{key: getattr(row, key) for key in keys} for row in rows]
+    result = {
+        "workspace": ws.location, "name": ws.name, "revision": totals.revision, "assets": totals.assets,
+        "truth": totals.truth, "predictions": totals.predictions, "datasets": datasets,
+    }  # fmt: skip
+    head = ("dataset", "schema", "pictures", "unlabelled", "predicted", "labelled", "last version")
+    shown = console.pairs({k: v for k, v in result.items() if k != "datasets"})
+    return Outcome(result, text=shown + "\n\n" + console.table(head, [list(d.values()) for d in datasets]))
+
+
+@verb(app, "log", "Steps of everybody, newest first.")
+def log_(
+    ctx: typer.Context,
+    limit: Annotated[int, opt("How many.", "--limit", min=1, max=10_000)] = 20,
+    asset: Annotated[int | None, opt("The history of one picture, by its id, instead.", "--asset")] = None,
+) -> Outcome:
+    from app.services import labelling
+
+    with opened(ctx) as ws:
+        if asset is not None:
+            events = [
+                {"revision": h.rev, "at": when(h.at_ms), "who": h.agent, "verb": h.verb, "model": h.model, "label": h.label, "object": h.uid}
+                for h in labelling.history(ws, asset_id=asset, limit=limit)
+            ]  # fmt: skip
+            head = ("revision", "time", "who", "verb", "model", "label", "object")
+            return Outcome(
+                {"asset": asset, "history": events},
+                text=console.table(head, [list(e.values()) for e in events]),
+            )
+        steps = [
+            {"step": s.step, "at": when(s.at_ms), "who": s.agent, "verb": s.verb, "of": s.inverts,
+             "state": "open" if s.open else "done" if s.stands else "undone"}
+            for s in labelling.steps(ws, limit=limit)
+        ]  # fmt: skip
+    shown = [[*list(s.values())[:-1], tr(str(s["state"]))] for s in steps]
+    return Outcome(
+        {"steps": steps}, text=console.table(("step", "time", "who", "verb", "inverts", "state"), shown)
+    )
+
+
+@verb(app, "undo", "Undo a step (default: your own newest one that stands); undoing an undo is redo.")
+def undo(
+    ctx: typer.Context,
+    step: Annotated[int | None, arg("The step's number, from `lamproom log`.", metavar="[STEP]")] = None,
+    skip_changed: Annotated[
+        bool, opt("Leave alone what was changed since, instead of refusing.", "--skip-changed")
+    ] = False,
+) -> Outcome:
+    from app.services import labelling
+
+    with opened(ctx) as ws:
+        if step is None:
+            newest = labelling.last_step(ws)
+            if newest is None:
+                raise NotFound("there is nothing of yours to undo", where=ws.person.name)
+            step = newest.step
+        changes = labelling.undo_step(ws, step, skip_changed=skip_changed)
+    return Outcome({"undone": step, **console.revision(changes)})
+
+
+# --- review ------------------------------------------------------------------------------------------------------
+
+
+def _review(ctx: typer.Context, verb: str, dataset: str, label: str | None, state: str | None, text: str,
+            min_score: float | None, max_score: float | None) -> Outcome:  # fmt: skip
+    from app.services import review
+
+    act = review.accept if verb == "accept" else review.reject
+    with opened(ctx) as ws:
+        query = query_of(
+            ws, dataset, state=state, label=label, text=text, min_score=min_score, max_score=max_score
+        )
+        return console.drive(ctx.obj, act(ws, query))
+
+
+@verb(review_app, "accept", "Make the predictions that match truth.")
+def review_accept(ctx: typer.Context, dataset: Dataset, label: Label = None, state: State = None, text: Text = "",
+                  min_score: MinScore = None, max_score: MaxScore = None) -> Outcome:  # fmt: skip
+    return _review(ctx, "accept", dataset, label, state, text, min_score, max_score)
+
+
+@verb(review_app, "reject", "Close the predictions that match; the next run does not bring them back.")
+def review_reject(ctx: typer.Context, dataset: Dataset, label: Label = None, state: State = None, text: Text = "",
+                  min_score: MinScore = None, max_score: MaxScore = None) -> Outcome:  # fmt: skip
+    return _review(ctx, "reject", dataset, label, state, text, min_score, max_score)
+
+
+# --- jobs --------------------------------------------------------------------------------------------------------
+
+
+@verb(jobs_app, "list", "Machine work, newest first.")
+def jobs_list(
+    ctx: typer.Context, limit: Annotated[int, opt("How many.", "--limit", min=1, max=10_000)] = 50
+) -> Outcome:
+    from app.services import jobs
+
+    with opened(ctx) as ws:
+        rows = jobs.listing(ws, limit=limit)
+    return Outcome(
+        {"jobs": [_job(r) for r in rows]}, text=console.table(_JOB, [list(_job(r).values()) for r in rows])
+    )
+
+
+_JOB = ("job", "kind", "dataset", "done", "total", "state", "started")
+
+
+def _job(row: Any) -> dict[str, object]:
+    return {"job": row.id, "kind": row.kind, "dataset": row.dataset, "done": row.done, "total": row.total,
+            "state": row.state, "started": when(row.started_ms)}  # fmt: skip
+
+
+@verb(jobs_app, "resume", "Go on with an interrupted job (default: every one that nobody works on).")
+def jobs_resume(
+    ctx: typer.Context, job: Annotated[int | None, arg("The job's number.", metavar="[JOB]")] = None
+) -> Outcome:
+    from app.services import jobs
+
+    with opened(ctx) as ws:
+        if job is not None:
+            return console.drive(ctx.obj, jobs.resume(ws, job))
+        waiting = [
+            row.id
+            for row in jobs.listing(ws)
+            if row.state == "waiting" and row.kind in ("ingest", "prelabel")
+        ]
+        done = [console.drive(ctx.obj, jobs.resume(ws, number)) for number in reversed(waiting)]
+    return Outcome(
+        {"resumed": [dict(d.result) for d in done]},
+        sum(d.problems for d in done),
+        tuple(w for d in done for w in d.warnings),
+        sum(d.n_warnings for d in done),
+        text=tr("{n} jobs went on to their end", n=len(done)),
+    )
+
+
+@verb(jobs_app, "cancel", "End a job for good; what it has written stays and can be undone.")
+def jobs_cancel(ctx: typer.Context, job: Annotated[int, arg("The job's number.")]) -> Outcome:
+    from app.services import jobs
+
+    with opened(ctx) as ws:
+        ended = jobs.cancel(ws, job)
+    return Outcome({"cancelled": ended.id, "kind": ended.kind})
