@@ -304,8 +304,13 @@ def _inside(points: Coords, width: float, height: float) -> bool:
 def _clip_polygon(shape: Polygon, width: float, height: float) -> Polygon | None:
     import shapely
 
-    clean = shapely.make_valid(to_shapely(shape))
-    return from_shapely(shapely.intersection(clean, shapely.box(0, 0, width, height)))
+    # GEOS refuses several parts of which one has no area, so each is mended alone, on the record's grid of 1/1000 px.
+    # It also divides by tiny numbers and goes on rightly; numpy would report that as a fault.
+    rings = [[[(round(x, 3), round(y, 3)) for x, y in _pairs(ring)] for ring in part] for part in shape.parts]
+    with np.errstate(all="ignore"):
+        clean = [shapely.make_valid(shapely.Polygon(part[0], part[1:])) for part in rings]
+        solid = [g for part in clean for g in shapely.get_parts(shapely.get_parts(part)) if g.area > 0]
+        return from_shapely(shapely.intersection(shapely.union_all(solid), shapely.box(0, 0, width, height)))
 
 
 def _clip_line(points: Coords, width: float, height: float) -> Polyline | None:

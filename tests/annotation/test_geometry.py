@@ -196,3 +196,10 @@ def test_clipping_keeps_what_is_inside_and_drops_what_is_not() -> None:
     clipped = geometry.clip(bow_tie, width=10, height=10)
     assert clipped is not None
     assert geometry.area(clipped) == pytest.approx(25)
+
+
+def test_a_part_without_area_does_not_hinder_the_clipping_of_the_others() -> None:
+    shape = Polygon((((0.0,) * 6,), ((-1.0, 2.0, 8.0, 2.0, 8.0, 9.0, -1.0, 9.0),)))
+    found = geometry.clip(shape, width=10, height=10)
+    assert isinstance(found, Polygon)
+    assert geometry.area(found) == 56.0
