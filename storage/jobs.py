@@ -117,7 +117,7 @@ def get(conn: Connection, job_id: int) -> Job:
     """The job; NotFound."""
     row = conn.execute(sa.text(_JOB + "WHERE id = :i"), {"i": job_id}).first()
     if row is None:
-        raise NotFound(f"there is no job {job_id}", remedy="`lamproom jobs` lists them")
+        raise NotFound(f"there is no job {job_id}", remedy="`lamproom jobs list` names them")
     return _job(row)
 
 

@@ -58,7 +58,7 @@ def step(conn: Connection, number: int) -> Step:
     """The step that begins at this revision, or that this revision belongs to. Raises NotFound."""
     first = conn.execute(sa.text("SELECT step FROM change WHERE rev = :r"), {"r": number}).scalar()
     if first is None:
-        raise NotFound(f"there is no revision r{number}", remedy="`lamproom log` lists them")
+        raise NotFound(f"there is no step r{number}", remedy="`lamproom log` lists them")
     row = conn.execute(sa.text(_STEP + "WHERE c.rev = :r"), {"r": first}).one()
     return _step(conn, row)
 
@@ -229,7 +229,7 @@ def invert(
         if target.open:
             raise Conflict(
                 f"r{target.step} ({target.verb}) is still being written",
-                remedy="finish or cancel its job first: `lamproom jobs`",
+                remedy="finish or cancel its job first: `lamproom jobs list`",
             )
         if not target.stands:
             raise Conflict(f"r{target.step} ({target.verb}) is undone already")

@@ -30,6 +30,7 @@ from storage.db import now_ms
 from storage.jobs import Job, Lease
 from storage.queries import DatasetRow, Place, Query
 from storage.record import BATCH_ROWS, HUMAN, IMPORT, MODEL, PAUSE_S, Edit
+from storage.tables import ITEM_STATES
 
 SHARD_ASSETS = 2_000
 COMMIT_EVERY_S = 0.5
@@ -71,6 +72,9 @@ def run(
         data = queries.dataset(conn, dataset)
     row = onnx.show(ws, model)
     _require_file(row)
+    if state is not None and state not in ITEM_STATES:
+        raise InvalidInput(f"there is no state {state!r}", remedy="unlabelled, predicted or labelled")
+    # Here, not when the job opens its session: a job that can never run would hold the dataset's next version back.
     session.demand(provider)
     wanted = {
         "dataset": dataset, "model": model, "sha256": row.sha256, "provider": provider, "state": state,
@@ -221,6 +225,8 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
         if whole and now_job.ended_ms is None:
             jobs.finish(conn, job.id, "finished")
     yield Progress(done, job.total)
+    if not whole:
+        yield Warned("another process works on the rest", f"job {job.id}")
     yield Finished(
         {
             "job": job.id, "finished": whole, "dataset": data.name, "model": row.name, "pictures": report.done,
@@ -230,7 +236,7 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
             "busy": {k: round(v, 3) for k, v in report.busy.items()}, **work.provenance, "step": now_job.step,
         },
         Changes(tally.rev, datasets=(data.id,), everything=True),
-        problems=tally.problems,
+        problems=tally.problems + (not whole),
     )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def freeze(ws: Workspace, dataset: str, *, tag: str, filter: Filter | None = Non
         if running := record.open_steps(conn, data.id):
             raise Conflict(
                 f"a {running[0][1]} job is still writing to {data.name}", where=data.name,
-                remedy="wait for it, or `lamproom jobs` to resume or cancel it",
+                remedy="wait for it, or resume or cancel it: `lamproom jobs list`",
             )  # fmt: skip
         if any(v.tag == tag for v in rows.listing(conn, data.id)):
             raise Conflict(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
-from annotation.errors import NotFound
-from app import console, settings
+from annotation.errors import LamproomError, NotFound
+from app import console, i18n, settings
 from app.console import Outcome
 from app.i18n import tr
 from app.verbs.parts import (
@@ -68,10 +69,11 @@ def log_(
     limit: Annotated[int, opt("How many.", "--limit", min=1, max=10_000)] = 20,
     asset: Annotated[int | None, opt("The history of one picture, by its id, instead.", "--asset")] = None,
 ) -> Outcome:
-    from app.services import labelling
+    from app.services import browse, labelling
 
     with opened(ctx) as ws:
         if asset is not None:
+            browse.asset(ws, asset)  # a number that is no picture is a fault, not an empty history
             events = [
                 {"revision": h.rev, "at": when(h.at_ms), "who": h.agent, "verb": h.verb, "model": h.model, "label": h.label, "object": h.uid}
                 for h in labelling.history(ws, asset_id=asset, limit=limit)
@@ -177,12 +179,19 @@ def jobs_resume(
             for row in jobs.listing(ws)
             if row.state == "waiting" and row.kind in ("ingest", "prelabel")
         ]
-        done = [console.drive(ctx.obj, jobs.resume(ws, number)) for number in reversed(waiting)]
+        done: list[Outcome] = []
+        stuck: list[tuple[str, str]] = []
+        for number in reversed(waiting):
+            try:
+                done.append(console.drive(ctx.obj, jobs.resume(ws, number)))
+            except LamproomError as fault:  # the other jobs are not to wait for this one
+                stuck.append((f"job {number}", fault.line))
+                print(console.clean(f"job {number}: {i18n.tr_fault(fault)}"), file=sys.stderr)
     return Outcome(
         {"resumed": [dict(d.result) for d in done]},
-        sum(d.problems for d in done),
-        tuple(w for d in done for w in d.warnings),
-        sum(d.n_warnings for d in done),
+        sum(d.problems for d in done) + len(stuck),
+        (*(w for d in done for w in d.warnings), *stuck),
+        sum(d.n_warnings for d in done) + len(stuck),
         text=tr("{n} jobs went on to their end", n=len(done)),
     )
 

@@ -275,3 +275,13 @@ def test_help_speaks_the_language_of_the_environment(lang: str, word: str) -> No
 def test_deliver_prints_key_and_value_for_people(capsys: Captured) -> None:
     assert console.deliver(Call(), "x", Outcome({"made_here": 3, "left": None, "fine": True})) == 0
     assert capsys.readouterr().out == "made here: 3\nfine: yes\n"
+
+
+def test_the_history_of_a_picture_that_is_not_there_is_a_fault(place: str, capsys: Captured) -> None:
+    assert cli.main(["-w", place, "log", "--asset", "99"]) == 1
+    assert "99" in capsys.readouterr().err
+
+
+def test_an_unknown_step_is_called_a_step(place: str, capsys: Captured) -> None:
+    assert cli.main(["-w", place, "undo", "99"]) == 1
+    assert "there is no step r99" in capsys.readouterr().err

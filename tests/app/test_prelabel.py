@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from annotation.core import Annotation, Box
 from annotation.errors import Conflict, InvalidInput, Unavailable
-from app.events import Event, Finished, Warned
+from app import cli
+from app.events import Event, Finished, Progress, Started, Warned
 from app.services import browse, jobs, labelling, onnx, prelabel, schema, versions
 from app.services.workspace import Workspace
 from models.batch import Result
@@ -290,3 +291,59 @@ def test_a_shard_closed_by_the_reader_ahead_does_not_unsettle_the_one_at_work(
     assert writer.close(first, []) == 0
     with ws.db.read() as conn:
         assert storage_jobs.unfinished(conn, job.id) == 0
+
+
+@pytest.mark.parametrize(
+    "ws", ["folder", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
+def test_a_model_is_added_once_used_and_removed_on_both_kinds_of_workspace(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    assert onnx.add(ws, tmp_path / "two.onnx", name="two").name == model
+    assert [m.name for m in onnx.listing(ws)] == ["two"]
+    enrol(ws, tmp_path, draw(tmp_path / "p", 2), dataset="d")
+    assert finish(prelabel.run(ws, "d", model)).result["predictions"] == 4
+    onnx.remove(ws, model)
+    assert onnx.listing(ws) == []
+
+
+@pytest.mark.parametrize("wrong", [{"state": "nonsense"}, {"provider": "nonsense"}])
+def test_a_job_that_could_never_run_is_refused_before_it_begins(
+    ws: Workspace, model: str, tmp_path: Path, wrong: dict[str, str]
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "p", 1), dataset="d")
+    with pytest.raises(InvalidInput, match="nonsense"):
+        list(prelabel.run(ws, "d", model, **wrong))  # type: ignore[arg-type]
+    assert jobs.listing(ws) == []
+
+
+def test_work_that_another_process_still_does_is_reported_as_done_in_part(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "p", 2), dataset="d")
+    first = prelabel.run(ws, "d", model)
+    while not isinstance(next(first), Progress):  # it holds the only shard
+        pass
+    *_, warned, ended = prelabel.run(ws, "d", model)
+    assert isinstance(warned, Warned) and isinstance(ended, Finished)
+    assert (ended.result["finished"], ended.problems) == (False, 1)
+    assert finish(first).problems == 0
+
+
+def test_one_job_that_cannot_go_on_does_not_keep_the_others_waiting(
+    ws: Workspace, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "p", 2), dataset="d")
+    for name in (onnx.add_demo(ws).name, model):
+        begun = prelabel.run(ws, "d", name)
+        while not isinstance(next(begun), Started):
+            pass
+        begun.close()
+    onnx.remove(ws, "demo")
+    capsys.readouterr()
+    assert cli.main(["-w", ws.location, "jobs", "resume", "--json"]) == 3
+    said = capsys.readouterr()
+    result = json.loads(said.out)
+    assert [(r["model"], r["finished"]) for r in result["resumed"]] == [("two", True)]
+    assert [w["where"] for w in result["warnings"]] == ["job 1"]
+    assert "Traceback" not in said.err
