@@ -35,6 +35,8 @@ def main(argv: Sequence[str]) -> int:
         outcome = typer.main.get_command(app).main(
             _hoisted(argv), prog_name="lamproom", standalone_mode=False, obj=call
         )
+        if outcome == console.INTERRUPTED:  # the library turns Ctrl-C into this
+            return console.interrupted(call)
         code = (
             console.deliver(call, _name(argv), outcome) if isinstance(outcome, Outcome) else int(outcome or 0)
         )
@@ -42,9 +44,8 @@ def main(argv: Sequence[str]) -> int:
         return code
     except LamproomError as fault:
         return console.refuse(call, fault)
-    except KeyboardInterrupt:
-        print(tr("interrupted; `lamproom jobs resume` goes on with the work"), file=sys.stderr)
-        return console.INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort):
+        return console.interrupted(call)
     except BrokenPipeError:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
@@ -53,8 +54,6 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):
             return _usage(error)
-        if isinstance(error, typer.Abort):
-            return console.INTERRUPTED
         return console.bug(call, error, log.report(error, doing))
     finally:
         log.stop()

@@ -125,6 +125,22 @@ def refuse(call: Call, fault: LamproomError) -> int:
     return FAULT
 
 
+def interrupted(call: Call) -> int:
+    """Say that Ctrl-C ended the command, and how its work goes on."""
+    line = tr("interrupted; `lamproom jobs resume` goes on with the work")
+    print(line, file=sys.stderr)
+    if call.json:
+        error = {
+            "kind": "Interrupted",
+            "what": "interrupted",
+            "where": "",
+            "remedy": "`lamproom jobs resume`",
+            "line": line,
+        }
+        _json({"exit": INTERRUPTED, "error": error})
+    return INTERRUPTED
+
+
 def bug(call: Call, error: BaseException, log_file: object) -> int:
     """Say in one line that the program itself failed, and where the traceback lies."""
     said = " ".join(str(error).split())[:200]

@@ -285,3 +285,28 @@ def test_the_history_of_a_picture_that_is_not_there_is_a_fault(place: str, capsy
 def test_an_unknown_step_is_called_a_step(place: str, capsys: Captured) -> None:
     assert cli.main(["-w", place, "undo", "99"]) == 1
     assert "there is no step r99" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_says_how_its_work_goes_on(
+    place: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.services.browse.totals", stopped)
+    capsys.readouterr()
+    assert cli.main(["-w", place, "status", "--json"]) == console.INTERRUPTED
+    said = capsys.readouterr()
+    assert "jobs resume" in said.err
+    assert json.loads(said.out)["exit"] == console.INTERRUPTED
+
+
+def test_an_interrupt_while_the_program_loads_gives_no_traceback() -> None:
+    code = (
+        "import sys, app.__main__ as m\n"
+        "class Stop:\n    def find_spec(self, *_):\n        raise KeyboardInterrupt\n"
+        "sys.modules.pop('app.cli', None); sys.meta_path.insert(0, Stop())\n"
+        "sys.exit(m.main(['status']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert (done.returncode, done.stderr) == (130, b"")
