@@ -353,7 +353,7 @@ def _changed_since(
     ).first()
     who = f"{row[0]} in r{row[1]}" if row else "somebody"
     return Conflict(f"{n} of the objects were changed since by {who}; nothing was undone",
-                    remedy="undo that first, or undo with the changed objects left as they are")  # fmt: skip
+                    remedy="undo that first, or leave the changed objects as they are: `lamproom undo STEP --skip-changed`")  # fmt: skip
 
 
 def restore(db: Database, row_ids: Sequence[int], *, agent_id: int, activity_id: int) -> int:

@@ -134,8 +134,12 @@ def find(conn: Connection, dataset: str, tag: str) -> Version:
         sa.text("SELECT tag FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id WHERE d.name = :d ORDER BY v.id"),
         {"d": dataset},
     ).scalars().all()  # fmt: skip
-    known = f"it has {', '.join(tags[-8:])}" if tags else f"`lamproom freeze {dataset} --tag {tag}` makes it"
-    raise NotFound(f"{dataset} has no version {tag!r}", remedy=known)
+    raise NotFound(
+        f"{dataset} has no version {tag!r}",
+        remedy=f"it has {', '.join(tags[-8:])}"
+        if tags
+        else f"`lamproom freeze {dataset} --tag {tag}` makes it",
+    )
 
 
 def listing(conn: Connection, dataset_id: int | None = None) -> list[Version]:

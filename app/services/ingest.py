@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import InvalidInput, NotFound, Unavailable
-from app.events import Changes, Event, Finished, Progress, Started, Work
+from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
 from app.services import intake
 from app.services import schema as schemas
 from app.services.enrolment import Done, Todo, Writer
@@ -98,6 +98,8 @@ def go_on(ws: Workspace, job: Job) -> Work:
             jobs.finish(conn, job.id, "finished")
     ws.db.checkpoint()
     tally = writer.tally
+    if tally.files == tally.other:
+        yield Warned("no picture was found; a list of files is read with --list", title)
     yield Progress(tally.files, tally.files)
     yield Finished(
         {"job": job.id, "dataset": job.params["dataset"], **tally.report(), "step": writer.step},

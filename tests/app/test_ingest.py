@@ -457,3 +457,9 @@ def test_a_changed_file_waits_for_the_person_who_is_labelling_its_older_state(
     thread.join(20)
     assert done[0]["kept"] == 1
     assert [i.asset_id for i in browse.page(ws, Query(browse.dataset(ws, "face-3").id))] == [asset]
+
+
+def test_a_source_without_one_picture_is_not_passed_over_in_silence(ws: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("0001.jpg\n")
+    said = [e for e in ingest.run(ws, [tmp_path / "list.txt"], dataset="d") if isinstance(e, Warned)]
+    assert [w.what for w in said] == ["no picture was found; a list of files is read with --list"]
