@@ -64,8 +64,8 @@ def _add(ws: Workspace, file: Path, card: ModelCard, name: str) -> ModelRow:
     with ws.db.write() as conn:
         conn.execute(
             sa.text(
-                "INSERT INTO onnx_model (name, sha256, card, added_ms) SELECT CAST(:n AS TEXT), :s, :c, :t "
-                "WHERE NOT EXISTS (SELECT 1 FROM onnx_model WHERE name = CAST(:n AS TEXT) AND removed_ms IS NULL)"
+                "INSERT INTO onnx_model (name, sha256, card, added_ms) VALUES (:n, :s, :c, :t) "
+                "ON CONFLICT (name) WHERE removed_ms IS NULL DO NOTHING"
             ),
             {"n": name, "s": bytes.fromhex(card.sha256), "c": card.to_json().decode(), "t": now_ms()},
         )

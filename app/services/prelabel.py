@@ -246,10 +246,11 @@ def _read(folder: Path, place: Place) -> bytes:
 
 def _note_provenance(ws: Workspace, job: Job, facts: dict[str, object]) -> None:
     """The activity keeps what really ran: runtime, provider and its options, thresholds, decode scale."""
+    lock = " FOR UPDATE" if ws.db.dialect == "postgresql" else ""  # two workers of one job write here
     with ws.db.write(durable=False) as conn:
         old = json.loads(
             conn.execute(
-                sa.text("SELECT params FROM activity WHERE id = :i"), {"i": job.activity_id}
+                sa.text(f"SELECT params FROM activity WHERE id = :i{lock}"), {"i": job.activity_id}
             ).scalar_one()
         )
         runs = [r for r in old.pop("runs", []) if r != facts]

@@ -143,8 +143,11 @@ def open(location: str, *, person: str | None = None) -> Workspace:
             raise NotFound(
                 "there is no workspace here", where=str(folder), remedy="`lamproom init DIR` makes one"
             )
-        db = database.open_database(str(folder / RECORD_FILE))
         shown = str(folder)
+        try:
+            db = database.open_database(str(folder / RECORD_FILE))
+        except NotFound as error:  # killed before the first table
+            raise _half_made(shown) from error
     try:
         with db.read() as conn:
             facts: dict[str, str] = {r[0]: r[1] for r in conn.execute(sa.text("SELECT key, value FROM meta"))}
@@ -153,11 +156,7 @@ def open(location: str, *, person: str | None = None) -> Workspace:
                 sa.text("SELECT id FROM agent WHERE kind = 'person' AND name = :n"), {"n": who}
             ).scalar()
         if "uid" not in facts:
-            raise InvalidInput(
-                "the workspace was not made completely",
-                where=shown,
-                remedy="remove it and run `lamproom init` again",
-            )
+            raise _half_made(shown)
         me = Agent(found, "person", who) if found is not None else None
         if me is None:
             with db.write() as conn:
@@ -170,6 +169,12 @@ def open(location: str, *, person: str | None = None) -> Workspace:
         db.close()
         raise
     return Workspace(shown, folder, db, me, facts["uid"], facts["name"])
+
+
+def _half_made(shown: str) -> InvalidInput:
+    return InvalidInput(
+        "the workspace was not made completely", where=shown, remedy="remove it and run `lamproom init` again"
+    )
 
 
 def _person() -> str:

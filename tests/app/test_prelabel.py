@@ -347,3 +347,33 @@ def test_one_job_that_cannot_go_on_does_not_keep_the_others_waiting(
     assert [(r["model"], r["finished"]) for r in result["resumed"]] == [("two", True)]
     assert [w["where"] for w in result["warnings"]] == ["job 1"]
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    "ws", ["folder", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
+def test_what_two_workers_of_one_job_ran_with_is_both_kept(
+    ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "p", 1), dataset="d")
+    finish(prelabel.run(ws, "d", model))
+    with ws.db.read() as conn:
+        (job,) = storage_jobs.listing(conn)
+    other = threading.Thread(target=prelabel._note_provenance, args=(ws, job, {"provider": "second"}))
+    real = json.loads
+
+    def loads(text: str) -> object:
+        if not other.ident:  # between the first one's read and its write
+            other.start()
+            other.join(0.5)
+        return real(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prelabel.json, "loads", loads)
+        prelabel._note_provenance(ws, job, {"provider": "first"})
+        other.join(20)
+    with ws.db.read() as conn:
+        text = conn.execute(
+            sa.text("SELECT params FROM activity WHERE id = :i"), {"i": job.activity_id}
+        ).scalar_one()
+    assert {"first", "second"} <= {run["provider"] for run in json.loads(text)["runs"]}

@@ -66,3 +66,18 @@ def test_a_review_at_work_is_running_and_cannot_be_cancelled_from_elsewhere(
         jobs.cancel(ws, job.id)
     list(work)
     assert jobs.listing(ws)[0].state == "finished"
+
+
+def test_a_workspace_killed_before_its_first_table_is_told_to_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(_: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # a kill cleans nothing up
+        patch.setattr("storage.db.migrate", dying)
+        with pytest.raises(Killed):
+            workspace.create(str(tmp_path / "W"))
+    with pytest.raises(InvalidInput, match="not made completely"):
+        workspace.open(str(tmp_path / "W"))
