@@ -44,6 +44,10 @@ class Trouble:
     at: float = 0.0
 
 
+REST_MS = 5_000
+"""From a gesture to the next checkpoint."""
+
+
 class Desk(QObject):
     """See the module. Interface thread only."""
 
@@ -80,10 +84,18 @@ class Desk(QObject):
         self._soon = QTimer(self, singleShot=True, interval=150)
         self._soon.timeout.connect(self._count)
         self._counting = self._again = False
+        self._rest = QTimer(self, singleShot=True, interval=REST_MS)
+        self._rest.timeout.connect(self._settle)
         self.tasks.changed.connect(self._changed)
         self.tasks.ended.connect(self._ended)
         self.document.saved.connect(self._changed)
+        self.document.saved.connect(lambda _: self._rest.isActive() or self._rest.start())
         self.document.faulted.connect(lambda line, asset: self.trouble(line, asset_id=asset))
+
+    def _settle(self) -> None:
+        """A gesture never folds the log of writes back itself; a reader does, a few seconds later."""
+        if self.ws is not None:
+            self.tasks.readers.submit(self.ws.settle, lambda _: None, self.fault)
 
     # --- workspace -----------------------------------------------------------------------------------------------
 

@@ -50,6 +50,10 @@ class Workspace:
                     self._session.append(record.start_activity(conn, "edit", self.person.id, {}, open_=False))
             return self._session[0]
 
+    def settle(self) -> None:
+        """Fold SQLite's log of writes back into the file, without making anybody wait: a person's edits never do."""
+        self.db.checkpoint()
+
     def close(self) -> None:
         """End the sitting and close the record."""
         try:

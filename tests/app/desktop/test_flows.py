@@ -108,3 +108,16 @@ def test_tab_stays_inside_a_sheet(hand: Hand) -> None:
     for _ in range(12):
         hand.key(Qt.Key.Key_Tab)
         assert sheet.isAncestorOf(hand.window.focusWidget())
+
+
+def test_the_log_of_writes_is_folded_back_some_seconds_after_a_gesture_and_not_by_it(hand: Hand) -> None:
+    record = hand.desk.ws.folder / "record.db"
+    hand.open(1)
+    before = record.stat().st_mtime_ns
+    hand.key("r")
+    hand.drag(20, 20, 90, 90)
+    assert hand.stored()
+    assert record.stat().st_mtime_ns == before
+    assert hand.desk._rest.isActive()
+    hand.desk._rest.start(0)
+    hand.qtbot.waitUntil(lambda: record.stat().st_mtime_ns != before)
