@@ -51,6 +51,10 @@ def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
     return out
 
 
+RESUMABLE = ("prelabel", "ingest", "import", "undo")
+"""Kinds of job that `resume` goes on with; others are cancelled and run again."""
+
+
 def resume(ws: Workspace, job_id: int) -> Work:
     """Go on with a job that was interrupted.
 

@@ -10,6 +10,7 @@ import typer
 
 from app import console
 from app.console import Outcome
+from app.i18n import tr
 from app.verbs.parts import (
     Reference,
     app,
@@ -113,10 +114,10 @@ def lineage(
     titles = {n.id: n.title for n in found.nodes}
     nodes = console.table(
         ("kind", "what", "title"),
-        [[n.kind, n.type, n.title] for n in found.nodes],
+        [[tr(n.kind), tr(n.type), n.title] for n in found.nodes],
     )
     edges = console.table(
         ("what", "relation", "from", "objects"),
-        [[titles[e.source], e.relation, titles[e.target], e.n] for e in found.edges],
+        [[titles[e.source], tr(e.relation), titles[e.target], e.n] for e in found.edges],
     )
     return Outcome(found.to_json(), text=f"{nodes}\n\n{edges}")

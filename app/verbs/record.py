@@ -81,14 +81,16 @@ def log_(
             head = ("revision", "time", "who", "verb", "model", "label", "object")
             return Outcome(
                 {"asset": asset, "history": events},
-                text=console.table(head, [list(e.values()) for e in events]),
+                text=console.table(
+                    head, [[tr(str(v)) if k == "verb" else v for k, v in e.items()] for e in events]
+                ),
             )
         steps = [
             {"step": s.step, "at": when(s.at_ms), "who": s.agent, "verb": s.verb, "of": s.inverts,
              "state": "open" if s.open else "done" if s.stands else "undone"}
             for s in labelling.steps(ws, limit=limit)
         ]  # fmt: skip
-    shown = [[*list(s.values())[:-1], tr(str(s["state"]))] for s in steps]
+    shown = [[s["step"], s["at"], s["who"], tr(str(s["verb"])), s["of"], tr(str(s["state"]))] for s in steps]
     return Outcome(
         {"steps": steps}, text=console.table(("step", "time", "who", "verb", "inverts", "state"), shown)
     )
@@ -152,9 +154,7 @@ def jobs_list(
 
     with opened(ctx) as ws:
         rows = jobs.listing(ws, limit=limit)
-    return Outcome(
-        {"jobs": [_job(r) for r in rows]}, text=console.table(_JOB, [list(_job(r).values()) for r in rows])
-    )
+    return Outcome({"jobs": [_job(r) for r in rows]}, text=console.table(_JOB, [_told(r) for r in rows]))
 
 
 _JOB = ("job", "kind", "dataset", "done", "total", "state", "started")
@@ -163,6 +163,11 @@ _JOB = ("job", "kind", "dataset", "done", "total", "state", "started")
 def _job(row: Any) -> dict[str, object]:
     return {"job": row.id, "kind": row.kind, "dataset": row.dataset, "done": row.done, "total": row.total,
             "state": row.state, "started": when(row.started_ms)}  # fmt: skip
+
+
+def _told(row: Any) -> list[object]:
+    """A job's line for people; an outcome "failed: …" keeps its own words."""
+    return [tr(str(v)) if k in ("kind", "state") else v for k, v in _job(row).items()]
 
 
 @verb(jobs_app, "resume", "Go on with an interrupted job (default: every one that nobody works on).")
@@ -175,9 +180,7 @@ def jobs_resume(
         if job is not None:
             return console.drive(ctx.obj, jobs.resume(ws, job))
         waiting = [
-            row.id
-            for row in jobs.listing(ws)
-            if row.state == "waiting" and row.kind in ("ingest", "prelabel")
+            row.id for row in jobs.listing(ws) if row.state == "waiting" and row.kind in jobs.RESUMABLE
         ]
         done: list[Outcome] = []
         stuck: list[tuple[str, str]] = []

@@ -310,3 +310,48 @@ def test_an_interrupt_while_the_program_loads_gives_no_traceback() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert (done.returncode, done.stderr) == (130, b"")
+
+
+def test_the_log_the_jobs_and_lineage_speak_the_language_of_the_person_and_json_stays_the_same(
+    place: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.app.conftest import draw
+
+    draw(tmp_path / "p", 1)
+    assert cli.main(["-w", place, "ingest", str(tmp_path / "p"), "--dataset", "d"]) == 0
+    assert cli.main(["-w", place, "freeze", "d", "--tag", "v1"]) == 0
+    monkeypatch.setattr(i18n, "_current", "zh_CN")
+    capsys.readouterr()
+    for line, words in (
+        (["log"], ("入库", "类别表")),
+        (["jobs", "list"], ("入库", "已完成")),
+        (["lineage", "d@v1"], ("实体", "源自")),
+    ):
+        assert cli.main(["-w", place, *line]) == 0
+        said = capsys.readouterr().out
+        assert all(word in said for word in words)
+    assert cli.main(["-w", place, "log", "--json"]) == 0
+    assert {s["verb"] for s in json.loads(capsys.readouterr().out)["steps"]} == {"ingest", "schema"}
+
+
+def test_resume_without_a_number_goes_on_with_every_kind_that_can(
+    place: str, tmp_path: Path, capsys: Captured
+) -> None:
+    from app.services import jobs, workspace
+    from storage import jobs as shards
+    from storage import record
+    from tests.app.conftest import draw
+
+    (tmp_path / "t").mkdir()
+    draw(tmp_path / "t", 1)
+    with workspace.open(place) as ws, ws.db.write() as conn:
+        activity = record.start_activity(conn, "import", ws.person.id, {})
+        shards.create(
+            conn, "import", activity_id=activity, dataset_id=None, total=0, shards=[(1, 1)],
+            params={"format": "coco", "path": os.fsencode(tmp_path / "gone.json").hex(), "dataset": "d", "strict": False},
+        )  # fmt: skip
+    assert (
+        cli.main(["-w", place, "jobs", "resume", "--json"]) == 3
+    )  # tried, and said to be stuck: its file is gone
+    assert "gone.json" in capsys.readouterr().out
+    assert jobs.RESUMABLE == ("prelabel", "ingest", "import", "undo")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = {"LamproomError", "InvalidInput", "InvalidFile", "NotFound", "Conflict", "Unavailable"}
-FIRST = {"tr", "_group", "_opt", "_arg", "Warned", "Started", "Loss", "tr_sentence"}
+FIRST = {"tr", "group", "opt", "arg", "Warned", "Started", "Loss", "tr_sentence"}
 """Calls whose first argument is shown."""
-THIRD = {"_verb", "Finding"}
+THIRD = {"verb", "Finding"}
 """Calls whose third and later arguments are shown."""
 SPOKEN = {"fault", "problem"}
 """Keywords and names that hold a sentence; tables whose name ends in _LOSSES hold nothing else."""
