@@ -376,30 +376,6 @@ def _overtaken(conn: Connection, table: str, ids: Sequence[int]) -> Conflict:
     return Conflict(f"{row[0]} changed this in r{row[1]}", remedy="look at the new state and do it again")
 
 
-def apply(
-    db: Database,
-    edits: Sequence[Edit],
-    *,
-    agent_id: int,
-    activity_id: int,
-    verb: str,
-    dataset_id: int | None = None,
-    durable: bool = True,
-) -> int:
-    """One gesture: the edits in one change. Returns its revision; Conflict when somebody was faster."""  # fmt: skip
-    assets = {e.opens.asset_id for e in edits if e.opens}
-    closing = [e.closes for e in edits if e.closes is not None and e.opens is None]
-    if closing:
-        with db.read() as conn:
-            for part in chunks(closing):
-                sql = f"SELECT DISTINCT asset_id FROM annotation WHERE id IN ({','.join(map(str, part))})"
-                assets |= set(conn.exec_driver_sql(sql).scalars())
-    with change(db, agent_id=agent_id, activity_id=activity_id, verb=verb, dataset_id=dataset_id, assets=assets,
-                page=next(iter(assets)) if len(assets) == 1 else None, durable=durable) as draft:  # fmt: skip
-        draft.annotate(edits)
-    return draft.rev
-
-
 def label_ids(conn: Connection, codes: Iterable[str]) -> dict[str, int]:
     """Numbers of label codes, made when first met."""
     wanted = list(dict.fromkeys(codes))

@@ -6,6 +6,7 @@ in their own `retranslate`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -27,6 +28,8 @@ from PySide6.QtWidgets import (
 
 from app.desktop import icons, theme
 from app.i18n import tr
+
+log = logging.getLogger(__name__)
 
 W = TypeVar("W", bound=QWidget)
 _TEXT, _TIP, _HINT = "lr_text", "lr_tip", "lr_hint"
@@ -227,6 +230,8 @@ class Painted(QAbstractButton):
                 p.drawRoundedRect(
                     QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), theme.RADIUS, theme.RADIUS
                 )
+        except Exception:  # an exception out of a paint event would end the program
+            log.exception("painting %s", type(self).__name__)
         finally:
             p.end()
 

@@ -17,6 +17,7 @@ from app.services.workspace import Workspace
 from storage import record, register
 from storage.record import ItemEdit
 from tests.app.conftest import draw, enrol
+from tests.support.gestures import gesture
 
 
 def run(work: Work) -> tuple[Finished, list[Warned]]:
@@ -60,7 +61,7 @@ class Sealed:
             )
         a = Annotation(label, a.shape, origin="model", score=score or 0.5, uid=a.uid)
         content = labelling.content(a, asset, numbers[label], origin="model")
-        record.apply(
+        gesture(
             self.ws.db, [record.Edit(opens=content)], agent_id=me.id, activity_id=activity, verb="prelabel"
         )
         return a.uid

@@ -337,7 +337,7 @@ def test_the_log_the_jobs_and_lineage_speak_the_language_of_the_person_and_json_
 def test_resume_without_a_number_goes_on_with_every_kind_that_can(
     place: str, tmp_path: Path, capsys: Captured
 ) -> None:
-    from app.services import jobs, workspace
+    from app.services import workspace
     from storage import jobs as shards
     from storage import record
     from tests.app.conftest import draw
@@ -354,4 +354,3 @@ def test_resume_without_a_number_goes_on_with_every_kind_that_can(
         cli.main(["-w", place, "jobs", "resume", "--json"]) == 3
     )  # tried, and said to be stuck: its file is gone
     assert "gone.json" in capsys.readouterr().out
-    assert jobs.RESUMABLE == ("prelabel", "ingest", "import", "undo")

@@ -16,6 +16,7 @@ from storage import record
 from storage.queries import Query
 from storage.record import Edit
 from tests.app.conftest import draw, enrol
+from tests.support.gestures import gesture
 
 both = pytest.mark.parametrize(
     "ws", ["folder", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
@@ -39,7 +40,7 @@ def predict(ws: Workspace, asset: int, *labels: tuple[str, float]) -> None:
         )
         for i, (name, s) in enumerate(labels)
     ]
-    record.apply(ws.db, edits, agent_id=agent.id, activity_id=act, verb="prelabel")
+    gesture(ws.db, edits, agent_id=agent.id, activity_id=act, verb="prelabel")
 
 
 @both

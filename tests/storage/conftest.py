@@ -15,6 +15,7 @@ from storage import db as database
 from storage import record, steps
 from storage.db import Database
 from storage.record import Agent, Content, Edit, ItemEdit
+from tests.support.gestures import gesture
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -70,9 +71,7 @@ class World:
         )  # type: ignore[arg-type]
 
     def apply(self, *edits: Edit, who: str = "A", verb: str = "draw") -> int:
-        return record.apply(
-            self.db, edits, agent_id=self.agents[who].id, activity_id=self.activity, verb=verb
-        )
+        return gesture(self.db, edits, agent_id=self.agents[who].id, activity_id=self.activity, verb=verb)
 
     def undo(self, step: int, who: str = "A", **kw: object) -> steps.Inverted:
         return steps.invert(self.db, step, agent_id=self.agents[who].id, activity_id=self.activity, **kw)  # type: ignore[arg-type]

@@ -69,6 +69,7 @@ import random, sys
 from annotation.core import new_uid
 from storage import db, record
 from storage.record import Content, Edit
+from tests.support.gestures import gesture
 base, seed = db.open_database(sys.argv[1]), int(sys.argv[2])
 with base.read() as conn:
     page = conn.exec_driver_sql("SELECT min(id) FROM asset").scalar_one()
@@ -78,7 +79,7 @@ with base.read() as conn:
 while True:
     uids = [new_uid() for _ in range(random.Random(seed).choice([1, 40]))]
     edits = [Edit(opens=Content(bytes.fromhex(u), page, label, 0, (0, 0, 1, 1), None, None, None, 0)) for u in uids]
-    rev = record.apply(base, edits, agent_id=agent, activity_id=act, verb="draw")
+    rev = gesture(base, edits, agent_id=agent, activity_id=act, verb="draw")
     print(rev, *uids, flush=True)
 """
 

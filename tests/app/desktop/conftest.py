@@ -22,6 +22,7 @@ from app.services import ingest, labelling, workspace
 from app.services.workspace import Workspace
 from storage import record
 from storage.record import Edit
+from tests.support.gestures import gesture
 
 N = 5
 PREDICTED = (
@@ -45,7 +46,7 @@ def predict(ws: Workspace, asset: int, boxes: tuple[tuple[str, Box, float], ...]
         )
         for code, box, score in boxes
     ]
-    record.apply(ws.db, edits, agent_id=agent.id, activity_id=act, verb="prelabel")
+    gesture(ws.db, edits, agent_id=agent.id, activity_id=act, verb="prelabel")
 
 
 def draw_pictures(folder: Path, n: int = N, wh: tuple[int, int] = (480, 360)) -> Path:

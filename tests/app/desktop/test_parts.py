@@ -196,3 +196,18 @@ def test_the_mip_level_chosen_is_never_stretched_when_a_larger_one_is_there() ->
         (0.01, 600),
     ):
         assert made.level(scale)[0].width() == width
+
+
+def test_a_fault_while_a_widget_paints_itself_is_logged_and_goes_no_further(
+    qtbot: QtBot, caplog: pytest.LogCaptureFixture
+) -> None:
+    from app.desktop import widgets
+
+    class Broken(widgets.Painted):
+        def draw(self, p: object) -> None:
+            raise ValueError("no paint")
+
+    broken = Broken(20)
+    qtbot.addWidget(broken)
+    broken.grab()
+    assert "painting Broken" in caplog.text
