@@ -18,7 +18,10 @@ Coords = tuple[float, ...]
 AttributeValue = str | int | bool
 Attributes = Mapping[str, AttributeValue]
 Origin = Literal["human", "model", "import"]
-Kind = Literal["box", "rotated_box", "polygon", "polyline", "points", "keypoints", "mask", "tag"]
+Kind = Literal[
+    "box", "rotated_box", "polygon", "polyline", "points", "keypoints", "mask", "tag",
+    "quad", "ellipse", "cuboid", "caption",
+]  # fmt: skip
 
 NO_ATTRIBUTES: Attributes = MappingProxyType({})
 
@@ -87,7 +90,42 @@ class Tag:
     """A label of the whole picture."""
 
 
-Shape = Box | RotatedBox | Polygon | Polyline | Points | Keypoints | Mask | Tag
+@dataclass(frozen=True, slots=True)
+class Quad:
+    """Four corners in order (8 numbers), the first being the object's own top left: text lines, plates, DOTA."""
+
+    points: Coords
+
+
+@dataclass(frozen=True, slots=True)
+class Ellipse:
+    """Half axes (rx, ry) around (cx, cy), turned clockwise on screen by degrees in [0, 180). A circle has rx == ry."""
+
+    cx: float
+    cy: float
+    rx: float
+    ry: float
+    degrees: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cuboid:
+    """A cuboid as seen on the picture: four corners of the front face clockwise from its top left, then the same
+    four of the back face (16 numbers)."""
+
+    points: Coords
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A sentence about the whole picture, NFC, not empty."""
+
+    text: str
+
+
+Shape = (
+    Box | RotatedBox | Polygon | Polyline | Points | Keypoints | Mask | Tag | Quad | Ellipse | Cuboid | Caption
+)
 KIND_OF: Mapping[type[Shape], Kind] = MappingProxyType(
     {
         Box: "box",
@@ -98,6 +136,10 @@ KIND_OF: Mapping[type[Shape], Kind] = MappingProxyType(
         Keypoints: "keypoints",
         Mask: "mask",
         Tag: "tag",
+        Quad: "quad",
+        Ellipse: "ellipse",
+        Cuboid: "cuboid",
+        Caption: "caption",
     }
 )
 

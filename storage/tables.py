@@ -22,7 +22,10 @@ BigKey = BigInteger().with_variant(Integer, "sqlite")
 
 ORIGINS = ("human", "model", "import")
 """Origin of an annotation, stored as its place in this tuple."""
-KINDS = ("box", "rotated_box", "polygon", "polyline", "points", "keypoints", "mask", "tag")
+KINDS = (
+    "box", "rotated_box", "polygon", "polyline", "points", "keypoints", "mask", "tag", "quad", "ellipse", "cuboid",
+    "caption",
+)  # fmt: skip
 """Kind of shape, stored as its place in this tuple. Append only."""
 MEDIA = ("image", "page", "video", "audio", "cloud", "mesh")
 """Kind of asset, stored as its place in this tuple. Append only."""
