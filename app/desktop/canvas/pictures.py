@@ -78,6 +78,15 @@ class Pictures:
             self._kept.move_to_end(asset_id)
         return found
 
+    def array(self, asset_id: int) -> NDArray[np.uint8] | None:
+        """The source's pixels for tools and models, BGR uint8 (h, w, 3), a copy; None while it is not decoded."""
+        found = self.get(asset_id)
+        if found is None:
+            return None
+        image = found.levels[0]
+        pixels = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.width(), 4)
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR), np.uint8)
+
     def ask(
         self, asset_id: int, done: Callable[[Mips], None], error: Callable[[BaseException], None]
     ) -> None:
