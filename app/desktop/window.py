@@ -136,7 +136,7 @@ class Window(QWidget):
             action = actions.BY_ID[f"place.{place}"]
             made = button(action.text, lambda place=place: self.go(place), kind="place")
             made.setCheckable(True)
-            made.setToolTip(actions.shown(action.keys[0]))
+            made.setToolTip(actions.key(action.id))
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             self._places[place] = made
             line.addWidget(made)
@@ -220,24 +220,24 @@ class Window(QWidget):
                 if action.place == "any"
                 else Qt.ShortcutContext.WidgetWithChildrenShortcut
             )
-            for keys in action.keys:
+            for keys in actions.keys_of(action.id):
                 made = QShortcut(QKeySequence(keys), home)
                 made.setContext(reach)
-                made.setAutoRepeat(action.id in ("next", "previous", "undo", "redo", "zoom.in", "zoom.out"))
+                made.setAutoRepeat(action.repeat)
                 made.activated.connect(lambda action=action: self.trigger(action))
-        for digit in "0123456789":
-            made = QShortcut(QKeySequence(digit), self.annotate)
-            made.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            made.activated.connect(lambda digit=digit: self.annotate.choose_class(digit))
 
     def trigger(self, action: actions.Action) -> None:
         """Run an action unless a sheet asks something, or it needs a workspace and there is none."""
         if self.sheets.open is not None or (self._palette is not None and action.id != "palette"):
             return
-        free = ("theme", "language", "quit", "activity")
-        if self.desk.ws is None and action.id not in free:
-            return
-        action.run(self)
+        if self.can(action):
+            action.run(self)
+
+    def can(self, action: actions.Action) -> bool:
+        """Whether an action can be done now."""
+        if self.desk.ws is None and not action.free:
+            return False
+        return action.when is None or action.when(self)
 
     # --- places --------------------------------------------------------------------------------------------------
 
@@ -390,12 +390,12 @@ class Window(QWidget):
             return
         entries: list[Palette.Entry] = []
         for action in actions.ACTIONS:
-            if action.id in ("palette", "cancel"):
+            if not action.listed or not self.can(action):
                 continue
             place = tr("Annotate") if action.place == "annotate" else ""
             words = f"{action.text} {action.words} {action.id}"
             shown = actions.key(action.id)
-            entries.append((tr(action.text), place, shown, words, lambda action=action: self._run(action)))
+            entries.append((action.name, place, shown, words, lambda action=action: self._run(action)))
         for one in self.desk.labels():
             both = f"{one.name_zh} {one.name_en} {one.code} {' '.join(one.aliases)}"
             name = one.name(i18n.language())

@@ -12,7 +12,7 @@ FIRST = {
 }  # fmt: skip
 SECOND = {"say", "Action"}
 NAMED = {"tip", "hint", "note"}
-TABLES = {"VERBS", "QUEUES", "STATE_TEXT", "ORIGIN_TEXT", "SCHEMAS", "_ORIGINS"}
+TABLES = {"SECTIONS", "VERBS", "QUEUES", "STATE_TEXT", "ORIGIN_TEXT", "SCHEMAS", "_ORIGINS"}
 CODES = {"unlabelled", "predicted", "labelled", "box", "polygon", "mask", "tag"}
 
 

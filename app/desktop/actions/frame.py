@@ -1,0 +1,25 @@
+"""What can be done in every place of the desk."""
+
+from __future__ import annotations
+
+from app.desktop.actions.action import Action
+
+ROWS: tuple[Action, ...] = (
+    Action("place.overview", "Overview", lambda w: w.go("overview"), ("Ctrl+1",), words="home 总览"),
+    Action("place.gallery", "Gallery", lambda w: w.go("gallery"), ("Ctrl+2",), words="pictures 图库"),
+    Action("place.annotate", "Annotate", lambda w: w.go("annotate"), ("Ctrl+3",), words="draw 标注"),
+    Action("place.versions", "Versions", lambda w: w.go("versions"), ("Ctrl+4",), words="freeze 版本"),
+    Action("palette", "Find an action", lambda w: w.show_palette(), ("Ctrl+K",), words="search command", listed=False),
+    Action("pictures.add", "Add pictures…", lambda w: w.sheets.add_pictures(), ("Ctrl+I",), words="ingest import folder 图片"),
+    Action("labels.import", "Import labels…", lambda w: w.sheets.import_labels(), ("Ctrl+Shift+I",), words="coco yolo"),
+    Action("prelabel", "Pre-label…", lambda w: w.sheets.prelabel(), ("Ctrl+P",), words="model onnx 预标注"),
+    Action("models.add", "Add a model…", lambda w: w.sheets.add_model(), words="onnx 模型"),
+    Action("freeze", "Freeze a version…", lambda w: w.sheets.freeze(), ("Ctrl+Shift+F",), words="tag 冻结"),
+    Action("export", "Export…", lambda w: w.sheets.export(), ("Ctrl+E",), words="coco yolo 导出"),
+    Action("publish", "Publish to a folder hub…", lambda w: w.sheets.publish(), words="hub 汇聚"),
+    Action("activity", "Tasks and problems", lambda w: w.toggle_activity(), ("Ctrl+T",), words="progress errors 任务 问题", free=True),
+    Action("theme", "Dark or light", lambda w: w.switch_theme(), ("Ctrl+Shift+L",), words="theme colour 主题", free=True),
+    Action("language", "中 / EN", lambda w: w.switch_language(), ("Ctrl+L",), words="language chinese english 语言", free=True),
+    Action("workspace.open", "Open another workspace…", lambda w: w.leave_workspace(), ("Ctrl+O",), words="工作区"),
+    Action("quit", "Quit", lambda w: w.close(), ("Ctrl+Q",), words="exit 退出", free=True),
+)  # fmt: skip
