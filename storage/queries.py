@@ -68,6 +68,7 @@ class ItemRow:
     state: str
     split: str
     review: str
+    assignee: str | None
     n_truth: int
     n_pred: int
 
@@ -124,7 +125,7 @@ class Query:
     """Which pictures of a dataset.
 
     Attributes:
-        state: one of ITEM_STATES. label: code of a label that a live annotation has. origin: of that annotation.
+        state: one of ITEM_STATES. review: one of REVIEWS. assignee: agent id of the person it is with. label: code of a label that a live annotation has. origin: of that annotation.
         text: a part of the path. min_score, max_score: of a prediction, 0..1.
     """
 
@@ -133,6 +134,8 @@ class Query:
     label: str | None = None
     origin: str | None = None
     text: str = ""
+    review: str | None = None
+    assignee: int | None = None
     min_score: float | None = None
     max_score: float | None = None
 
@@ -140,7 +143,13 @@ class Query:
     def is_plain(self) -> bool:
         """Only dataset and state: counts come from the counters, and pages from one index."""
         return not (
-            self.label or self.origin or self.text or self.min_score is not None or self.max_score is not None
+            self.label
+            or self.origin
+            or self.text
+            or self.review
+            or self.assignee is not None
+            or self.min_score is not None
+            or self.max_score is not None
         )
 
 
@@ -150,6 +159,14 @@ def _conditions(query: Query) -> tuple[str, dict[str, object]]:
     if query.state is not None:
         args["s"] = ITEM_STATES.index(query.state)
         where += " AND i.state = :s"
+    if query.review is not None:
+        args["v"] = REVIEWS.index(query.review)
+        where += " AND i.review = :v"
+        if query.review != REVIEWS[0]:
+            where += " AND (i.review <> 0 OR i.assignee_id IS NOT NULL)"  # as the index says it
+    if query.assignee is not None:
+        args["w"] = query.assignee
+        where += " AND i.assignee_id = :w AND (i.review <> 0 OR i.assignee_id IS NOT NULL)"
     if query.text:
         args["t"] = "%" + query.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         where += " AND s.path LIKE :t ESCAPE '\\'"
@@ -171,7 +188,7 @@ def _conditions(query: Query) -> tuple[str, dict[str, object]]:
     return where, args
 
 
-_ITEMS = "SELECT i.asset_id, s.path, s.width_px, s.height_px, i.state, i.split, i.review, i.n_truth, i.n_pred FROM item i JOIN asset s ON s.id = i.asset_id "
+_ITEMS = "SELECT i.asset_id, s.path, s.width_px, s.height_px, i.state, i.split, i.review, g.name, i.n_truth, i.n_pred FROM item i JOIN asset s ON s.id = i.asset_id LEFT JOIN agent g ON g.id = i.assignee_id "
 
 
 def items(

@@ -66,12 +66,29 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class ItemEdit:
-    """Close a live item row, open a new one, or both. `opens` is (split, review)."""
+    """Close a live item row, open a new one, or both. `opens` is (split, review); `assignee` the person it is with."""
 
     dataset_id: int
     asset_id: int
     closes: int | None = None
     opens: tuple[int, int] | None = None
+    assignee: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemarkContent:
+    """What a remark row holds; x, y in 1/1000 px."""
+
+    uid: bytes
+    asset_id: int
+    object_uid: bytes | None
+    parent: bytes | None
+    x: int | None
+    y: int | None
+    body: str
+    resolved: int
+    agent_id: int
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +118,17 @@ class Draft:
         self.dirty.add("annotation")
 
     def enrol(self, edits: Sequence[ItemEdit]) -> None:
-        """Close and open item rows: membership, split, review state."""
+        """Close and open item rows: membership, split, review state, the person it is with."""
         self.close("item", [e.closes for e in edits if e.closes is not None])
-        rows = [(e.dataset_id, e.asset_id, *e.opens, 0, 0, 0, self.rev) for e in edits if e.opens]
+        rows = [(e.dataset_id, e.asset_id, *e.opens, e.assignee, 0, 0, 0, self.rev) for e in edits if e.opens]
         database.insert(self.conn, "item", _ITEM_COLUMNS, rows)
         self.dirty.add("item")
+
+    def remark(self, closes: Sequence[int], opens: Sequence[RemarkContent]) -> None:
+        """Close and open rows of remarks."""
+        self.close("remark", closes)
+        rows = [(*(getattr(r, name) for name in _REMARK_COLUMNS[:-1]), self.rev) for r in opens]
+        database.insert(self.conn, "remark", _REMARK_COLUMNS, rows)
 
     def close(self, table: str, ids: Sequence[int]) -> None:
         """Let the live rows of these ids die at this revision; Conflict unless every one of them is live."""
@@ -133,10 +156,16 @@ _ANNOTATION_COLUMNS = (
     "uid", "asset_id", "label_id", "kind", "x0", "y0", "x1", "y1", "geometry", "attributes", "score_micro", "origin",
     "activity_id", "from_id", "born",
 )  # fmt: skip
-_ITEM_COLUMNS = ("dataset_id", "asset_id", "split", "review", "state", "n_truth", "n_pred", "born")
+_ITEM_COLUMNS = (
+    "dataset_id", "asset_id", "split", "review", "assignee_id", "state", "n_truth", "n_pred", "born",
+)  # fmt: skip
+_REMARK_COLUMNS = (
+    "uid", "asset_id", "object_uid", "parent", "x", "y", "body", "resolved", "agent_id", "at_ms", "born",
+)  # fmt: skip
 _COPIED: Mapping[str, tuple[str, ...]] = {
     "annotation": _ANNOTATION_COLUMNS[:-1],
-    "item": ("dataset_id", "asset_id", "split", "review", "state", "n_truth", "n_pred"),
+    "item": _ITEM_COLUMNS[:-1],
+    "remark": _REMARK_COLUMNS[:-1],
     "schema_version": ("code", "number", "body", "blake3"),
 }
 

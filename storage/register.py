@@ -427,11 +427,12 @@ class Pictured:
 
 @dataclass(frozen=True, slots=True)
 class ItemKey:
-    """A live item row: its id, and its split and review as numbers."""
+    """A live item row: its id, its split and review as numbers, and the agent it is with."""
 
     id: int
     split: int
     review: int
+    assignee_id: int | None
 
 
 def agent_of(conn: Connection, activity_id: int) -> int:
@@ -486,10 +487,10 @@ def item_rows(conn: Connection, dataset_id: int, asset_ids: Iterable[int]) -> di
     out: dict[int, ItemKey] = {}
     for part in _parts(sorted(set(asset_ids))):
         rows = conn.exec_driver_sql(
-            f"SELECT asset_id, id, split, review FROM item WHERE dataset_id = {dataset_id} AND died IS NULL "
+            f"SELECT asset_id, id, split, review, assignee_id FROM item WHERE dataset_id = {dataset_id} AND died IS NULL "
             f"AND asset_id IN ({','.join(map(str, part))})"
         )
-        out.update((r[0], ItemKey(r[1], r[2], r[3])) for r in rows)
+        out.update((r[0], ItemKey(*r[1:])) for r in rows)
     return out
 
 

@@ -14,14 +14,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from annotation.errors import Conflict, NotFound
+from annotation.errors import Conflict, InvalidInput, NotFound
 from storage import jobs
 from storage.db import Database
 from storage.jobs import Job, Lease
-from storage.record import BATCH_ROWS, DO, PAUSE_S, REDO, UNDO, Draft, change, chunks, start_activity
+from storage.record import BATCH_ROWS, DO, MODEL, PAUSE_S, REDO, UNDO, Draft, change, chunks, start_activity
 
 _KEYS: Mapping[str, tuple[str, ...]] = {
-    "annotation": ("uid",), "item": ("dataset_id", "asset_id"), "schema_version": ("code",),
+    "annotation": ("uid",), "item": ("dataset_id", "asset_id"), "schema_version": ("code",), "remark": ("uid",),
 }  # fmt: skip
 
 
@@ -299,8 +299,29 @@ def _todo(
     effects = sorted(_effects(conn, target.step), key=lambda e: (e.asset_id or 0, e.table))
     live = _live(conn, effects)
     changed = [e for e in effects if _root(live.get((e.table, e.key))) != e.after_root]
+    joined = [e for e in effects if e.table == "item" and e.before is None]
+    worked_on = _worked_on(conn, target.step, [e.asset_id for e in joined if e.asset_id is not None])
+    changed += [e for e in joined if e.asset_id in worked_on and e not in changed]
     skipped = {(e.table, e.key) for e in changed}
     return [e for e in effects if (e.table, e.key) not in skipped], changed, live
+
+
+def _worked_on(conn: Connection, number: int, assets: Sequence[int]) -> set[int]:
+    """Those of the assets that hold truth which another step made: a picture that was labelled does not leave unasked."""
+    revs = (
+        f"SELECT rev FROM change WHERE rev = {number} UNION "
+        f"SELECT rev FROM change WHERE step = {number} AND step <> rev"
+    )
+    found: set[int] = set()
+    for part in chunks(assets):
+        ids = ",".join(map(str, part))
+        found.update(
+            conn.exec_driver_sql(
+                f"SELECT DISTINCT asset_id FROM annotation WHERE asset_id IN ({ids}) AND died IS NULL "
+                f"AND origin <> {MODEL} AND born NOT IN ({revs})"
+            ).scalars()
+        )
+    return found
 
 
 def _turn_back(
@@ -347,6 +368,8 @@ def _changed_since(
     clause = f"c.rev = (SELECT born FROM {effect.table} WHERE id = {found[0]})" if found else (
         f"c.rev = (SELECT max(died) FROM {effect.table} WHERE " + " AND ".join(f"{c} = :k{i}" for i, c in enumerate(_KEYS[effect.table])) + ")"
     )  # fmt: skip
+    if found and found[1] == effect.after_root:  # the item stands, but its picture was labelled
+        clause = f"c.rev = (SELECT max(born) FROM annotation WHERE asset_id = {effect.asset_id} AND died IS NULL AND origin <> {MODEL})"
     args = {} if found else {f"k{i}": v for i, v in enumerate(effect.key)}
     row = conn.execute(
         sa.text(f"SELECT g.name, c.rev FROM change c JOIN agent g ON g.id = c.agent_id WHERE {clause}"), args
@@ -375,6 +398,8 @@ def restore(db: Database, row_ids: Sequence[int], *, agent_id: int, activity_id:
         }
     if missing := [i for i in row_ids if i not in rows]:
         raise NotFound(f"there is no annotation row {missing[0]}")
+    if len({bytes(r.uid) for r in rows.values()}) < len(rows):
+        raise InvalidInput("two states of one object cannot both come back", remedy="choose one of them")
     with change(
         db,
         agent_id=agent_id,

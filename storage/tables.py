@@ -248,7 +248,7 @@ class Label(Record, table=True):
 
 
 class Item(Record, table=True):
-    """An asset's membership of a dataset, its split and review state: append-only.
+    """An asset's membership of a dataset, its split, review state and the person it is with: append-only.
 
     state, n_truth, n_pred are derived from the live annotations, kept by the writer in the same transaction.
     """
@@ -258,6 +258,7 @@ class Item(Record, table=True):
     asset_id: int = Field(sa_column=_ref("asset.id"))
     split: int = 0
     review: int = 0
+    assignee_id: int | None = Field(default=None, sa_column=_ref("agent.id", null=True))
     state: int = 0
     n_truth: int = 0
     n_pred: int = 0
@@ -281,6 +282,15 @@ class Item(Record, table=True):
             "asset_id",
             sqlite_where=text("died IS NULL"),
             postgresql_where=text("died IS NULL"),
+        ),
+        Index(
+            "ix_item_review",
+            "dataset_id",
+            "review",
+            "assignee_id",
+            "asset_id",
+            sqlite_where=text("died IS NULL AND (review <> 0 OR assignee_id IS NOT NULL)"),
+            postgresql_where=text("died IS NULL AND (review <> 0 OR assignee_id IS NOT NULL)"),
         ),
         Index("ix_item_asset_id", "asset_id"),
         Index("ix_item_born", "born"),
@@ -343,6 +353,85 @@ class AnnotationRow(Record, table=True):
             sqlite_where=text("died IS NULL"),
             postgresql_where=text("died IS NULL"),
         ),
+    )
+
+
+class Remark(Record, table=True):
+    """One version of a remark on a picture, pinned to a place (1/1000 px) or an object, or an answer to another remark.
+
+    uid: stable through edit and resolve. agent_id: who wrote it first. Append-only, like annotations.
+    """
+
+    id: int | None = Field(default=None, sa_column=_key())
+    uid: bytes = Field(sa_column=_bytes(16))
+    asset_id: int = Field(sa_column=_ref("asset.id"))
+    object_uid: bytes | None = Field(default=None, sa_column=_bytes(16, null=True))
+    parent: bytes | None = Field(default=None, sa_column=_bytes(16, null=True))
+    x: int | None = Field(default=None, sa_column=_big(null=True))
+    y: int | None = Field(default=None, sa_column=_big(null=True))
+    body: str
+    resolved: int = 0
+    agent_id: int = Field(sa_column=_ref("agent.id"))
+    at_ms: int = Field(sa_column=_big())
+    same_as: int | None = Field(default=None, sa_column=_big(null=True))
+    born: int = Field(sa_column=_big())
+    died: int | None = Field(default=None, sa_column=_big(null=True))
+    __table_args__ = (
+        CheckConstraint("died IS NULL OR died > born", name="interval"),
+        Index(
+            "uq_remark_live",
+            "uid",
+            unique=True,
+            sqlite_where=text("died IS NULL"),
+            postgresql_where=text("died IS NULL"),
+        ),
+        Index("ix_remark_asset_id_died", "asset_id", "died"),
+        Index(
+            "ix_remark_open",
+            "asset_id",
+            sqlite_where=text("died IS NULL AND resolved = 0 AND parent IS NULL"),
+            postgresql_where=text("died IS NULL AND resolved = 0 AND parent IS NULL"),
+        ),
+        Index("ix_remark_born", "born"),
+        Index(
+            "ix_remark_died",
+            "died",
+            sqlite_where=text("died IS NOT NULL"),
+            postgresql_where=text("died IS NOT NULL"),
+        ),
+    )
+
+
+class SavedQuery(Record, table=True):
+    """A selection of pictures under a name, shared by everybody: the text of storage.search. Not part of the record."""
+
+    id: int | None = Field(default=None, sa_column=_key())
+    dataset_id: int = Field(sa_column=_ref("dataset.id"))
+    name: str
+    body: str
+    agent_id: int = Field(sa_column=_ref("agent.id"))
+    at_ms: int = Field(sa_column=_big())
+    __tablename__ = "saved_query"
+    __table_args__ = (Index("uq_saved_query_name", "dataset_id", "name", unique=True),)
+
+
+class Measure(Record, table=True):
+    """What a picture looks like, measured once from its pixels: shares in 1/1000, a 64-bit difference hash, a descriptor.
+
+    Derived from the bytes alone, so it is no part of the record and can be made again.
+    """
+
+    asset_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("asset.id"), primary_key=True, autoincrement=False)
+    )
+    brightness: int
+    contrast: int
+    sharpness: int
+    dhash: int = Field(sa_column=_big())
+    descriptor: bytes = Field(sa_column=_bytes())
+    __table_args__ = (
+        Index("ix_measure_brightness", "brightness", "asset_id"),
+        Index("ix_measure_sharpness", "sharpness", "asset_id"),
     )
 
 

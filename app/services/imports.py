@@ -372,7 +372,13 @@ class _Writer:
                 split and row.split == 0 and asset_id not in items
             ):  # a split that is set already is a person's decision
                 counts["splits"] += 1
-                items[asset_id] = ItemEdit(self._data.id, asset_id, closes=row.id, opens=(split, row.review))
+                items[asset_id] = ItemEdit(
+                    self._data.id,
+                    asset_id,
+                    closes=row.id,
+                    opens=(split, row.review),
+                    assignee=row.assignee_id,
+                )
         return edits, list(items.values()), counts
 
 

@@ -97,13 +97,36 @@ def save(ws: Workspace, page: Page, after: AnnotationSet, *, verb: str) -> Page:
     Raises:
         Conflict: somebody was faster on one of the objects; nothing is written.
     """
+    return _commit(ws, [(page, *_difference(page, after))], verb, page.asset_id)[0]
+
+
+def save_many(
+    ws: Workspace, gestures: Sequence[tuple[Page, AnnotationSet]], *, verb: str, page: int
+) -> list[Page]:
+    """Commit one gesture that reaches over several pictures (a track, a copy forward), as one flushed change.
+
+    Args:
+        gestures: (page as read, what it shall hold) of each picture, each picture once.
+        page: id of the asset on whose undo stack the step lies: the picture the person looked at.
+
+    Returns:
+        the pages as they are now, in the order given.
+
+    Raises:
+        Conflict: somebody was faster on one of the objects; nothing is written on any picture.
+    """
+    if len({p.asset_id for p, _ in gestures}) < len(gestures):
+        raise InvalidInput("a picture is named twice in one gesture")
+    return _commit(ws, [(p, *_difference(p, after)) for p, after in gestures], verb, page)
+
+
+def _difference(page: Page, after: AnnotationSet) -> tuple[list[Annotation], list[str]]:
+    """(annotations that are new or changed, uids that are gone)."""
     before = {a.uid: a for a in page.annotations}
     new = {a.uid: a for a in after}
     if len(new) != len(after):
         raise InvalidInput("two objects share one uid")
-    changed = [a for a in after if before.get(a.uid) != a]
-    gone = [uid for uid in before if uid not in new]
-    return _commit(ws, page, changed, gone, verb)
+    return [a for a in after if before.get(a.uid) != a], [uid for uid in before if uid not in new]
 
 
 def accept(ws: Workspace, page: Page, uids: Iterable[str]) -> Page:
@@ -114,40 +137,44 @@ def accept(ws: Workspace, page: Page, uids: Iterable[str]) -> Page:
         for a in page.annotations
         if a.uid in wanted and a.origin == "model"
     ]
-    return _commit(ws, page, chosen, [], "accept")
+    return _commit(ws, [(page, chosen, [])], "accept", page.asset_id)[0]
 
 
 def reject(ws: Workspace, page: Page, uids: Iterable[str]) -> Page:
     """Close predictions and remember it, so that the model's next run does not bring them back. One step."""
     wanted = set(uids)
     gone = [a.uid for a in page.annotations if a.uid in wanted and a.origin == "model"]
-    return _commit(ws, page, [], gone, "reject")
+    return _commit(ws, [(page, [], gone)], "reject", page.asset_id)[0]
 
 
-def _commit(ws: Workspace, page: Page, changed: Sequence[Annotation], gone: Sequence[str], verb: str) -> Page:
-    if not changed and not gone:
-        return page
+def _commit(
+    ws: Workspace, gestures: Sequence[tuple[Page, Sequence[Annotation], Sequence[str]]], verb: str, page: int
+) -> list[Page]:
+    """One change over (page, annotations that are new or changed, uids that are gone)."""
+    if not any(changed or gone for _, changed, gone in gestures):
+        return [p for p, _, _ in gestures]
     session = ws.session()
     with record.change(
         ws.db,
         agent_id=ws.person.id,
         activity_id=session,
         verb=verb,
-        assets=[page.asset_id],
-        page=page.asset_id,
+        assets=[p.asset_id for p, _, _ in gestures],
+        page=page,
     ) as draft:
-        numbers = record.label_ids(draft.conn, (a.label for a in changed))
-        edits = [
-            Edit(
-                page.rows.get(a.uid),
-                content(a, page.asset_id, numbers[a.label], origin="human", from_id=page.rows.get(a.uid)),
-            )
-            for a in changed
-        ]
-        edits += [Edit(closes=page.rows[uid]) for uid in gone]
+        numbers = record.label_ids(draft.conn, (a.label for _, changed, _ in gestures for a in changed))
+        edits = []
+        for p, changed, gone in gestures:
+            for a in changed:
+                old = p.rows.get(a.uid)
+                edits.append(Edit(old, content(a, p.asset_id, numbers[a.label], origin="human", from_id=old)))
+            edits += [Edit(closes=p.rows[uid]) for uid in gone]
         draft.annotate(edits)
-        rows = queries.live(draft.conn, page.asset_id)
-    return Page(page.asset_id, draft.rev, tuple(map(value, rows)), {r.uid: r.id for r in rows})
+        found = [queries.live(draft.conn, p.asset_id) for p, _, _ in gestures]
+    return [
+        Page(p.asset_id, draft.rev, tuple(map(value, rows)), {r.uid: r.id for r in rows})
+        for (p, _, _), rows in zip(gestures, found, strict=True)
+    ]
 
 
 def undo(ws: Workspace, page: Page) -> Page | None:
