@@ -48,6 +48,7 @@ class Annotate(QWidget):
         self.canvas: Canvas = Canvas(desk.document, desk.tasks.courier)
         self.canvas.allowed = self._allowed
         self.canvas.defaults = self._defaults
+        self.canvas.image_source = lambda: desk.pictures.array(desk.document.asset_id or 0)
         self.strip = Strip(desk.thumbs)
         self._build()
         doc = desk.document

@@ -66,6 +66,8 @@ class Document(QObject):
     changed = Signal()
     """Other annotations."""
     selected = Signal()
+    veiled = Signal()
+    """Other objects or classes are locked or hidden."""
     saving = Signal()
     """The number of gestures on their way changed."""
     saved = Signal(object)
@@ -81,6 +83,10 @@ class Document(QObject):
         self.asset_id: int | None = None
         self.annotations: AnnotationSet = ()
         self.selection: tuple[str, ...] = ()
+        self.locked: frozenset[str] = frozenset()
+        """Uids the mouse does not take in hand and no gesture changes. For this sitting, like what is hidden."""
+        self.hidden: frozenset[str] = frozenset()
+        self.hidden_labels: frozenset[str] = frozenset()
         self.revision = 0
         self.can_undo = self.can_redo = False
         self.loaded = False
@@ -130,6 +136,38 @@ class Document(QObject):
         if new != self.selection:
             self.selection = new
             self.selected.emit()
+
+    def lock(self, uids: Collection[str], on: bool = True) -> None:
+        """Lock or unlock objects."""
+        self._veil(locked=self.locked | set(uids) if on else self.locked - set(uids))
+
+    def hide(self, uids: Collection[str], on: bool = True) -> None:
+        """Hide or show objects."""
+        self._veil(hidden=self.hidden | set(uids) if on else self.hidden - set(uids))
+
+    def hide_labels(self, codes: Collection[str], on: bool = True) -> None:
+        """Hide or show classes."""
+        self._veil(hidden_labels=self.hidden_labels | set(codes) if on else self.hidden_labels - set(codes))
+
+    def show_all(self) -> None:
+        """Nothing is hidden any more."""
+        self._veil(hidden=frozenset(), hidden_labels=frozenset())
+
+    def is_hidden(self, a: Annotation) -> bool:
+        """It is not drawn: hidden itself or with its class."""
+        return a.uid in self.hidden or a.label in self.hidden_labels
+
+    def out_of_reach(self, a: Annotation) -> bool:
+        """The mouse does not take it in hand: hidden or locked."""
+        return a.uid in self.locked or self.is_hidden(a)
+
+    def _veil(self, **new: frozenset[str]) -> None:
+        if any(getattr(self, name) != value for name, value in new.items()):
+            for name, value in new.items():
+                setattr(self, name, value)
+            kept = [a.uid for a in self.chosen() if not self.is_hidden(a)]
+            self.select(kept)
+            self.veiled.emit()
 
     def commit(self, edit: Edit, verb: str) -> None:
         """One gesture: shown now, committed in order."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QImage, QPainter
 
+from annotation.core import Annotation
 from app.desktop import theme
 from app.desktop.canvas.scene import Scene
 from app.desktop.tasks import Courier
@@ -37,11 +38,17 @@ class Style:
     colours: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
+    """Uids that are not drawn."""
+    hidden_labels: frozenset[str] = frozenset()
     fallback: str = "#98a1ac"
 
     def colour(self, code: str) -> str:
         """A label's colour."""
         return self.colours.get(code, self.fallback)
+
+    def shows(self, a: Annotation) -> bool:
+        """False for what is hidden, itself or with its class."""
+        return a.uid not in self.hidden and a.label not in self.hidden_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +187,8 @@ def _draw(r: Request, wh: tuple[int, int], ox: float, oy: float) -> NDArray[np.u
     at = scene.boxes * np.float32(r.scale) + np.array((ox, oy, ox, oy), np.float32)
     with np.errstate(invalid="ignore"):
         seen = np.flatnonzero((at[:, 2] >= -4) & (at[:, 0] <= w + 4) & (at[:, 3] >= -4) & (at[:, 1] <= h + 4))
-    if r.style.hidden:
-        seen = np.array([i for i in seen if scene.annotations[i].uid not in r.style.hidden], np.int64)
+    if r.style.hidden or r.style.hidden_labels:
+        seen = np.array([i for i in seen.tolist() if r.style.shows(scene.annotations[i])], np.int64)
     if not len(seen):
         return buffer
     size = np.maximum(at[seen, 2] - at[seen, 0], at[seen, 3] - at[seen, 1])
@@ -270,7 +277,7 @@ def _place(r: Request) -> list[Tagged]:
         seen = np.array([i for i in seen if scene.annotations[i].uid in r.selected], np.int64)
     if len(seen) > _TAGGED_AT_MOST:
         return []
-    chosen = [i for i in seen.tolist() if scene.annotations[i].uid not in r.style.hidden]
+    chosen = [i for i in seen.tolist() if r.style.shows(scene.annotations[i])]
     chosen.sort(key=lambda i: (scene.annotations[i].uid not in r.selected, at[i, 1]))
     taken: list[tuple[float, float, float, float]] = []
     placed: list[Tagged] = []

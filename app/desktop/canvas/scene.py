@@ -7,7 +7,7 @@ faster still but must be rebuilt at every change).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import cv2
@@ -86,10 +86,19 @@ def differences(old: Scene, new: Scene) -> set[str]:
     }
 
 
-def hit(scene: Scene, x: float, y: float, reach: float, *, prefer: Collection[str] = ()) -> str | None:
+def hit(
+    scene: Scene,
+    x: float,
+    y: float,
+    reach: float,
+    *,
+    prefer: Collection[str] = (),
+    taboo: Callable[[Annotation], bool] = lambda _: False,
+) -> str | None:
     """Uid of the object at a point: the smallest that contains it or whose outline is within `reach` source pixels.
 
-    A selected object (`prefer`) wins over others of its kind of hit, so that what is in hand stays in hand.
+    A selected object (`prefer`) wins over others of its kind of hit, so that what is in hand stays in hand. What
+    `taboo` names is not there.
     """
     if not len(scene.boxes):
         return None
@@ -101,7 +110,7 @@ def hit(scene: Scene, x: float, y: float, reach: float, *, prefer: Collection[st
     areas = scene.areas
     for i in near:
         inside = max(_distance(ring, closed, x, y) for ring, closed in scene.rings[i])
-        if inside < -reach:
+        if inside < -reach or taboo(scene.annotations[i]):
             continue
         uid = scene.annotations[i].uid
         rank = (0.0 if uid in prefer else 1.0, float(areas[i]), uid)

@@ -9,76 +9,88 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPointF, QRect, Qt, QTimer, Signal
 from PySide6.QtGui import (
-    QColor,
     QCursor,
     QImage,
     QKeyEvent,
     QMouseEvent,
+    QNativeGestureEvent,
     QPainter,
     QPaintEvent,
-    QPolygonF,
     QResizeEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QWidget
 
-from annotation.core import NO_ATTRIBUTES, Annotation, AnnotationSet, Attributes, Box, Polygon, Shape
-from app.desktop import document, theme
-from app.desktop.canvas import live, shapes, tools
-from app.desktop.canvas import overlay as overlays
+from annotation.core import NO_ATTRIBUTES, Annotation, Attributes, Box, Polygon, Shape
+from app.desktop import document
+from app.desktop.canvas import camera as cameras
+from app.desktop.canvas import painting, shapes, tools
 from app.desktop.canvas import scene as scenes
-from app.desktop.canvas.overlay import MARGIN, Overlay, Request, Style, Worker
+from app.desktop.canvas.camera import Camera
+from app.desktop.canvas.overlay import Style, Worker
 from app.desktop.canvas.pictures import Mips
+from app.desktop.canvas.scene import Scene
+from app.desktop.canvas.settled import Settled, Stand
 from app.desktop.document import Document
 from app.desktop.tasks import Courier
 
 log = logging.getLogger(__name__)
 
-LARGEST = 64.0
-_FIT_PX = 24
-_PATCH_AT_MOST = 20
+_LEFT, _MIDDLE, _RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton
+_SHIFT, _CTRL, _ALT = (
+    Qt.KeyboardModifier.ShiftModifier,
+    Qt.KeyboardModifier.ControlModifier,
+    Qt.KeyboardModifier.AltModifier,
+)
 
 
 class Canvas(QWidget):
-    """Shows a document on its picture and turns mouse and keys into commits."""
+    """Shows a document on its picture and turns mouse and keys into commits.
+
+    For tools and controllers: `document`, `scene`, `camera`, `layers` (painters over the overlay and under the tool),
+    `tools` by name, `modifiers` of the last mouse event, `mouse` in widget pixels, `image_source`.
+    """
 
     pointer = Signal(float, float)
     """Mouse position in source pixels; NaN when it left."""
     zoomed = Signal(float)
     tool_changed = Signal(str)
     refused = Signal(str)
-    """Why a shape could not be made, a finished sentence."""
+    """The kind of a shape that the class in hand is not drawn as."""
 
     def __init__(self, doc: Document, courier: Courier) -> None:
         super().__init__()
         self.document = doc
-        self.scene = scenes.EMPTY
-        self.scale, self._ox, self._oy = 1.0, 0.0, 0.0
-        self.hint = ""
+        self.camera = Camera()
+        self.hint = self.note = ""
         self.label: str | None = None
         self.allowed: Callable[[str, str], bool] = lambda _label, _kind: True
         """(label, kind) -> may it be drawn."""
         self.defaults: Callable[[str], Attributes] = lambda _label: NO_ATTRIBUTES
         """The attributes a new object of a class starts with."""
-        self._style = Style()
-        self._mips: Mips | None = None
-        self._thumb: QImage | None = None
+        self.image_source: Callable[[], Any] = lambda: None
+        """The pixels of the open picture, BGR uint8 (h, w, 3), or None while there are none."""
+        self.layers: list[Callable[[QPainter], None]] = []
+        """Painted over the settled objects and under the tool, in screen pixels; one that raises is taken out."""
+        self.keep_view = False
+        """The next picture of the same size is shown where this one stands."""
+        self.mips: Mips | None = None
+        self.thumb: QImage | None = None
+        self.live: dict[str, Annotation] = {}
+        self.hovered: str | None = None
+        self.hot_handle: shapes.Handle | None = None
+        self.mouse: QPointF | None = None
+        self.modifiers = Qt.KeyboardModifier.NoModifier
         self._wh: tuple[int, int] | None = None
-        self._note = ""
-        self._overlay: Overlay | None = None
-        self._live: dict[str, Annotation] = {}
-        self._hover: str | None = None
-        self._hot_handle: shapes.Handle | None = None
-        self._mouse: QPointF | None = None
-        self._panning: QPointF | None = None
+        self._grip: QPointF | None = None
         self._space = False
-        self._fitted = True
-        self._tools = {name: make(self) for name, make in tools.TOOLS.items()}
-        self.tool = self._tools["select"]
-        self.worker = Worker(courier, self._drawn)
+        self.settled = Settled(courier, self._stand, self.update)
+        self.tools = {name: make(self) for name, make in tools.TOOLS.items()}
+        self.tool = self.tools["select"]
         self.setMouseTracking(True)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, False)
@@ -87,63 +99,89 @@ class Canvas(QWidget):
         doc.opened.connect(self._opened)
         doc.changed.connect(self._changed)
         doc.selected.connect(self._selected)
+        doc.veiled.connect(self._veiled)
 
     # --- what is shown -------------------------------------------------------------------------------------------
 
+    @property
+    def scene(self) -> Scene:
+        """The objects of the picture, as arrays."""
+        return self.settled.scene
+
+    @property
+    def worker(self) -> Worker:
+        """The thread that draws the settled objects."""
+        return self.settled.worker
+
+    @property
+    def panning(self) -> bool:
+        """The picture is being pushed by the mouse."""
+        return self._grip is not None
+
     def set_style(self, style: Style) -> None:
         """Other colours or names."""
-        self._style = style
-        self._ask()
+        self.settled.style = style
+        self.settled.ask()
         self.update()
 
     def set_note(self, text: str) -> None:
         """What stands in the middle while there is no picture."""
-        self._note = text
+        self.note = text
         self.update()
 
     def set_placeholder(self, thumb: QImage | None, wh: tuple[int, int] | None) -> None:
         """A thumbnail to show until the picture is decoded, and the picture's size if it is known."""
-        self._thumb, self._mips = thumb, None
-        if wh and wh != self._wh:
-            self._wh = wh
-        if self._wh:
-            self.fit()
+        self.thumb, self.mips = thumb, None
+        self._sized(wh or self._wh)
         self.update()
 
     def set_picture(self, picture: Mips | None) -> None:
         """The decoded picture."""
-        fresh = picture is not None and picture.wh != self._wh
-        self._mips = picture
+        self.mips = picture
         if picture is not None:
-            self._wh, self._thumb, self._note = picture.wh, None, ""
-        if fresh or self._fitted:
-            self.fit()
+            self.thumb, self.note = None, ""
+            self._sized(picture.wh)
         self.update()
+
+    def _sized(self, wh: tuple[int, int] | None) -> None:
+        """A picture of this size is shown; the view stays when it is kept and still makes sense."""
+        same, self._wh = wh == self._wh, wh
+        if not (same and (self.keep_view or self._opened_at == self.document.asset_id)) or self.camera.fitted:
+            self.fit()
+        self._opened_at = self.document.asset_id
+
+    _opened_at: int | None = None
+    """The picture whose view this is."""
 
     @property
     def picture_wh(self) -> tuple[int, int] | None:
-        """Size of the picture in source pixels."""
-        return self._wh if self._mips or self._thumb else None
+        """Size of the picture in source pixels; None while nothing is shown."""
+        return self._wh if self.mips or self.thumb else None
 
     def set_tool(self, name: str) -> None:
         """Take another tool in hand."""
         if name == self.tool.name:
             return
         self.tool.cancel()
-        self.tool = self._tools[name]
-        self._set_cursor()
+        self.tool = self.tools[name]
+        self.set_cursor()
         self.tool_changed.emit(name)
         self.update()
 
     # --- view ----------------------------------------------------------------------------------------------------
 
+    @property
+    def scale(self) -> float:
+        """Widget pixels a source pixel."""
+        return self.camera.scale
+
     def to_screen(self, x: float, y: float) -> tuple[float, float]:
         """Source pixels to widget pixels."""
-        return x * self.scale + self._ox, y * self.scale + self._oy
+        return self.camera.to_screen(x, y)
 
     def to_source(self, x: float, y: float) -> tuple[float, float]:
         """Widget pixels to source pixels."""
-        return (x - self._ox) / self.scale, (y - self._oy) / self.scale
+        return self.camera.to_source(x, y)
 
     def inside(self, x: float, y: float) -> tuple[float, float]:
         """The nearest point of the picture."""
@@ -152,78 +190,102 @@ class Canvas(QWidget):
 
     def fit(self) -> None:
         """The whole picture in view."""
-        if not self._wh or not self.width() or not self.height():
-            return
-        w, h = self._wh
-        room = (max(1, self.width() - 2 * _FIT_PX), max(1, self.height() - 2 * _FIT_PX))
-        self.scale = min(room[0] / w, room[1] / h, LARGEST)
-        self._ox, self._oy = (self.width() - w * self.scale) / 2, (self.height() - h * self.scale) / 2
-        self._fitted = True
-        self._viewed()
+        if self._wh and self.width() and self.height():
+            self.look_from(cameras.fit(self._wh, self._view))
 
     def zoom(self, factor: float, at: QPointF | None = None) -> None:
         """Zoom, keeping the point under `at` (default: the middle) where it is."""
-        if not self._wh:
-            return
-        at = at or QPointF(self.width() / 2, self.height() / 2)
-        x, y = self.to_source(at.x(), at.y())
-        least = min(self.width() / self._wh[0], self.height() / self._wh[1], 1.0) / 4
-        self.scale = min(max(self.scale * factor, least), LARGEST)
-        self._ox, self._oy = at.x() - x * self.scale, at.y() - y * self.scale
-        self._fitted = False
-        self._viewed()
+        if self._wh:
+            at = at or QPointF(self.width() / 2, self.height() / 2)
+            self.look_from(cameras.zoom(self.camera, factor, (at.x(), at.y()), self._wh, self._view))
 
     def pan(self, dx: float, dy: float) -> None:
-        """Move the picture by widget pixels; a strip of it always stays in view."""
-        if not self._wh:
-            return
-        w, h = self._wh[0] * self.scale, self._wh[1] * self.scale
-        keep = 48.0
-        self._ox = min(max(self._ox + dx, keep - w), self.width() - keep)
-        self._oy = min(max(self._oy + dy, keep - h), self.height() - keep)
-        self._fitted = False
-        self._viewed()
+        """Move the picture by widget pixels."""
+        if self._wh:
+            self.look_from(cameras.pan(self.camera, dx, dy, self._wh, self._view))
 
     def show_box(self, x0: float, y0: float, x1: float, y1: float) -> None:
         """Bring a rectangle of the picture into view, if it is not."""
-        a, b = self.to_screen(x0, y0)
-        c, d = self.to_screen(x1, y1)
-        if a >= 0 and b >= 0 and c <= self.width() and d <= self.height():
-            return
-        self._ox += self.width() / 2 - (a + c) / 2
-        self._oy += self.height() / 2 - (b + d) / 2
-        self._fitted = False
-        self._viewed()
+        self.look_from(cameras.into_view(self.camera, (x0, y0, x1, y1), self._view))
 
-    def _viewed(self) -> None:
-        self.zoomed.emit(self.scale)
-        if self._stale():
-            self._ask()
+    def zoom_to(self, uids: Iterable[str]) -> None:
+        """These objects in the middle, filling half of the view."""
+        found = [b for uid in uids if (a := self.document.get(uid)) and (b := shapes.bounds(a.shape))]
+        if found:
+            x0, y0 = min(b[0] for b in found), min(b[1] for b in found)
+            x1, y1 = max(b[2] for b in found), max(b[3] for b in found)
+            self.look_from(cameras.onto((x0, y0, x1, y1), self._view))
+
+    def look_from(self, camera: Camera) -> None:
+        """See the picture so."""
+        if camera == self.camera:
+            return
+        self.camera = camera
+        self.zoomed.emit(camera.scale)
+        self.settled.follow()
         self.update()
+
+    @property
+    def _view(self) -> tuple[int, int]:
+        return self.width(), self.height()
+
+    def _stand(self) -> Stand:
+        doc = self.document
+        return Stand(
+            self.camera,
+            self._view,
+            self.devicePixelRatioF(),
+            frozenset(doc.selection),
+            doc.hidden.union(self.live),
+            doc.hidden_labels,
+        )
 
     # --- gestures ------------------------------------------------------------------------------------------------
 
     @property
     def has_live(self) -> bool:
         """Something is being moved or reshaped."""
-        return bool(self._live)
+        return bool(self.live)
 
     def object_at(self, x: float, y: float) -> str | None:
-        """Uid of the object at a point of the picture."""
-        return scenes.hit(self.scene, x, y, 4.0 / self.scale, prefer=self.document.selection)
+        """Uid of the object at a point of the picture that can be taken in hand: neither hidden nor locked."""
+        doc = self.document
+        return scenes.hit(self.scene, x, y, 4.0 / self.scale, prefer=doc.selection, taboo=doc.out_of_reach)
+
+    def objects_in(self, x0: float, y0: float, x1: float, y1: float) -> list[str]:
+        """Uids of the objects in reach whose bounding box lies in a rectangle of the picture."""
+        return [
+            uid
+            for uid in scenes.inside(self.scene, x0, y0, x1, y1)
+            if not self.document.out_of_reach(self.scene.annotations[self.scene.places[uid]])
+        ]
+
+    def one_chosen(self) -> Annotation | None:
+        """The selected object when it is the only one."""
+        doc = self.document
+        return doc.get(doc.selection[0]) if len(doc.selection) == 1 else None
 
     def handle_at(self, x: float, y: float) -> tuple[Annotation, shapes.Handle] | None:
         """The handle of the one selected object under a point."""
-        chosen = self.document.chosen()
-        if len(chosen) != 1:
+        one = self.one_chosen()
+        if one is None or self.document.out_of_reach(one):
             return None
         reach = tools.REACH_PX / self.scale
         best: tuple[float, shapes.Handle] | None = None
-        for handle, hx, hy in self._handles(chosen[0].shape):
+        for handle, hx, hy in self.handles(one.shape):
             far = max(abs(hx - x), abs(hy - y))
             if far <= reach and (best is None or far < best[0]):
                 best = far, handle
-        return (chosen[0], best[1]) if best else None
+        return (one, best[1]) if best else None
+
+    def handles(self, shape: Shape) -> list[tuple[shapes.Handle, float, float]]:
+        """Handles that can be told apart at this zoom: the middles of short sides are left out."""
+        found = shapes.handles(shape)
+        box = shapes.bounds(shape)
+        if not isinstance(shape, Box) or box is None:
+            return found
+        narrow, low = (box[2] - box[0]) * self.scale < 28, (box[3] - box[1]) * self.scale < 28
+        return [h for h in found if not ((h[0][0] == 1 and narrow) or (h[0][1] == 1 and low))]
 
     def limit_shift(self, moving: Sequence[Annotation], dx: float, dy: float) -> tuple[float, float]:
         """A shift that keeps what lies inside the picture inside it."""
@@ -238,51 +300,54 @@ class Canvas(QWidget):
     def show_live(self, annotations: Sequence[Annotation]) -> None:
         """Show changed annotations under the mouse instead of the settled ones."""
         new = {a.uid: a for a in annotations}
-        fresh = set(new) - set(self._live)
-        dirty = self._rect_of(self._live.values())
-        self._live = new
-        if fresh and self._overlay is not None:
-            overlays.patch(self._overlay, self.scene, fresh, hidden=frozenset(new))
+        fresh = set(new) - set(self.live)
+        dirty = self.rect_of(self.live.values())
+        self.live = new
+        if fresh:
+            self.settled.redraw(fresh)
             dirty = dirty.united(self.rect())
-        self.update(dirty.united(self._rect_of(self._live.values())))
+        self.update(dirty.united(self.rect_of(self.live.values())))
 
     def commit_live(self, verb: str) -> None:
         """Make what is under the mouse the gesture's result."""
-        changed = [a for a in self._live.values() if self.scene.get(a.uid) != a]
+        changed = [a for a in self.live.values() if self.scene.get(a.uid) != a]
         if not changed:
             self.drop_live()
             return
-        self._live = {}
+        self.live = {}
         self.document.commit(document.change([replace(a, origin="human", score=None) for a in changed]), verb)
 
     def drop_live(self) -> None:
         """Put back what was under the mouse."""
-        if not self._live:
+        if not self.live:
             return
-        uids = set(self._live)
-        self._live = {}
-        if self._overlay is not None:
-            overlays.patch(self._overlay, self.scene, uids)
-        self._ask()
+        uids = set(self.live)
+        self.live = {}
+        self.settled.redraw(uids)
+        self.settled.ask()
         self.update()
 
-    def make(self, shape: Shape) -> None:
-        """A new object of the class in hand, selected."""
+    def make(
+        self, shape: Shape, *, verb: str | None = None, attributes: Attributes | None = None
+    ) -> Annotation | None:
+        """A new object of the class in hand, selected; None when the class is not drawn so (`refused` is told)."""
         kind = tools.kind_of(shape)
         if self.label is None or not self.allowed(self.label, kind):
             self.refused.emit(kind)
-            return
-        made = Annotation(self.label, shape, self.defaults(self.label))
-        self.document.commit(document.put(made), f"draw {kind}")
+            return None
+        start = {**self.defaults(self.label), **(attributes or {})}
+        made = Annotation(self.label, shape, start)
+        self.document.commit(document.put(made), verb or f"draw {kind}")
         self.document.select((made.uid,))
+        return made
 
     def delete(self) -> None:
         """Delete the vertex under the mouse, else the selected objects (predictions are rejected)."""
         chosen = self.document.chosen()
-        if len(chosen) == 1 and self._hot_handle is not None and isinstance(chosen[0].shape, Polygon):
-            shape = shapes.delete_vertex(chosen[0].shape, *self._hot_handle)
+        if len(chosen) == 1 and self.hot_handle is not None and isinstance(chosen[0].shape, Polygon):
+            shape = shapes.delete_vertex(chosen[0].shape, *self.hot_handle)
             if shape is not None:
-                self._hot_handle = None
+                self.hot_handle = None
                 self.document.commit(document.change([replace(chosen[0], shape=shape)]), "reshape")
                 return
         models = [a.uid for a in chosen if a.origin == "model"]
@@ -292,90 +357,53 @@ class Canvas(QWidget):
 
     def label_colour(self) -> str:
         """Colour of the class in hand."""
-        return self._style.colour(self.label or "")
+        return self.settled.style.colour(self.label or "")
+
+    def paint_shape(
+        self, p: QPainter, shape: Shape, colour: str, *, fill: bool = True, dashed: bool = False
+    ) -> None:
+        """A shape in hand or under the mouse."""
+        painting.outline(self, p, shape, colour, fill=fill, dashed=dashed)
+
+    def rect_of(self, annotations: Iterable[Annotation]) -> QRect:
+        """The part of the view these annotations, their casing and handles stand on."""
+        area = QRect()
+        for a in annotations:
+            if (b := shapes.bounds(a.shape)) is not None:
+                x0, y0 = self.to_screen(b[0], b[1])
+                x1, y1 = self.to_screen(b[2], b[3])
+                area = area.united(QRect(int(x0) - 12, int(y0) - 12, int(x1 - x0) + 25, int(y1 - y0) + 25))
+        return area
 
     # --- document ------------------------------------------------------------------------------------------------
 
     def _opened(self) -> None:
         self.tool.cancel()
-        self._live, self._hover, self._overlay = {}, None, None
-        self.scene = scenes.EMPTY
+        self.live, self.hovered = {}, None
+        self.settled.clear()
         self.update()
 
     def _changed(self) -> None:
-        if not self._live:
-            self._settle(self.document.annotations)
-            return
-        gone = [uid for uid in self._live if self.document.get(uid) is None]
-        if gone:
+        if any(self.document.get(uid) is None for uid in self.live):
             self.tool.cancel()
-        self._settle(self.document.annotations)
-
-    def _settle(self, annotations: AnnotationSet) -> None:
-        old, self.scene = self.scene, scenes.build(annotations, self.scene)
-        changed = scenes.differences(old, self.scene)
-        if (
-            self._overlay is not None
-            and self._overlay.request.scene is old
-            and len(changed) <= _PATCH_AT_MOST
-        ):
-            overlays.patch(self._overlay, self.scene, changed, hidden=frozenset(self._live))
-        if self._hover is not None and self._hover not in self.scene.places:
-            self._hover = None
-        self._ask()
+        self.settled.settle(self.document.annotations)
+        if self.hovered is not None and self.hovered not in self.scene.places:
+            self.hovered = None
         self.update()
 
     def _selected(self) -> None:
-        self._hot_handle = None
-        self._ask()
+        self.hot_handle = None
+        self.settled.ask()
         self.update()
 
-    # --- overlay -------------------------------------------------------------------------------------------------
-
-    def _stale(self) -> bool:
-        """True when the overlay does not fit the view well enough."""
-        if self._overlay is None:
-            return bool(self.scene.annotations)
-        r, ratio = self._overlay.request, self.devicePixelRatioF()
-        if r.scale != self.scale * ratio or r.ratio != ratio:
-            return True
-        dx, dy = self._ox * ratio - r.ox + MARGIN[0] * ratio, self._oy * ratio - r.oy + MARGIN[1] * ratio
-        return abs(dx) > 0.6 * MARGIN[0] * ratio or abs(dy) > 0.6 * MARGIN[1] * ratio
-
-    def _ask(self) -> None:
-        ratio = self.devicePixelRatioF()
-        self.worker.ask(
-            Request(
-                self.scene,
-                replace(self._style, hidden=frozenset(self._live)),
-                self.scale * ratio,
-                (self._ox + MARGIN[0]) * ratio,
-                (self._oy + MARGIN[1]) * ratio,
-                (
-                    round((self.width() + 2 * MARGIN[0]) * ratio),
-                    round((self.height() + 2 * MARGIN[1]) * ratio),
-                ),
-                frozenset(self.document.selection),
-                ratio,
-            )
-        )
-
-    def _drawn(self, made: Overlay) -> None:
-        if made.request.scene is not self.scene:
-            return  # a newer request is on its way
-        if made.request.style.hidden != frozenset(self._live):
-            overlays.patch(
-                made,
-                self.scene,
-                set(made.request.style.hidden) ^ set(self._live),
-                hidden=frozenset(self._live),
-            )
-        self._overlay = made
-        if self._stale():
-            self._ask()
+    def _veiled(self) -> None:
+        found = self.scene.get(self.hovered) if self.hovered else None
+        if found is not None and self.document.out_of_reach(found):
+            self.hovered = None
+        self.settled.ask()
         self.update()
 
-    # --- painting ------------------------------------------------------------------------------------------------
+    # --- events --------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
         p = QPainter(self)
@@ -387,161 +415,77 @@ class Canvas(QWidget):
             p.end()
 
     def _paint(self, p: QPainter, dirty: QRect) -> None:
-        t = theme.current()
-        p.fillRect(dirty, QColor(t.well))
-        if self._wh is None or (self._mips is None and self._thumb is None):
-            p.setFont(theme.font(13))
-            p.setPen(QColor(t.second))
-            p.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._note)
-            return
-        self._paint_picture(p)
-        self._paint_overlay(p)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if self._hover and self._hover not in self._live and (found := self.scene.get(self._hover)):
-            dashed = found.origin == "model"
-            self.paint_shape(p, found.shape, self._style.colour(found.label), fill=False, dashed=dashed)
-        for annotation in self._live.values():
-            self.paint_shape(p, annotation.shape, self._style.colour(annotation.label))
-        chosen = self.document.chosen()
-        if len(chosen) == 1:
-            shown = self._live.get(chosen[0].uid, chosen[0])
-            for handle, x, y in self._handles(shown.shape):
-                live.handle(p, *self.to_screen(x, y), hot=handle == self._hot_handle)
-        self.tool.paint(p)
-        if self.tool.crosshair and self._mouse is not None and not self._panning:
-            live.crosshair(p, self.size(), self._mouse)
-        if not self._fitted:
-            self._paint_map(p)
-        if self.hint:
-            live.hint(p, self.width(), self.hint)
-
-    def _paint_picture(self, p: QPainter) -> None:
-        assert self._wh is not None
-        w, h = self._wh
-        if self._mips is None:
-            assert self._thumb is not None
-            p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            p.drawImage(QRectF(self._ox, self._oy, w * self.scale, h * self.scale), self._thumb)
-            return
-        image, _ = self._mips.level(self.scale * self.devicePixelRatioF())
-        x0, y0 = self.to_source(0, 0)
-        x1, y1 = self.to_source(self.width(), self.height())
-        fx, fy = image.width() / w, image.height() / h
-        a, b = max(0, int(x0 * fx) - 1), max(0, int(y0 * fy) - 1)
-        c, d = min(image.width(), int(x1 * fx) + 2), min(image.height(), int(y1 * fy) + 2)
-        if a >= c or b >= d:
-            return
-        left, top = self.to_screen(a / fx, b / fy)
-        right, bottom = self.to_screen(c / fx, d / fy)
-        p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self.scale < 8)
-        p.drawImage(QRectF(left, top, right - left, bottom - top), image, QRectF(a, b, c - a, d - b))
-
-    def _paint_overlay(self, p: QPainter) -> None:
-        made = self._overlay
-        if made is None:
-            return
-        r, ratio = made.request, self.devicePixelRatioF()
-        if r.scale == self.scale * ratio:
-            p.drawImage(
-                QPointF(round(self._ox * ratio - r.ox) / ratio, round(self._oy * ratio - r.oy) / ratio),
-                made.image,
-            )
-            return
-        factor = self.scale / r.scale
-        p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, False)
-        p.drawImage(
-            QRectF(self._ox - r.ox * factor, self._oy - r.oy * factor, r.wh[0] * factor, r.wh[1] * factor),
-            made.image,
-        )
-
-    def paint_shape(
-        self, p: QPainter, shape: Shape, colour: str, *, fill: bool = True, dashed: bool = False
-    ) -> None:
-        """A shape in hand or under the mouse."""
-        for ring, closed in shapes.rings(shape):
-            line = QPolygonF([QPointF(*self.to_screen(float(x), float(y))) for x, y in ring])
-            live.outline(p, line, colour, closed=closed, fill=fill, dashed=dashed)
-
-    def _paint_map(self, p: QPainter) -> None:
-        """The whole picture in a corner, with what is in view."""
-        if self._mips is not None and self._wh is not None:
-            seen = (
-                *self.inside(*self.to_source(0, 0)),
-                *self.inside(*self.to_source(self.width(), self.height())),
-            )
-            live.small_map(p, self.size(), self._mips.levels[-1], self._wh, seen)
-
-    def _handles(self, shape: Shape) -> list[tuple[shapes.Handle, float, float]]:
-        """Handles that can be told apart at this zoom: the middles of short sides are left out."""
-        found = shapes.handles(shape)
-        box = shapes.bounds(shape)
-        if not isinstance(shape, Box) or box is None:
-            return found
-        narrow, low = (box[2] - box[0]) * self.scale < 28, (box[3] - box[1]) * self.scale < 28
-        return [h for h in found if not ((h[0][0] == 1 and narrow) or (h[0][1] == 1 and low))]
-
-    def _rect_of(self, annotations: Iterable[Annotation]) -> QRect:
-        area = QRect()
-        for a in annotations:
-            if (b := shapes.bounds(a.shape)) is not None:
-                x0, y0 = self.to_screen(b[0], b[1])
-                x1, y1 = self.to_screen(b[2], b[3])
-                area = area.united(QRect(int(x0) - 12, int(y0) - 12, int(x1 - x0) + 25, int(y1 - y0) + 25))
-        return area
-
-    # --- mouse and keys ------------------------------------------------------------------------------------------
+        painting.paint(self, p, dirty)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.setFocus(Qt.FocusReason.MouseFocusReason)
-        at = event.position()
-        if event.button() == Qt.MouseButton.MiddleButton or (
-            self._space and event.button() == Qt.MouseButton.LeftButton
-        ):
-            self._panning = at
-            self._set_cursor()
-        elif event.button() == Qt.MouseButton.LeftButton and self.picture_wh:
-            add = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-            self.tool.press(*self.to_source(at.x(), at.y()), add=add)
+        at, self.modifiers = event.position(), event.modifiers()
+        x, y = self.to_source(at.x(), at.y())
+        if event.button() == _MIDDLE or (self._space and event.button() == _LEFT):
+            self._grip = at
+            self.set_cursor()
+        elif event.button() == _LEFT and self.picture_wh:
+            self.tool.press(x, y, add=bool(self.modifiers & _SHIFT))
+        elif not (event.button() == _RIGHT and self.picture_wh and self.tool.right(x, y)):
+            event.ignore()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        at = event.position()
-        self._mouse = at
-        if self._panning is not None:
-            self.pan(at.x() - self._panning.x(), at.y() - self._panning.y())
-            self._panning = at
+        at, self.modifiers = event.position(), event.modifiers()
+        self.mouse = at
+        if self._grip is not None:
+            grip, self._grip = self._grip, at
+            self.pan(at.x() - grip.x(), at.y() - grip.y())
             return
         if not self.picture_wh:
             return
         x, y = self.to_source(at.x(), at.y())
         self.pointer.emit(x, y)
-        self.tool.move(x, y, square=bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
+        self.tool.move(x, y, square=bool(self.modifiers & _SHIFT))
         if not event.buttons():
-            self._hovered(x, y)
+            self._hover(x, y)
         if self.tool.crosshair:
             self.update()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        if self._panning is not None and event.button() in (
-            Qt.MouseButton.MiddleButton,
-            Qt.MouseButton.LeftButton,
-        ):
-            self._panning = None
-            self._set_cursor()
-        elif event.button() == Qt.MouseButton.LeftButton and self.picture_wh:
+        self.modifiers = event.modifiers()
+        if self._grip is not None and event.button() in (_MIDDLE, _LEFT):
+            self._grip = None
+            self.set_cursor()
+        elif event.button() == _LEFT and self.picture_wh:
             self.tool.release(*self.to_source(event.position().x(), event.position().y()))
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton and self.picture_wh:
+        self.modifiers = event.modifiers()
+        if event.button() == _LEFT and self.picture_wh:
             self.tool.double(*self.to_source(event.position().x(), event.position().y()))
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        turn = event.angleDelta().y() or event.angleDelta().x()
-        if turn:
-            self.zoom(1.2 ** (turn / 120), event.position())
+        """The wheel zooms at the cursor, two fingers on a touchpad pan; with Ctrl or Alt the tool is asked first."""
         event.accept()
+        self.modifiers = event.modifiers()
+        angle = event.angleDelta()
+        turn = angle.y() or angle.x()  # Alt turns the wheel sideways on some platforms
+        if self.modifiers & (_CTRL | _ALT) and turn and self.tool.wheel(turn / 120):
+            return
+        fine = event.pixelDelta()
+        # Only touchpads tell phases; a plain wheel's pixel figures cannot be relied on under X11.
+        if not fine.isNull() and event.phase() != Qt.ScrollPhase.NoScrollPhase and not self.modifiers & _CTRL:
+            self.pan(fine.x(), fine.y())
+        elif turn:
+            self.zoom(1.2 ** (turn / 120), event.position())
+
+    def event(self, event: QEvent) -> bool:
+        """Two fingers drawn apart zoom, where the platform tells."""
+        if (
+            isinstance(event, QNativeGestureEvent)
+            and event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture
+        ):
+            self.zoom(1.0 + event.value(), event.position())
+            return True
+        return super().event(event)
 
     def leaveEvent(self, event: QEvent) -> None:
-        self._mouse, self._hover = None, None
+        self.mouse, self.hovered = None, None
         self.pointer.emit(float("nan"), float("nan"))
         self.update()
 
@@ -549,26 +493,26 @@ class Canvas(QWidget):
         key = event.key()
         if key == Qt.Key.Key_Space and not event.isAutoRepeat():
             self._space = True
-            self._set_cursor()
+            self.set_cursor()
         elif not (key == Qt.Key.Key_Backspace and self.tool.back()):
             super().keyPressEvent(event)
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
             self._space = False
-            self._set_cursor()
+            self.set_cursor()
         else:
             super().keyReleaseEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        if self._fitted:
+        if self.camera.fitted:
             self.fit()
         else:
-            QTimer.singleShot(0, self, self._ask)
+            QTimer.singleShot(0, self, self.settled.ask)
 
     def focusOutEvent(self, event) -> None:
         self._space = False
-        self._set_cursor()
+        self.set_cursor()
         super().focusOutEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:
@@ -576,25 +520,27 @@ class Canvas(QWidget):
             self.update()
         super().changeEvent(event)
 
-    def _hovered(self, x: float, y: float) -> None:
+    def _hover(self, x: float, y: float) -> None:
         found = self.handle_at(x, y)
         handle = found[1] if found else None
-        uid = None if handle is not None or self.tool.busy else self.object_at(x, y)
-        if handle != self._hot_handle:
-            self._hot_handle = handle
-            self._set_cursor()
-            self.update(self._rect_of(self.document.chosen()))
-        if uid != self._hover:
-            old, self._hover = self._hover, uid
+        quiet = handle is not None or self.tool.busy or not self.tool.hover
+        uid = None if quiet else self.object_at(x, y)
+        if handle != self.hot_handle:
+            self.hot_handle = handle
+            self.set_cursor()
+            self.update(self.rect_of(self.document.chosen()))
+        if uid != self.hovered:
+            old, self.hovered = self.hovered, uid
             shown = [a for u in (old, uid) if u and (a := self.scene.get(u))]
-            self.update(self._rect_of(shown))
+            self.update(self.rect_of(shown))
 
-    def _set_cursor(self) -> None:
-        if self._panning is not None:
+    def set_cursor(self) -> None:
+        """The cursor of what the next press would do."""
+        if self._grip is not None:
             shape = Qt.CursorShape.ClosedHandCursor
         elif self._space:
             shape = Qt.CursorShape.OpenHandCursor
-        elif self._hot_handle is not None:
+        elif self.hot_handle is not None:
             shape = Qt.CursorShape.SizeAllCursor
         else:
             shape = self.tool.cursor

@@ -357,7 +357,7 @@ def test_a_picture_whose_file_is_gone_says_so_on_the_canvas_and_in_the_list(hand
     hand.window.annotate.open(5)
     hand.qtbot.waitUntil(lambda: any("004" in t.what + t.where for t in hand.desk.problems))
     assert hand.canvas.picture_wh is None
-    assert "004" in hand.canvas._note
+    assert "004" in hand.canvas.note
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal from Python 3.12 on")

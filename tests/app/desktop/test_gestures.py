@@ -123,7 +123,7 @@ def test_vertices_are_moved_inserted_and_deleted(hand: Hand) -> None:
     (made,) = hand.stored().values()
     assert len(made.shape.parts[0][0]) == 10
     hand.move(100, 50)
-    hand.qtbot.waitUntil(lambda: hand.canvas._hot_handle is not None)
+    hand.qtbot.waitUntil(lambda: hand.canvas.hot_handle is not None)
     hand.key(Qt.Key.Key_Delete)
     (made,) = hand.stored().values()
     assert len(made.shape.parts[0][0]) == 8

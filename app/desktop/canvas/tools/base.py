@@ -29,6 +29,8 @@ class Tool:
     name = ""
     cursor = Qt.CursorShape.ArrowCursor
     crosshair = False
+    hover = True
+    """Objects under the mouse light up."""
 
     def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
@@ -59,6 +61,14 @@ class Tool:
 
     def double(self, x: float, y: float) -> None:
         """A double click."""
+
+    def right(self, x: float, y: float) -> bool:
+        """The right button went down at (x, y); True when the tool used it."""
+        return False
+
+    def wheel(self, step: float) -> bool:
+        """The wheel was turned by so many notches with Ctrl or Alt held; True when the tool used it."""
+        return False
 
     def enter(self) -> bool:
         """Return was pressed; True when the tool used it."""

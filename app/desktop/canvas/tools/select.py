@@ -9,7 +9,6 @@ from PySide6.QtGui import QColor, QPainter, QPen
 
 from annotation.core import Annotation, Polygon
 from app.desktop import document, theme
-from app.desktop.canvas import scene as scenes
 from app.desktop.canvas import shapes
 from app.desktop.canvas.tools.base import REACH_PX, START_PX, Tool
 
@@ -61,7 +60,7 @@ class Select(Tool):
             a, b, c, d = self._band
             box = (min(a, c), min(b, d), max(a, c), max(b, d))
             large = max(box[2] - box[0], box[3] - box[1]) * self.canvas.scale >= START_PX
-            found = scenes.inside(self.canvas.scene, *box) if large else []
+            found = self.canvas.objects_in(*box) if large else []
             doc.select((*doc.selection, *found) if self._add else found)
         elif self.canvas.has_live:
             self.canvas.commit_live("move")
