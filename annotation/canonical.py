@@ -1,6 +1,6 @@
 """One encoding for everything that is hashed: a strict subset of RFC 8785 with integers only.
 
-Any RFC 8785 (JCS) library writes the same bytes for these values: UTF-8, no spaces, keys `[a-z0-9_]` in byte order,
+Any RFC 8785 (JCS) library writes the same bytes for these values: UTF-8, no spaces, keys `@?[a-z0-9_]+` in byte order,
 integers below 2**53, no floats. See storage/DECISIONS.md for why floats never enter the record.
 """
 
@@ -21,7 +21,7 @@ MICRO = 1_000_000
 """Units per degree, metre or unit of score."""
 LIMIT = 2**53
 
-_KEY = re.compile(r"[a-z0-9_]+\Z")
+_KEY = re.compile(r"@?[a-z0-9_]+\Z")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -71,7 +71,7 @@ def check(value: object) -> None:
         case Mapping():
             for key, item in value.items():
                 if not isinstance(key, str) or not _KEY.match(key):
-                    raise InvalidInput(f"key {key!r} is not of [a-z0-9_]")
+                    raise InvalidInput(f"key {key!r} is not of @?[a-z0-9_]+")
                 check(item)
         case msgspec.Raw():
             return

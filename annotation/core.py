@@ -124,7 +124,18 @@ class Caption:
 
 
 Shape = (
-    Box | RotatedBox | Polygon | Polyline | Points | Keypoints | Mask | Tag | Quad | Ellipse | Cuboid | Caption
+    Box
+    | RotatedBox
+    | Polygon
+    | Polyline
+    | Points
+    | Keypoints
+    | Mask
+    | Tag
+    | Quad
+    | Ellipse
+    | Cuboid
+    | Caption
 )
 KIND_OF: Mapping[type[Shape], Kind] = MappingProxyType(
     {

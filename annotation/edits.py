@@ -1,7 +1,7 @@
-"""Pure edits: AnnotationSet in, AnnotationSet out. Boxes and polygons; every result is as the record will hold it.
+"""Pure edits of a set: AnnotationSet in, AnnotationSet out; every result is as the record will hold it.
 
 Nothing is changed in place, so before and after are the undo step. Faults are NotFound (no such uid) and
-InvalidInput (an edit that would leave no shape).
+InvalidInput (an edit that would leave no shape). What joins and cuts areas is in `areas`.
 """
 
 from __future__ import annotations
@@ -11,28 +11,13 @@ from dataclasses import replace as _with
 from types import MappingProxyType
 from typing import Literal
 
-from annotation import geometry
-from annotation.core import (
-    Annotation,
-    AnnotationSet,
-    AttributeValue,
-    Box,
-    Coords,
-    Keypoints,
-    Mask,
-    Points,
-    Polygon,
-    Polyline,
-    RotatedBox,
-    Shape,
-    Tag,
-)
+from annotation import geometry, handles, marks, rows, transform
+from annotation.core import Annotation, AnnotationSet, AttributeValue, Shape, new_uid
 from annotation.errors import InvalidInput, NotFound
+from annotation.handles import Handle
 from annotation.labels import LabelSchema
 
-Handle = Literal["nw", "n", "ne", "e", "se", "s", "sw", "w"]
-"""A handle of a box by its compass point; corners clockwise from nw are its vertices 0 to 3."""
-_CORNERS: tuple[Handle, ...] = ("nw", "ne", "se", "sw")
+Place = Literal["top", "raise", "lower", "bottom"]
 
 
 def find(annotations: AnnotationSet, uid: str) -> Annotation:
@@ -47,26 +32,36 @@ def find(annotations: AnnotationSet, uid: str) -> Annotation:
     raise NotFound("no such object on this picture", where=uid, remedy="reload the picture")
 
 
-def add(annotations: AnnotationSet, new: Annotation) -> AnnotationSet:
-    """The set with one more annotation, in the order of uids.
+def add(annotations: AnnotationSet, *new: Annotation) -> AnnotationSet:
+    """The set with more annotations, in the order of uids.
 
     Raises:
-        InvalidInput: when the uid is there already, or the shape cannot be stored.
+        InvalidInput: when a uid is there already, or a shape cannot be stored.
     """
-    if any(a.uid == new.uid for a in annotations):
-        raise InvalidInput("an object with this uid is there already", where=new.uid)
-    return tuple(sorted((*annotations, _with(new, shape=geometry.snapped(new.shape))), key=lambda a: a.uid))
+    uids = {a.uid for a in annotations}
+    for a in new:
+        if a.uid in uids:
+            raise InvalidInput("an object with this uid is there already", where=a.uid)
+        uids.add(a.uid)
+    held = (_with(a, shape=rows.snapped(a.shape)) for a in new)
+    return tuple(sorted((*annotations, *held), key=lambda a: a.uid))
 
 
 def remove(annotations: AnnotationSet, uids: Iterable[str]) -> AnnotationSet:
-    """The set without these annotations; each must be there."""
+    """The set without these annotations, and without the links to them; each must be there."""
     gone = _known(annotations, uids)
-    return tuple(a for a in annotations if a.uid not in gone)
+    return tuple(_unlinked(a, gone) for a in annotations if a.uid not in gone)
+
+
+def _unlinked(a: Annotation, gone: frozenset[str]) -> Annotation:
+    found = marks.links(a)
+    left = [(name, uid) for name, uid in found if uid not in gone]
+    return marks.with_links(a, left) if len(left) < len(found) else a
 
 
 def replace(annotations: AnnotationSet, new: Annotation) -> AnnotationSet:
     """The set with the annotation of the same uid exchanged."""
-    return _each(annotations, [new.uid], lambda _: new)
+    return change(annotations, [new.uid], lambda _: new)
 
 
 def _known(annotations: AnnotationSet, uids: Iterable[str]) -> frozenset[str]:
@@ -77,172 +72,92 @@ def _known(annotations: AnnotationSet, uids: Iterable[str]) -> frozenset[str]:
     return wanted
 
 
-def _each(
-    annotations: AnnotationSet, uids: Iterable[str], change: Callable[[Annotation], Annotation]
+def change(
+    annotations: AnnotationSet, uids: Iterable[str], edit: Callable[[Annotation], Annotation]
 ) -> AnnotationSet:
-    """The set with these annotations changed, in one pass; shapes that changed are snapped."""
+    """The set with `edit` applied to these annotations, in one pass; shapes that changed are snapped."""
     wanted = _known(annotations, uids)
     out = []
     for old in annotations:
-        new = change(old) if old.uid in wanted else old
-        out.append(new if new.shape is old.shape else _with(new, shape=geometry.snapped(new.shape)))
+        new = edit(old) if old.uid in wanted else old
+        out.append(new if new.shape is old.shape else _with(new, shape=rows.snapped(new.shape)))
     return tuple(out)
 
 
-def _reshape(annotations: AnnotationSet, uid: str, change: Callable[[Shape], Shape]) -> AnnotationSet:
-    return _each(annotations, [uid], lambda old: _with(old, shape=change(old.shape)))
+def reshape(annotations: AnnotationSet, uids: Iterable[str], edit: Callable[[Shape], Shape]) -> AnnotationSet:
+    """The set with `edit` applied to these annotations' shapes; the shapes are snapped."""
+    return change(annotations, uids, lambda old: _with(old, shape=edit(old.shape)))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Place and form
 
 
 def move(annotations: AnnotationSet, uids: Iterable[str], dx: float, dy: float) -> AnnotationSet:
-    """The set with these annotations shifted by (dx, dy) px. A mask or tag stays: it belongs to the whole picture."""
-    return _each(annotations, uids, lambda old: _with(old, shape=moved(old.shape, dx, dy)))
+    """The set with these annotations shifted by (dx, dy) px (see `transform.moved`)."""
+    return reshape(annotations, uids, lambda shape: transform.moved(shape, dx, dy))
 
 
-def moved(shape: Shape, dx: float, dy: float) -> Shape:
-    """The shape shifted by (dx, dy) px."""
-    match shape:
-        case Box(x0, y0, x1, y1):
-            return Box(x0 + dx, y0 + dy, x1 + dx, y1 + dy)
-        case RotatedBox():
-            return _with(shape, cx=shape.cx + dx, cy=shape.cy + dy)
-        case Polygon(parts):
-            return Polygon(tuple(tuple(_shift(ring, dx, dy) for ring in part) for part in parts))
-        case Polyline(points):
-            return Polyline(_shift(points, dx, dy))
-        case Points(points):
-            return Points(_shift(points, dx, dy))
-        case Keypoints(points, visibility):
-            return Keypoints(_shift(points, dx, dy), visibility)
-        case Mask() | Tag():
-            return shape
-
-
-def _shift(points: Coords, dx: float, dy: float) -> Coords:
-    return tuple(v + (dy if i % 2 else dx) for i, v in enumerate(points))
-
-
-def vertices(shape: Shape) -> Coords:
-    """All points a person can take hold of, flat; their places are the vertex numbers used here.
-
-    Box: its corners clockwise from the top left. Polygon: ring after ring. Masks, tags and rotated boxes: none.
-    """
-    match shape:
-        case Box(x0, y0, x1, y1):
-            return (x0, y0, x1, y0, x1, y1, x0, y1)
-        case Polygon(parts):
-            return tuple(c for part in parts for ring in part for c in ring)
-        case Polyline(points) | Points(points) | Keypoints(points, _):
-            return points
-        case RotatedBox() | Mask() | Tag():
-            return ()
-
-
-def move_vertex(annotations: AnnotationSet, uid: str, index: int, x: float, y: float) -> AnnotationSet:
-    """The set with one vertex put at (x, y); a box's corner resizes it."""
-
-    def change(shape: Shape) -> Shape:
-        if isinstance(shape, Box):
-            _in_range(index, 4)
-            return resized(shape, _CORNERS[index], x, y)
-        return _edit_points(shape, index, lambda points, i: (*points[: 2 * i], x, y, *points[2 * i + 2 :]))
-
-    return _reshape(annotations, uid, change)
-
-
-def insert_vertex(annotations: AnnotationSet, uid: str, index: int, x: float, y: float) -> AnnotationSet:
-    """The set with a vertex put into a polygon's ring or a line after vertex `index`; the new one is `index + 1`."""
-
-    def change(shape: Shape) -> Shape:
-        if not isinstance(shape, Polygon | Polyline):
-            raise InvalidInput("only polygons and lines can be given another vertex")
-        return _edit_points(
-            shape, index, lambda points, i: (*points[: 2 * i + 2], x, y, *points[2 * i + 2 :])
-        )
-
-    return _reshape(annotations, uid, change)
-
-
-def delete_vertex(annotations: AnnotationSet, uid: str, index: int) -> AnnotationSet:
-    """The set with a vertex taken from a polygon's ring or a line; a hole of three vertices goes with it.
+def rotate(
+    annotations: AnnotationSet, uids: Iterable[str], degrees: float, centre: tuple[float, float] | None = None
+) -> AnnotationSet:
+    """The set with these annotations turned around a centre, by default the middle of all of them.
 
     Raises:
-        InvalidInput: when an outline of three or a line of two vertices would fall apart.
+        InvalidInput: for an axis-parallel box and anything but quarter turns.
     """
-
-    def change(shape: Shape) -> Shape:
-        if not isinstance(shape, Polygon | Polyline):
-            raise InvalidInput("only polygons and lines can lose a vertex")
-        return _edit_points(shape, index, lambda points, i: (*points[: 2 * i], *points[2 * i + 2 :]))
-
-    return _reshape(annotations, uid, change)
+    wanted = tuple(uids)
+    cx, cy = centre or middle(annotations, wanted)
+    return reshape(annotations, wanted, lambda shape: transform.rotated(shape, degrees, cx, cy))
 
 
-def _in_range(index: int, n: int) -> None:
-    if not 0 <= index < n:
-        raise InvalidInput(f"there is no vertex {index}", remedy=f"0 to {n - 1}")
+def scale(
+    annotations: AnnotationSet,
+    uids: Iterable[str],
+    sx: float,
+    sy: float,
+    centre: tuple[float, float] | None = None,
+) -> AnnotationSet:
+    """The set with these annotations stretched away from a centre, by default the middle of all of them."""
+    wanted = tuple(uids)
+    cx, cy = centre or middle(annotations, wanted)
+    return reshape(annotations, wanted, lambda shape: transform.scaled(shape, sx, sy, cx, cy))
 
 
-def _edit_points(shape: Shape, index: int, edit: Callable[[Coords, int], Coords]) -> Shape:
-    """The shape with `edit` applied to the point list that holds vertex `index`, with the vertex's place there."""
-    _in_range(index, len(vertices(shape)) // 2)
-    if isinstance(shape, Polyline | Points):
-        points = edit(shape.points, index)
-        if isinstance(shape, Polyline) and len(points) < 4:
-            raise InvalidInput("a line needs two vertices", remedy="delete the object")
-        return _with(shape, points=points)
-    if isinstance(shape, Keypoints):
-        points = edit(shape.points, index)
-        seen = tuple(v or 2 if i == index else v for i, v in enumerate(shape.visibility))
-        return Keypoints(points, seen)
-    assert isinstance(shape, Polygon)
-    parts: list[tuple[Coords, ...]] = []
-    for part in shape.parts:
-        rings: list[Coords] = []
-        for ring in part:
-            n = len(ring) // 2
-            new = edit(ring, index) if 0 <= index < n else ring
-            index -= n
-            if len(new) >= 6:
-                rings.append(new)
-            elif not rings:
-                raise InvalidInput("an outline needs three vertices", remedy="delete the object")
-        parts.append(tuple(rings))
-    return Polygon(tuple(parts))
+def middle(annotations: AnnotationSet, uids: Iterable[str]) -> tuple[float, float]:
+    """The middle of the box around these annotations, in px; (0, 0) when none of them has a place."""
+    wanted = _known(annotations, uids)
+    boxes = [box for a in annotations if a.uid in wanted and (box := geometry.bbox(a.shape))]
+    if not boxes:
+        return 0.0, 0.0
+    x = min(b.x0 for b in boxes) + max(b.x1 for b in boxes)
+    return x / 2, (min(b.y0 for b in boxes) + max(b.y1 for b in boxes)) / 2
 
 
-def resize_box(annotations: AnnotationSet, uid: str, handle: Handle, x: float, y: float) -> AnnotationSet:
-    """The set with one handle of a box put at (x, y); drawn over the opposite side, the box turns inside out.
-
-    Raises:
-        InvalidInput: when the object is no box.
-    """
-
-    def change(shape: Shape) -> Shape:
-        if not isinstance(shape, Box):
-            raise InvalidInput("only boxes have handles")
-        return resized(shape, handle, x, y)
-
-    return _reshape(annotations, uid, change)
+def move_handle(annotations: AnnotationSet, uid: str, handle: Handle, x: float, y: float) -> AnnotationSet:
+    """The set with one handle of an annotation put at (x, y) px."""
+    return reshape(annotations, [uid], lambda shape: handles.with_handle(shape, handle, x, y))
 
 
-def resized(box: Box, handle: Handle, x: float, y: float) -> Box:
-    """The box with one handle at (x, y), corners in order again."""
-    x0, y0, x1, y1 = box.x0, box.y0, box.x1, box.y1
-    if "w" in handle:
-        x0 = x
-    if "e" in handle:
-        x1 = x
-    if "n" in handle:
-        y0 = y
-    if "s" in handle:
-        y1 = y
-    return Box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+def insert_vertex(annotations: AnnotationSet, uid: str, handle: Handle, x: float, y: float) -> AnnotationSet:
+    """The set with a vertex put into a polygon's ring or a line after the one that `handle` names."""
+    return reshape(annotations, [uid], lambda shape: handles.insert_vertex(shape, handle, x, y))
+
+
+def delete_vertex(annotations: AnnotationSet, uid: str, handle: Handle) -> AnnotationSet:
+    """The set with a vertex taken from a polygon's ring or a line; a hole or further part of three goes with it."""
+    return reshape(annotations, [uid], lambda shape: handles.delete_vertex(shape, handle))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Labels, attributes, marks
 
 
 def relabel(
     annotations: AnnotationSet, uids: Iterable[str], label: str, *, schema: LabelSchema
 ) -> AnnotationSet:
-    """The set with these annotations under another label; attributes that it knows are kept, its defaults added.
+    """The set with these annotations under another label; marks and attributes that it knows are kept, its defaults
+    added.
 
     Raises:
         NotFound: when the schema has no such label that can be drawn.
@@ -252,11 +167,12 @@ def relabel(
         raise NotFound("no such label", where=label, remedy="choose a label of the schema")
     known = {a.code: a for a in target.attributes}
 
-    def change(old: Annotation) -> Annotation:
+    def edit(old: Annotation) -> Annotation:
         kept = {k: v for k, v in old.attributes.items() if k in known and known[k].accepts(v)}
-        return _with(old, label=label, attributes=MappingProxyType({**target.defaults(), **kept}))
+        attributes = {**target.defaults(), **kept, **marks.kept(old.attributes)}
+        return _with(old, label=label, attributes=MappingProxyType(attributes))
 
-    return _each(annotations, uids, change)
+    return change(annotations, uids, edit)
 
 
 def set_attribute(
@@ -264,10 +180,129 @@ def set_attribute(
 ) -> AnnotationSet:
     """The set with an attribute of these annotations set, or taken away with None."""
 
-    def change(old: Annotation) -> Annotation:
+    def edit(old: Annotation) -> Annotation:
         attributes = {k: v for k, v in old.attributes.items() if k != code}
         if value is not None:
             attributes[code] = value
         return _with(old, attributes=MappingProxyType(attributes))
 
-    return _each(annotations, uids, change)
+    return change(annotations, uids, edit)
+
+
+def group(annotations: AnnotationSet, uids: Iterable[str]) -> AnnotationSet:
+    """The set with these annotations as the members of one new group.
+
+    Raises:
+        InvalidInput: for fewer than two.
+    """
+    wanted = _known(annotations, uids)
+    if len(wanted) < 2:
+        raise InvalidInput("a group needs two objects", remedy="choose more")
+    name = new_uid()
+    return change(annotations, wanted, lambda a: marks.with_mark(a, "@group", name))
+
+
+def ungroup(annotations: AnnotationSet, uids: Iterable[str]) -> AnnotationSet:
+    """The set with the groups of these annotations dissolved, for all their members."""
+    wanted = _known(annotations, uids)
+    names = {marks.group(a) for a in annotations if a.uid in wanted} - {None}
+    members = [a.uid for a in annotations if marks.group(a) in names]
+    return change(annotations, members, lambda a: marks.with_mark(a, "@group", None))
+
+
+def members(annotations: AnnotationSet, uids: Iterable[str]) -> frozenset[str]:
+    """These uids and those of everything grouped with them."""
+    wanted = _known(annotations, uids)
+    names = {marks.group(a) for a in annotations if a.uid in wanted} - {None}
+    return wanted | {a.uid for a in annotations if marks.group(a) in names}
+
+
+def link(annotations: AnnotationSet, uid: str, to: str, relation: str) -> AnnotationSet:
+    """The set with a relation from one annotation to another.
+
+    Raises:
+        InvalidInput: to itself, too many links, or a name that cannot be one (see `marks.with_links`).
+    """
+    _known(annotations, [to])
+    if uid == to:
+        raise InvalidInput("an object cannot be linked to itself", remedy="choose another")
+    return change(annotations, [uid], lambda a: marks.with_links(a, (*marks.links(a), (relation, to))))
+
+
+def unlink(annotations: AnnotationSet, uid: str, to: str, relation: str | None = None) -> AnnotationSet:
+    """The set without the relations from one annotation to another, or without that one relation."""
+
+    def edit(a: Annotation) -> Annotation:
+        found = marks.links(a)
+        return marks.with_links(a, (x for x in found if x[1] != to or relation not in (None, x[0])))
+
+    return change(annotations, [uid], edit)
+
+
+def reorder(annotations: AnnotationSet, uids: Iterable[str], place: Place) -> AnnotationSet:
+    """The set with these annotations drawn higher or lower ("@order"), keeping their order among themselves.
+
+    "raise" and "lower" go past the next object that is not one of them; "top" and "bottom" past all.
+    """
+    wanted = _known(annotations, uids)
+    stack = sorted(annotations, key=lambda a: (marks.order(a), a.uid))
+    chosen = [a for a in stack if a.uid in wanted]
+    others = [a for a in stack if a.uid not in wanted]
+    if not chosen or not others:
+        return annotations
+    if place in ("top", "bottom"):
+        at = len(others) if place == "top" else 0
+    elif place == "raise":
+        highest = stack.index(chosen[-1])
+        at = min(len(others), sum(1 for a in stack[:highest] if a.uid not in wanted) + 1)
+    else:
+        at = max(0, sum(1 for a in stack[: stack.index(chosen[0])] if a.uid not in wanted) - 1)
+    levels = _levels([*others[:at], *chosen, *others[at:]], wanted)
+    changed = [a.uid for a in annotations if levels[a.uid] != marks.order(a)]
+    return change(annotations, changed, lambda a: marks.with_mark(a, "@order", levels[a.uid]))
+
+
+def _levels(stack: list[Annotation], wanted: frozenset[str]) -> dict[str, int]:
+    """An order for every uid that draws them in this sequence, leaving as many of the others as can be as they are."""
+    levels: dict[str, int] = {}
+    below: tuple[int, str] | None = None
+    first = next(i for i, a in enumerate(stack) if a.uid in wanted)
+    floor = [a for a in stack[first:] if a.uid not in wanted]
+    if floor and first == 0:  # nothing below: go under the lowest instead of lifting everything above
+        lowest = marks.order(floor[0])
+        chosen = [a for a in stack if a.uid in wanted]
+        levels = {a.uid: lowest - len(chosen) + i for i, a in enumerate(chosen)}
+        return levels | {a.uid: marks.order(a) for a in floor}
+    for a in stack:
+        level = marks.order(a)
+        if a.uid in wanted and below is not None:
+            level = below[0]
+        if below is not None and (level, a.uid) <= below:
+            level = below[0] if a.uid > below[1] else below[0] + 1
+        levels[a.uid] = level
+        below = (level, a.uid)
+    return levels
+
+
+def duplicate(
+    annotations: AnnotationSet, uids: Iterable[str], dx: float, dy: float
+) -> tuple[AnnotationSet, tuple[str, ...]]:
+    """The set with copies of these annotations shifted by (dx, dy) px, and the copies' uids in the set's order.
+
+    Copies are a person's work: no score, of no track. Groups and links among them become their own.
+    """
+    wanted = _known(annotations, uids)
+    originals = [a for a in annotations if a.uid in wanted]
+    names = {a.uid: new_uid() for a in originals}
+    groups: dict[str, str] = {}
+    copies = []
+    for a in originals:
+        copy = _with(a, uid=names[a.uid], origin="human", score=None, shape=transform.moved(a.shape, dx, dy))
+        for code in ("@track", "@key", "@end"):
+            copy = marks.with_mark(copy, code, None)
+        if name := marks.group(a):
+            copy = marks.with_mark(copy, "@group", groups.setdefault(name, new_uid()))
+        if found := marks.links(a):
+            copy = marks.with_links(copy, [(r, names.get(to, to)) for r, to in found])
+        copies.append(copy)
+    return add(annotations, *copies), tuple(a.uid for a in copies)

@@ -1,189 +1,63 @@
-"""Measures of shapes, run-length masks, and the integer form in which the record keeps a shape."""
+"""Measures of shapes: boxes around them, outlines, areas, clipping, hit tests. Coordinates and lengths in px."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
-from annotation import canonical, rle
+from annotation import rle
 from annotation.core import (
-    KIND_OF,
     Box,
+    Caption,
     Coords,
+    Cuboid,
+    Ellipse,
     Keypoints,
-    Kind,
     Mask,
     Points,
     Polygon,
     Polyline,
+    Quad,
     RotatedBox,
     Shape,
     Tag,
 )
-from annotation.errors import InvalidInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-IntBox = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in 1/1000 px."""
-TURN = 360 * canonical.MICRO
-_encode = msgspec.json.Encoder().encode
-MAX_POINTS = 1_000_000
-"""Points of one shape; a foreign file with more is refused."""
-
-# ---------------------------------------------------------------------------------------------------------------
-# The record's form. Box: no geometry. rotated_box: [cx,cy,w,h,microdegrees]. polygon: parts of rings of [x,y,…].
-# polyline, points: [x,y,…]. keypoints: [[x,y,…],[v,…]]. mask: [w,h,[counts]] in pixels. tag: neither.
-
-
-def to_row(shape: Shape) -> tuple[Kind, IntBox | None, str | None]:
-    """The canonical integer form of a shape: kind, bounding box in 1/1000 px, geometry as canonical JSON.
-
-    The bounding box is derived from the snapped coordinates, so `to_row(from_row(*to_row(s))) == to_row(s)`.
-
-    Raises:
-        InvalidInput: a coordinate that is not finite or too large, too few points, an inverted box, a broken mask.
-    """
-    match shape:
-        case Box(x0, y0, x1, y1):
-            box = (canonical.snap(x0), canonical.snap(y0), canonical.snap(x1), canonical.snap(y1))
-            if box[0] > box[2] or box[1] > box[3]:
-                raise InvalidInput(
-                    f"a box whose corners are swapped: {shape}", remedy="x0 <= x1 and y0 <= y1"
-                )
-            return "box", box, None
-        case RotatedBox(cx, cy, w, h, degrees):
-            flat = canonical.snaps((cx, cy, w, h))
-            if flat[2] < 0 or flat[3] < 0:
-                raise InvalidInput(f"a rotated box of negative size: {shape}")
-            if not math.isfinite(degrees):
-                raise InvalidInput(f"the angle {degrees!r} cannot be stored", remedy="finite")
-            flat.append(canonical.snap(degrees % 360.0, canonical.MICRO) % TURN)
-            return "rotated_box", _rotated_ints(flat), _json(flat)
-        case Polygon(parts):
-            if not parts or not all(parts):
-                raise InvalidInput("a polygon without a ring")
-            rings = [[_flat(ring, 3) for ring in part] for part in parts]
-            return "polygon", _extent([x for part in rings for x in part[0]]), _json(rings)
-        case Polyline(points):
-            flat = _flat(points, 2)
-            return "polyline", _extent(flat), _json(flat)
-        case Points(points):
-            flat = _flat(points, 1)
-            return "points", _extent(flat), _json(flat)
-        case Keypoints(points, visibility):
-            flat = _flat(points, 1)
-            if len(visibility) * 2 != len(flat) or any(v not in (0, 1, 2) for v in visibility):
-                raise InvalidInput("keypoints whose visibility does not fit", remedy="one of 0, 1, 2 a point")
-            seen = [c for i, v in enumerate(visibility) if v for c in flat[2 * i : 2 * i + 2]]
-            return "keypoints", _extent(seen) if seen else None, _json([flat, list(visibility)])
-        case Mask(w, h, counts):
-            runs = rle.normal(counts, w=w, h=h)
-            inner = rle.extent(runs, h)
-            ints = None if inner is None else cast(IntBox, tuple(v * canonical.PX for v in inner))
-            return "mask", ints, _json([w, h, list(runs)])
-        case Tag():
-            return "tag", None, None
-
-
-def from_row(kind: str, box: Sequence[int | None] | None, geometry: str | None) -> Shape:
-    """The shape of a record row (see `to_row`); `box` may hold four None.
-
-    Raises:
-        InvalidInput: when the row is not one that `to_row` wrote.
-    """
-    if kind == "box":
-        if box is None or len(box) != 4 or None in box:
-            raise InvalidInput("a box row without coordinates")
-        x0, y0, x1, y1 = cast(IntBox, tuple(box))
-        return Box(x0 / canonical.PX, y0 / canonical.PX, x1 / canonical.PX, y1 / canonical.PX)
-    if kind == "tag":
-        return Tag()
-    if geometry is None:
-        raise InvalidInput(f"a {kind} row without geometry")
-    try:
-        return _from_json(kind, msgspec.json.decode(geometry))
-    except (msgspec.DecodeError, TypeError, ValueError, IndexError) as error:
-        raise InvalidInput(f"a {kind} row whose geometry cannot be read", where=geometry[:60]) from error
-
-
-def _from_json(kind: str, value: Any) -> Shape:
-    match kind:
-        case "rotated_box":
-            cx, cy, w, h, turn = value
-            px = canonical.PX
-            return RotatedBox(cx / px, cy / px, w / px, h / px, turn / canonical.MICRO)
-        case "polygon":
-            return Polygon(tuple(tuple(_floats(ring) for ring in part) for part in value))
-        case "polyline":
-            return Polyline(_floats(value))
-        case "points":
-            return Points(_floats(value))
-        case "keypoints":
-            return Keypoints(_floats(value[0]), tuple(value[1]))
-        case "mask":
-            return Mask(value[0], value[1], tuple(value[2]))
-        case _:
-            raise InvalidInput(f"a shape of unknown kind {kind!r}")
-
-
-def snapped(shape: Shape) -> Shape:
-    """The shape as it will come back from the record."""
-    return from_row(*to_row(shape))
-
-
-def _json(value: object) -> str:
-    return _encode(value).decode("ascii")  # nested lists of snapped integers: canonical without another check
-
-
-def _flat(points: Coords, least: int) -> list[int]:
-    n = len(points)
-    if n % 2 or n < 2 * least or n > 2 * MAX_POINTS:
-        raise InvalidInput(f"{n} numbers where at least {least} points (x, y) are needed")
-    return canonical.snaps(points)
-
-
-def _floats(flat: Iterable[int]) -> Coords:
-    return tuple(v / canonical.PX for v in flat)
-
-
-def _extent(flat: Sequence[int]) -> IntBox:
-    xs, ys = flat[0::2], flat[1::2]
-    return min(xs), min(ys), max(xs), max(ys)
-
-
-def _rotated_ints(flat: Sequence[int]) -> IntBox:
-    px = canonical.PX
-    box = RotatedBox(flat[0] / px, flat[1] / px, flat[2] / px, flat[3] / px, flat[4] / canonical.MICRO)
-    return _extent(canonical.snaps(corners(box)))
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Measures
+SAGITTA_PX = 0.1
+"""How far the polygon that stands for an ellipse may lie inside it."""
+CUBOID_EDGES: tuple[tuple[int, int], ...] = (
+    (0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7),
+)  # fmt: skip
+"""The twelve edges of a cuboid as pairs of its corners."""
 
 
 def bbox(shape: Shape) -> Box | None:
-    """The smallest axis-parallel box around a shape, in px; None for a tag, an empty mask, absent keypoints."""
+    """The smallest axis-parallel box around a shape; None for tags, captions, empty masks, absent keypoints."""
     match shape:
         case Box():
             return shape
         case RotatedBox():
             return _around(corners(shape))
+        case Ellipse(cx, cy, rx, ry, degrees):
+            c, s = _direction(degrees)
+            w, h = math.hypot(rx * c, ry * s), math.hypot(rx * s, ry * c)
+            return Box(cx - w, cy - h, cx + w, cy + h)
         case Polygon(parts):
             return _around([c for part in parts for c in part[0]])
-        case Polyline(points) | Points(points):
+        case Polyline(points) | Points(points) | Quad(points) | Cuboid(points):
             return _around(points)
         case Keypoints(points, visibility):
             return _around([c for i, v in enumerate(visibility) if v for c in points[2 * i : 2 * i + 2]])
         case Mask(_, h, counts):
             inner = rle.extent(counts, h)
             return None if inner is None else Box(*map(float, inner))
-        case Tag():
+        case Tag() | Caption():
             return None
 
 
@@ -194,22 +68,93 @@ def _around(points: Sequence[float]) -> Box | None:
     return Box(min(xs), min(ys), max(xs), max(ys))
 
 
-def corners(box: RotatedBox) -> Coords:
-    """The four corners (8 numbers): top-left, top-right, bottom-right, bottom-left before turning clockwise.
-
-    Quarter turns are exact, so they do not depend on the platform's sine.
-    """
-    quarter, rest = divmod(box.degrees % 360.0, 90.0)
-    c, s = math.cos(math.radians(rest)), math.sin(math.radians(rest))
-    if rest == 0.0:
-        c, s = 1.0, 0.0
+def _direction(degrees: float) -> tuple[float, float]:
+    """Cosine and sine; quarter turns are exact, so they do not depend on the platform's sine."""
+    quarter, rest = divmod(degrees % 360.0, 90.0)
+    c, s = (1.0, 0.0) if rest == 0.0 else (math.cos(math.radians(rest)), math.sin(math.radians(rest)))
     for _ in range(int(quarter)):
         c, s = -s, c
+    return c, s
+
+
+def turned(points: Coords, degrees: float, cx: float, cy: float) -> Coords:
+    """Flat points turned clockwise on the screen around (cx, cy); quarter turns are exact."""
+    c, s = _direction(degrees)
+    out: list[float] = []
+    for x, y in pairs(points):
+        dx, dy = x - cx, y - cy
+        out += (cx + dx * c - dy * s, cy + dx * s + dy * c)
+    return tuple(out)
+
+
+def pairs(points: Coords) -> Iterable[tuple[float, float]]:
+    """Flat points one by one as (x, y)."""
+    return zip(points[0::2], points[1::2], strict=True)
+
+
+def corners(box: Box | RotatedBox) -> Coords:
+    """The four corners (8 numbers): top left, top right, bottom right, bottom left before turning clockwise."""
+    if isinstance(box, Box):
+        return (box.x0, box.y0, box.x1, box.y0, box.x1, box.y1, box.x0, box.y1)
+    c, s = _direction(box.degrees)
     out: list[float] = []
     for dx, dy in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)):
         x, y = dx * box.w, dy * box.h
         out += (box.cx + x * c - y * s, box.cy + x * s + y * c)
     return tuple(out)
+
+
+def ellipse_ring(shape: Ellipse) -> Coords:
+    """The ellipse as a ring of 24 to 360 points on it, nowhere more than `SAGITTA_PX` inside it below 700 px."""
+    radius = max(shape.rx, shape.ry, 1.0)
+    n = math.pi / math.acos(1.0 - min(SAGITTA_PX / radius, 1.0))
+    n = min(360, max(24, 4 * math.ceil(n / 4)))
+    ring: list[float] = []
+    for i in range(n):
+        c, s = _direction(i * 360.0 / n)
+        ring += (shape.cx + shape.rx * c, shape.cy + shape.ry * s)
+    return turned(tuple(ring), shape.degrees, shape.cx, shape.cy)
+
+
+def hull(points: Coords) -> Coords:
+    """The convex hull of flat points as an open ring, clockwise on the screen; fewer than three points when flat."""
+    found = sorted(set(pairs(points)))
+    if len(found) < 3:
+        return tuple(c for p in found for c in p)
+    ring: list[tuple[float, float]] = []
+    for row in (found, found[::-1]):
+        half: list[tuple[float, float]] = []
+        for x, y in row:
+            while len(half) >= 2 and _turns_left(half[-2], half[-1], (x, y)):
+                half.pop()
+            half.append((x, y))
+        ring += half[:-1]
+    return tuple(c for p in ring for c in p)
+
+
+def _turns_left(a: tuple[float, float], b: tuple[float, float], p: tuple[float, float]) -> bool:
+    return (b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0]) <= 0
+
+
+def outline(shape: Shape) -> Polygon | None:
+    """The polygon of a shape that has an area: an ellipse's in straight pieces, a cuboid's silhouette.
+
+    None for a mask (`raster.to_polygon` follows its pixels), lines, points, tags, and a cuboid that is flat.
+    """
+    match shape:
+        case Box() | RotatedBox():
+            return Polygon(((corners(shape),),))
+        case Ellipse():
+            return Polygon(((ellipse_ring(shape),),))
+        case Quad(points):
+            return Polygon(((points,),))
+        case Cuboid(points):
+            ring = hull(points)
+            return Polygon(((ring,),)) if len(ring) >= 6 else None
+        case Polygon():
+            return shape
+        case Polyline() | Points() | Keypoints() | Mask() | Tag() | Caption():
+            return None
 
 
 def ring_area(ring: Coords) -> float:
@@ -223,17 +168,24 @@ def ring_area(ring: Coords) -> float:
 
 
 def area(shape: Shape) -> float:
-    """Area in px²: 0 for lines, points and tags; a polygon's holes are taken off."""
+    """Area in px²: 0 for lines, points, tags; a polygon's holes are taken off; a cuboid's is its silhouette's."""
     match shape:
         case Box(x0, y0, x1, y1):
             return (x1 - x0) * (y1 - y0)
         case RotatedBox():
             return shape.w * shape.h
+        case Ellipse():
+            return math.pi * shape.rx * shape.ry
         case Polygon(parts):
             return sum(abs(ring_area(p[0])) - sum(abs(ring_area(hole)) for hole in p[1:]) for p in parts)
+        case Quad(points):
+            return abs(ring_area(points))
+        case Cuboid(points):
+            ring = hull(points)
+            return abs(ring_area(ring)) if len(ring) >= 6 else 0.0
         case Mask(_, _, counts):
             return float(sum(counts[1::2]))
-        case Polyline() | Points() | Keypoints() | Tag():
+        case Polyline() | Points() | Keypoints() | Tag() | Caption():
             return 0.0
 
 
@@ -260,20 +212,23 @@ def iou(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> NDArray[n
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# Clipping, hit tests, conversions
+# Clipping
 
 
 def clip(shape: Shape, *, width: float, height: float) -> Shape | None:
-    """The part of a shape inside the picture, or None. Lines and points keep what lies inside; a rotated box that
-    crosses the border becomes a polygon; masks and tags are inside by nature; hidden keypoints become absent."""
+    """The part of a shape inside the picture, or None. Lines and points keep what lies inside; a rotated box, quad,
+    ellipse or cuboid that crosses the border becomes a polygon; masks, tags and captions are inside by nature;
+    hidden keypoints become absent."""
     match shape:
         case Box(x0, y0, x1, y1):
             inner = Box(max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height))
             return inner if inner.x0 < inner.x1 and inner.y0 < inner.y1 else None
-        case RotatedBox():
-            if _inside(corners(shape), width, height):
+        case RotatedBox() | Ellipse() | Quad() | Cuboid():
+            box = bbox(shape)
+            if box is not None and _inside((box.x0, box.y0, box.x1, box.y1), width, height):
                 return shape
-            return clip(Polygon(((corners(shape),),)), width=width, height=height)
+            drawn = outline(shape)
+            return None if drawn is None else _clip_polygon(drawn, width, height)
         case Polygon(parts):
             if all(_inside(part[0], width, height) for part in parts):
                 return shape
@@ -281,20 +236,16 @@ def clip(shape: Shape, *, width: float, height: float) -> Shape | None:
         case Polyline(points):
             return shape if _inside(points, width, height) else _clip_line(points, width, height)
         case Points(points):
-            kept = [c for x, y in _pairs(points) if 0 <= x <= width and 0 <= y <= height for c in (x, y)]
+            kept = [c for x, y in pairs(points) if 0 <= x <= width and 0 <= y <= height for c in (x, y)]
             return Points(tuple(kept)) if kept else None
         case Keypoints(points, visibility):
             seen = tuple(
                 v if 0 <= x <= width and 0 <= y <= height else 0
-                for (x, y), v in zip(_pairs(points), visibility, strict=True)
+                for (x, y), v in zip(pairs(points), visibility, strict=True)
             )
             return Keypoints(points, seen) if any(seen) else None
-        case Mask() | Tag():
+        case Mask() | Tag() | Caption():
             return shape
-
-
-def _pairs(points: Coords) -> Iterable[tuple[float, float]]:
-    return zip(points[0::2], points[1::2], strict=True)
 
 
 def _inside(points: Coords, width: float, height: float) -> bool:
@@ -304,19 +255,14 @@ def _inside(points: Coords, width: float, height: float) -> bool:
 def _clip_polygon(shape: Polygon, width: float, height: float) -> Polygon | None:
     import shapely
 
-    # GEOS refuses several parts of which one has no area, so each is mended alone, on the record's grid of 1/1000 px.
-    # It also divides by tiny numbers and goes on rightly; numpy would report that as a fault.
-    rings = [[[(round(x, 3), round(y, 3)) for x, y in _pairs(ring)] for ring in part] for part in shape.parts]
-    with np.errstate(all="ignore"):
-        clean = [shapely.make_valid(shapely.Polygon(part[0], part[1:])) for part in rings]
-        solid = [g for part in clean for g in shapely.get_parts(shapely.get_parts(part)) if g.area > 0]
-        return from_shapely(shapely.intersection(shapely.union_all(solid), shapely.box(0, 0, width, height)))
+    with np.errstate(all="ignore"):  # GEOS divides by tiny numbers and goes on rightly; numpy would report it
+        return from_shapely(shapely.intersection(to_shapely(shape), shapely.box(0, 0, width, height)))
 
 
 def _clip_line(points: Coords, width: float, height: float) -> Polyline | None:
     import shapely
 
-    inner = shapely.intersection(shapely.LineString(list(_pairs(points))), shapely.box(0, 0, width, height))
+    inner = shapely.intersection(shapely.LineString(list(pairs(points))), shapely.box(0, 0, width, height))
     lines = [g for g in shapely.get_parts(inner) if g.geom_type == "LineString" and g.length > 0]
     if not lines:
         return None
@@ -325,11 +271,15 @@ def _clip_line(points: Coords, width: float, height: float) -> Polyline | None:
 
 
 def to_shapely(shape: Polygon) -> Any:
-    """A shapely MultiPolygon of the parts, as they are (perhaps invalid)."""
+    """The valid shapely area that a polygon covers: its rings mended, its parts united, on the record's grid."""
     import shapely
 
-    rings = [[list(_pairs(ring)) for ring in part] for part in shape.parts]
-    return shapely.MultiPolygon([shapely.Polygon(part[0], part[1:]) for part in rings])
+    # GEOS refuses several parts of which one has no area, so each is mended alone, on the record's grid of 1/1000 px.
+    rings = [[[(round(x, 3), round(y, 3)) for x, y in pairs(ring)] for ring in part] for part in shape.parts]
+    with np.errstate(all="ignore"):
+        clean = [shapely.make_valid(shapely.Polygon(part[0], part[1:])) for part in rings]
+        solid = [g for part in clean for g in shapely.get_parts(shapely.get_parts(part)) if g.area > 0]
+        return shapely.union_all(solid)
 
 
 def from_shapely(found: Any) -> Polygon | None:
@@ -347,6 +297,10 @@ def from_shapely(found: Any) -> Polygon | None:
     return Polygon(tuple(parts)) if parts else None
 
 
+# ---------------------------------------------------------------------------------------------------------------
+# Hit tests
+
+
 def contains(shape: Shape, x: float, y: float) -> bool:
     """Whether the point lies in a shape that has an area (holes are outside; a mask covers whole pixels)."""
     match shape:
@@ -354,6 +308,16 @@ def contains(shape: Shape, x: float, y: float) -> bool:
             return x0 <= x <= x1 and y0 <= y <= y1
         case RotatedBox():
             return _in_ring(corners(shape), x, y)
+        case Ellipse(cx, cy, rx, ry, degrees):
+            if rx <= 0 or ry <= 0:
+                return False
+            px, py = turned((x, y), -degrees, cx, cy)
+            return ((px - cx) / rx) ** 2 + ((py - cy) / ry) ** 2 <= 1.0
+        case Quad(points):
+            return _in_ring(points, x, y)
+        case Cuboid(points):
+            ring = hull(points)
+            return len(ring) >= 6 and _in_ring(ring, x, y)
         case Polygon(parts):
             return any(
                 _in_ring(p[0], x, y) and not any(_in_ring(hole, x, y) for hole in p[1:]) for p in parts
@@ -367,14 +331,14 @@ def contains(shape: Shape, x: float, y: float) -> bool:
                 if at < 0:
                     return i % 2 == 1
             return False
-        case Polyline() | Points() | Keypoints() | Tag():
+        case Polyline() | Points() | Keypoints() | Tag() | Caption():
             return False
 
 
 def _in_ring(ring: Coords, x: float, y: float) -> bool:
     inside = False
     x0, y0 = ring[-2], ring[-1]
-    for x1, y1 in _pairs(ring):
+    for x1, y1 in pairs(ring):
         if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
             inside = not inside
         x0, y0 = x1, y1
@@ -382,122 +346,55 @@ def _in_ring(ring: Coords, x: float, y: float) -> bool:
 
 
 def distance(shape: Shape, x: float, y: float) -> float:
-    """Distance in px from a point to the outline, line or nearest point of a shape; infinite for masks and tags."""
+    """Distance in px from a point to the outline, line, edge or nearest point of a shape; infinite for masks, tags
+    and captions."""
     match shape:
-        case Box(x0, y0, x1, y1):
-            return _to_line((x0, y0, x1, y0, x1, y1, x0, y1), x, y, closed=True)
-        case RotatedBox():
+        case Box() | RotatedBox():
             return _to_line(corners(shape), x, y, closed=True)
+        case Ellipse():
+            return _to_line(ellipse_ring(shape), x, y, closed=True)
+        case Quad(points):
+            return _to_line(points, x, y, closed=True)
+        case Cuboid(points):
+            return min(
+                _to_line((*points[2 * i : 2 * i + 2], *points[2 * j : 2 * j + 2]), x, y, closed=False)
+                for i, j in CUBOID_EDGES
+            )
         case Polygon(parts):
             return min(_to_line(ring, x, y, closed=True) for part in parts for ring in part)
         case Polyline(points):
             return _to_line(points, x, y, closed=False)
         case Points(points):
-            return min(math.hypot(px - x, py - y) for px, py in _pairs(points))
+            return min(math.hypot(px - x, py - y) for px, py in pairs(points))
         case Keypoints(points, visibility):
             near = [
-                math.hypot(px - x, py - y)
-                for (px, py), v in zip(_pairs(points), visibility, strict=True)
-                if v
+                math.hypot(px - x, py - y) for (px, py), v in zip(pairs(points), visibility, strict=True) if v
             ]
             return min(near, default=math.inf)
-        case Mask() | Tag():
+        case Mask() | Tag() | Caption():
             return math.inf
 
 
 def _to_line(points: Coords, x: float, y: float, *, closed: bool) -> float:
+    at = nearest(points, x, y, closed=closed)
+    return math.hypot(at[1] - x, at[2] - y)
+
+
+def nearest(points: Coords, x: float, y: float, *, closed: bool) -> tuple[int, float, float]:
+    """The place on a line or ring nearest to (x, y): the vertex its edge begins at, and its coordinates."""
     xs, ys = points[0::2], points[1::2]
-    best = math.inf
+    best = (0, xs[0], ys[0])
+    least = math.inf
     for i in range(0 if closed else 1, len(xs)):
         ax, ay, dx, dy = xs[i - 1], ys[i - 1], xs[i] - xs[i - 1], ys[i] - ys[i - 1]
         length = dx * dx + dy * dy
         t = 0.0 if length == 0 else min(1.0, max(0.0, ((x - ax) * dx + (y - ay) * dy) / length))
-        best = min(best, math.hypot(ax + t * dx - x, ay + t * dy - y))
+        away = math.hypot(ax + t * dx - x, ay + t * dy - y)
+        if away < least:
+            least, best = away, ((i - 1) % len(xs), ax + t * dx, ay + t * dy)
     return best
 
 
 def hit(shape: Shape, x: float, y: float, *, radius: float) -> bool:
     """Whether a pointer at (x, y) with that reach, all in px, touches the shape."""
     return contains(shape, x, y) or distance(shape, x, y) <= radius
-
-
-def hit_vertex(points: Coords, x: float, y: float, *, radius: float) -> int | None:
-    """The index of the nearest point within the radius, or None."""
-    best, found = radius, None
-    for i, (px, py) in enumerate(_pairs(points)):
-        away = math.hypot(px - x, py - y)
-        if away <= best:
-            best, found = away, i
-    return found
-
-
-def to_mask(shape: Shape, *, width: int, height: int) -> Mask:
-    """Raster of a box, rotated box or polygon: a pixel belongs to it when its centre does.
-
-    Raises:
-        InvalidInput: for other kinds, or a picture above `rle.MAX_DECODED` pixels.
-    """
-    if isinstance(shape, Mask):
-        return shape
-    match shape:
-        case Box(x0, y0, x1, y1):
-            areas: tuple[tuple[Coords, ...], ...] = (((x0, y0, x1, y0, x1, y1, x0, y1),),)
-        case RotatedBox():
-            areas = ((corners(shape),),)
-        case Polygon(parts):
-            areas = parts
-        case _:
-            raise InvalidInput(f"a {KIND_OF[type(shape)]} has no area to make a mask of")
-    if width * height > rle.MAX_DECODED:
-        raise InvalidInput(f"a picture of {width} x {height} px is too large for a mask")
-    out = np.zeros((height, width), dtype=np.uint8)
-    for rings in areas:  # parts may overlap, holes are taken off their own part only
-        out |= _raster(rings, width, height)
-    return rle.encode(out)
-
-
-def _raster(rings: Sequence[Coords], width: int, height: int) -> NDArray[np.uint8]:
-    """Even-odd scan lines through the pixel centres: exact, where cv2.fillPoly also paints every pixel it touches."""
-    out = np.zeros((height, width), dtype=np.uint8)
-    edges = []
-    for ring in rings:
-        points = np.asarray(ring, dtype=np.float64).reshape(-1, 2)
-        edges.append(np.concatenate((points, np.roll(points, -1, axis=0)), axis=1))
-    table = np.concatenate(edges)
-    ys = np.concatenate((table[:, 1], table[:, 3]))
-    for row in range(max(0, math.floor(ys.min() - 0.5)), min(height, math.ceil(ys.max() + 0.5))):
-        y = row + 0.5
-        crossing = table[(table[:, 1] <= y) != (table[:, 3] <= y)]
-        xs = np.sort(
-            crossing[:, 0]
-            + (y - crossing[:, 1]) / (crossing[:, 3] - crossing[:, 1]) * (crossing[:, 2] - crossing[:, 0])
-        )
-        for left, right in zip(xs[0::2], xs[1::2], strict=True):
-            out[row, max(0, math.ceil(left - 0.5)) : max(0, math.ceil(right - 0.5))] ^= 1
-    return out
-
-
-def to_polygon(mask: Mask) -> Polygon | None:
-    """Outlines of a mask along its pixels' edges, holes included; None for an empty mask.
-
-    Exact: `to_mask(to_polygon(m)) == m`. cv2.findContours runs through pixel centres and loses half a pixel.
-    """
-    import shapely
-
-    inner = rle.extent(mask.counts, mask.h)
-    if inner is None:
-        return None
-    strips = []
-    at = 0
-    for i, n in enumerate(mask.counts):
-        if i % 2 and n:
-            start, end = at, at + n
-            while start < end:
-                column, top = divmod(start, mask.h)
-                bottom = min(mask.h, top + end - start)
-                strips.append((column, top, column + 1, bottom))
-                start += bottom - top
-        at += n
-    found = np.asarray(strips, dtype=np.float64)
-    union = shapely.union_all(shapely.box(found[:, 0], found[:, 1], found[:, 2], found[:, 3]))
-    return from_shapely(shapely.simplify(union, 0.0))

@@ -62,16 +62,36 @@ def extent(counts: Sequence[int], h: int) -> tuple[int, int, int, int] | None:
     return None if x0 < 0 else (x0, y0, x1 + 1, y1 + 1)
 
 
-def encode(mask: NDArray[Any]) -> Mask:
-    """The mask of an array (h, w), any dtype; everything but 0 is one."""
-    h, w = mask.shape
-    flat = (mask != 0).ravel(order="F")
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    counts = np.diff(np.concatenate(([0], edges, [flat.size])))
-    runs = [int(n) for n in counts]
-    if flat.size and flat[0]:
-        runs.insert(0, 0)
-    return Mask(w, h, normal(runs, w=w, h=h))
+def encode(mask: NDArray[Any], *, at: tuple[int, int] = (0, 0), wh: tuple[int, int] | None = None) -> Mask:
+    """The mask of an array (h, w), any dtype; everything but 0 is one.
+
+    Args:
+        at: where the array's top left pixel (x, y) lies on the picture; what falls outside is cut off.
+        wh: the picture's (width, height), the array's own by default.
+
+    Takes time for the array, not for the picture: give the box that was painted (24 MP: 8 ms for a box of 2.4 MP).
+    """
+    w, h = wh or (mask.shape[1], mask.shape[0])
+    for side in (w, h):
+        if not 0 < side <= MAX_SIDE:
+            raise InvalidInput(f"a mask of size {w!r} x {h!r}", remedy=f"1 to {MAX_SIDE} px a side")
+    x0, y0 = at
+    part = mask[max(0, -y0) : max(0, h - y0), max(0, -x0) : max(0, w - x0)]
+    left, top = max(0, x0), max(0, y0)
+    rows, columns = part.shape
+    # Columns one below the other, a zero between any two: every run then has its begin and end as an edge.
+    flat = np.zeros(columns * (rows + 1) + 1, dtype=bool)
+    np.not_equal(part.T, 0, out=flat[1:].reshape(columns, rows + 1)[:, :rows])
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    column, row = np.divmod(edges, rows + 1)
+    places = (column + left) * h + row + top
+    if rows == h and len(places) > 2:  # a run that goes on at the top of the next column is one run
+        meets = np.flatnonzero(places[1:-1:2] == places[2::2])
+        places = np.delete(places, np.concatenate((2 * meets + 1, 2 * meets + 2)))
+    counts = np.diff(np.concatenate(([0], places, [w * h])))
+    if counts[-1] == 0:
+        counts = counts[:-1]
+    return Mask(w, h, tuple(counts.tolist()))
 
 
 def decode(mask: Mask) -> NDArray[np.uint8]:
@@ -82,9 +102,33 @@ def decode(mask: Mask) -> NDArray[np.uint8]:
     """
     if mask.w * mask.h > MAX_DECODED:
         raise InvalidInput(f"a mask of {mask.w} x {mask.h} px is too large to draw")
+    out = np.zeros((mask.h, mask.w), dtype=np.uint8)
+    part, x0, y0 = crop(mask)
+    out[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
+    return out
+
+
+def crop(mask: Mask) -> tuple[NDArray[np.uint8], int, int]:
+    """The box of a mask's ones as uint8 (h, w) of 0 and 1, and its top left pixel x0, y0; 0 x 0 when empty.
+
+    Raises:
+        InvalidInput: above `MAX_DECODED` pixels in the box, or when the runs do not fit the size.
+    """
     runs = normal(mask.counts, w=mask.w, h=mask.h)
-    values = np.arange(len(runs), dtype=np.uint8) & 1
-    return np.repeat(values, runs).reshape((mask.h, mask.w), order="F")
+    box = extent(runs, mask.h)
+    if box is None:
+        return np.zeros((0, 0), dtype=np.uint8), 0, 0
+    x0, y0, x1, y1 = box
+    if (x1 - x0) * (y1 - y0) > MAX_DECODED:
+        raise InvalidInput(f"a mask of {x1 - x0} x {y1 - y0} px is too large to draw")
+    begins = np.cumsum(np.asarray(runs, dtype=np.int64))
+    ones, ends = begins[0::2], begins[1::2]
+    ones = ones[: len(ends)]
+    flat = np.zeros((x1 - x0) * mask.h, dtype=np.uint8)
+    shift = x0 * mask.h
+    for first, last in zip((ones - shift).tolist(), (ends - shift).tolist(), strict=True):
+        flat[first:last] = 1
+    return np.ascontiguousarray(flat.reshape(x1 - x0, mask.h).T[y0:y1]), x0, y0
 
 
 def to_text(counts: Iterable[int]) -> str:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import msgspec
 
-from annotation import canonical, geometry
+from annotation import canonical, geometry, marks, rows
 from annotation.core import Annotation, AnnotationSet, AttributeValue, Box, Polygon, Shape
 from annotation.errors import InvalidFile, InvalidInput, LamproomError
 from annotation.labels import LabelSchema
@@ -232,9 +232,9 @@ def sound(shape: Shape) -> Shape:
     """The shape, if the record can hold it.
 
     Raises:
-        InvalidInput: see `geometry.to_row`.
+        InvalidInput: see `rows.to_row`.
     """
-    geometry.to_row(shape)
+    rows.to_row(shape)
     return shape
 
 
@@ -277,7 +277,7 @@ class Census:
 
 
 def census(records: Iterable[Record]) -> Census:
-    """Count, in one pass and flat memory. Traits: every kind; attributes, score, prediction, hole, multipart,
+    """Count, in one pass and flat memory. Traits: every kind; attributes, every mark, score, prediction, hole, multipart,
     flat (no width or height), else gone (wholly outside the picture) or outside (partly); sizeless (records)."""
     found = Census()
     for record in records:
@@ -294,8 +294,9 @@ def census(records: Iterable[Record]) -> Census:
 
 def _traits(a: Annotation, record: Record) -> Iterator[str]:
     yield a.kind
-    if a.attributes:
+    if marks.plain(a.attributes):
         yield "attributes"
+    yield from marks.kept(a.attributes)
     if a.score is not None:
         yield "score"
     if a.origin == "model":
@@ -306,7 +307,7 @@ def _traits(a: Annotation, record: Record) -> Iterator[str]:
         if len(a.shape.parts) > 1:
             yield "multipart"
     box = geometry.bbox(a.shape)
-    if a.kind != "tag" and (box is None or box.x0 == box.x1 or box.y0 == box.y1):
+    if a.kind not in ("tag", "caption") and (box is None or box.x0 == box.x1 or box.y0 == box.y1):
         yield "flat"
     elif box is not None and record.width is not None and record.height is not None:
         if box.x1 <= 0 or box.y1 <= 0 or box.x0 >= record.width or box.y0 >= record.height:

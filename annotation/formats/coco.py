@@ -13,16 +13,20 @@ from typing import Any
 
 import msgspec
 
-from annotation import geometry, rle
+from annotation import geometry, marks, raster, rle
 from annotation.core import (
     Annotation,
     Attributes,
     Box,
+    Caption,
+    Cuboid,
+    Ellipse,
     Keypoints,
     Mask,
     Points,
     Polygon,
     Polyline,
+    Quad,
     RotatedBox,
     Shape,
     Tag,
@@ -39,11 +43,19 @@ PLACE = "images"
 
 _LOSSES = {
     "tag": "labels of the whole picture: left out",
+    "caption": "captions: left out",
     "rotated_box": "rotated boxes: written as polygons of four corners",
+    "quad": "quadrilaterals: written as polygons of four corners",
+    "ellipse": "ellipses: written as polygons of many corners",
+    "cuboid": "cuboids: only their silhouettes are written, as polygons",
     "polyline": "lines: only their bounding boxes are written",
     "points": "loose points: written as keypoints that are seen",
     "hole": "polygons with holes: written as pixel masks",
     "prediction": "predictions: written like truth, with their score",
+    "@group": "groups: left out",
+    "@track": "tracks: left out",
+    "@order": "order in depth: left out",
+    "@links": "links between objects: left out",
 }
 
 
@@ -429,13 +441,14 @@ def _body(a: Annotation, record: Record) -> dict[str, Any] | None:
     shape = a.shape
     extra: dict[str, Any] = {}
     match shape:
-        case Tag():
+        case Tag() | Caption():
             return None
-        case RotatedBox():
-            shape = Polygon(((geometry.corners(shape),),))
-            extra["segmentation"] = [list(shape.parts[0][0])]
+        case RotatedBox() | Quad() | Ellipse() | Cuboid():
+            if (drawn := geometry.outline(shape)) is not None:
+                shape = drawn
+                extra["segmentation"] = [list(shape.parts[0][0])]
         case Polygon(parts) if any(len(part) > 1 for part in parts) and record.width and record.height:
-            shape = geometry.to_mask(shape, width=record.width, height=record.height)
+            shape = raster.to_mask(shape, width=record.width, height=record.height)
             extra["segmentation"] = _rle(shape)
         case Polygon(parts):
             extra["segmentation"] = [list(part[0]) for part in parts]
@@ -463,7 +476,7 @@ def _minus(a: float, b: float) -> float:
 
 
 def _attributes(attributes: Attributes) -> dict[str, Any]:
-    return {k: v for k, v in attributes.items() if not (k == "iscrowd" and v is True)}
+    return {k: v for k, v in marks.plain(attributes).items() if not (k == "iscrowd" and v is True)}
 
 
 def _rle(mask: Mask) -> dict[str, Any]:

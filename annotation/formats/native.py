@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from annotation import canonical, geometry, labels
+from annotation import canonical, labels, rows
 from annotation.core import Annotation
 from annotation.errors import InvalidInput, LamproomError
 from annotation.formats import base
@@ -116,11 +116,11 @@ def _record(value: dict[str, Any]) -> Record:
     split = value.get("split", "")
     if split not in base.SPLITS:
         raise InvalidInput(f"split is {base.short(split)}", remedy="train, val, test, or none")
-    rows = value.get("annotations", [])
-    if not isinstance(rows, list):
-        raise InvalidInput(f"annotations are {base.short(rows)}", remedy="a list")
+    found = value.get("annotations", [])
+    if not isinstance(found, list):
+        raise InvalidInput(f"annotations are {base.short(found)}", remedy="a list")
     width, height = base.side(value.get("width"), "width"), base.side(value.get("height"), "height")
-    return Record(base.clean_path(value.get("path")), width, height, tuple(map(_annotation, rows)), split)
+    return Record(base.clean_path(value.get("path")), width, height, tuple(map(_annotation, found)), split)
 
 
 def _annotation(row: Any) -> Annotation:
@@ -140,7 +140,7 @@ def _annotation(row: Any) -> Annotation:
         raise InvalidInput(f"bbox is {base.short(box)}", remedy="[x0, y0, x1, y1] in 1/1000 px")
     points = row.get("points")
     canonical.check([box or [], points if points is not None else []])
-    shape = geometry.from_row(kind, box, None if points is None else msgspec.json.encode(points).decode())
+    shape = rows.from_row(kind, box, None if points is None else msgspec.json.encode(points).decode())
     score = row.get("score")
     if score is not None and (type(score) is not int or not 0 <= score <= canonical.MICRO):
         raise InvalidInput(f"score is {base.short(score)}", remedy=f"0 to {canonical.MICRO}")
@@ -205,7 +205,7 @@ def _line(record: Record) -> dict[str, object]:
 
 
 def _row(a: Annotation) -> dict[str, object]:
-    kind, box, points = geometry.to_row(a.shape)
+    kind, box, points = rows.to_row(a.shape)
     row: dict[str, object] = {"uid": a.uid, "label": a.label, "kind": kind, "origin": a.origin}
     if box is not None:
         row["bbox"] = list(box)

@@ -14,15 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from annotation import canonical, geometry
+from annotation import canonical, geometry, raster
 from annotation.core import (
     Annotation,
     Box,
+    Caption,
+    Cuboid,
+    Ellipse,
     Keypoints,
     Mask,
     Points,
     Polygon,
     Polyline,
+    Quad,
     RotatedBox,
     Shape,
     Tag,
@@ -46,7 +50,11 @@ _NO_LABELS = frozenset(
 
 _LOSSES = {
     "tag": "labels of the whole picture: left out",
+    "caption": "captions: left out",
     "rotated_box": "rotated boxes: only their bounding boxes are written",
+    "quad": "quadrilaterals: only their bounding boxes are written",
+    "ellipse": "ellipses: only their bounding boxes are written",
+    "cuboid": "cuboids: only their bounding boxes are written",
     "polygon": "polygons: only their bounding boxes are written",
     "mask": "masks: only their bounding boxes are written",
     "polyline": "lines: only their bounding boxes are written",
@@ -55,12 +63,19 @@ _LOSSES = {
     "attributes": "attributes: left out",
     "score": "scores: left out",
     "prediction": "predictions: written like truth",
+    "@group": "groups: left out",
+    "@track": "tracks: left out",
+    "@order": "order in depth: left out",
+    "@links": "links between objects: left out",
     "outside": "objects that cross the picture's border: cut there",
     "gone": "objects wholly outside the picture: left out",
     "flat": "objects without width or height: left out",
 }
 _POLYGON_LOSSES = _LOSSES | {
     "rotated_box": "rotated boxes: written as polygons of four corners",
+    "quad": "quadrilaterals: written as polygons of four corners",
+    "ellipse": "ellipses: written as polygons of many corners",
+    "cuboid": "cuboids: only their silhouettes are written, as polygons",
     "polygon": "",
     "mask": "masks: written as polygons",
     "hole": "holes in polygons: filled",
@@ -388,8 +403,6 @@ def _decimal(value: float) -> str:
 
 def _numbers(shape: Shape, w: int, h: int, polygons: bool) -> list[float] | None:
     """A shape's numbers on its line, relative and inside the picture; None for what is left out."""
-    if isinstance(shape, Tag):
-        return None
     box = geometry.bbox(shape)
     if box is None or box.x0 == box.x1 or box.y0 == box.y1:
         return None
@@ -413,18 +426,18 @@ def _ring(shape: Shape, box: Box, w: int, h: int) -> tuple[float, ...] | None:
     """The one outline that stands for a shape in a polygon file, inside the picture."""
     match shape:
         case Mask():
-            outline: Shape | None = geometry.to_polygon(shape)
-        case Polygon() | RotatedBox():
+            outline: Shape | None = raster.to_polygon(shape)
+        case Polygon() | RotatedBox() | Quad() | Ellipse() | Cuboid():
             outline = shape
-        case Box() | Polyline() | Points() | Keypoints() | Tag():
+        case Box() | Polyline() | Points() | Keypoints() | Tag() | Caption():
             outline = box
     inner = None if outline is None else geometry.clip(outline, width=w, height=h)
     match inner:
         case Box(x0, y0, x1, y1):
             return (x0, y0, x1, y0, x1, y1, x0, y1)
-        case RotatedBox():
-            return geometry.corners(inner)
-        case Polygon(parts):
-            return max((part[0] for part in parts), key=lambda ring: abs(geometry.ring_area(ring)))
+        case None:
+            return None
+        case _ if (drawn := geometry.outline(inner)) is not None:
+            return max((part[0] for part in drawn.parts), key=lambda ring: abs(geometry.ring_area(ring)))
         case _:
             return None

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from annotation import canonical, geometry
+from annotation import canonical
 from annotation.core import Annotation, AnnotationSet
 from annotation.errors import InvalidInput, NotFound
+from annotation.rows import from_row, to_row
 from app.events import Changes, Finished, Started, Work
 from app.services import schema as schemas
 from app.services.workspace import Workspace
@@ -36,7 +37,7 @@ def value(row: Stored) -> Annotation:
     """The annotation a stored row holds."""
     return Annotation(
         label=row.label,
-        shape=geometry.from_row(row.kind, row.box, row.geometry),
+        shape=from_row(row.kind, row.box, row.geometry),
         attributes=MappingProxyType(json.loads(row.attributes)) if row.attributes else MappingProxyType({}),
         score=None if row.score_micro is None else row.score_micro / canonical.MICRO,
         origin=row.origin,  # type: ignore[arg-type]
@@ -48,7 +49,7 @@ def content(
     a: Annotation, asset_id: int, label_id: int, *, origin: str, from_id: int | None = None
 ) -> Content:
     """What the record stores of an annotation: snapped integers and canonical JSON."""
-    kind, box, shape = geometry.to_row(a.shape)
+    kind, box, shape = to_row(a.shape)
     clean = {k: canonical.nfc(v) if isinstance(v, str) else v for k, v in a.attributes.items()}
     return Content(
         uid=bytes.fromhex(a.uid),

@@ -8,12 +8,16 @@ from hypothesis import strategies as st
 from annotation.core import (
     Annotation,
     Box,
+    Caption,
     Coords,
+    Cuboid,
+    Ellipse,
     Keypoints,
     Mask,
     Points,
     Polygon,
     Polyline,
+    Quad,
     RotatedBox,
     Shape,
     Tag,
@@ -60,18 +64,26 @@ polygons = st.lists(
     st.lists(coords(3), min_size=1, max_size=3).map(tuple), min_size=1, max_size=3
 ).map(lambda parts: Polygon(tuple(parts)))  # fmt: skip
 
+angles = st.floats(-1e4, 1e4, allow_nan=False)
+rotated_boxes = st.builds(RotatedBox, numbers, numbers, sizes, sizes, angles)
+ellipses = st.builds(Ellipse, numbers, numbers, sizes, sizes, angles)
+text = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+
 shapes: st.SearchStrategy[Shape] = st.one_of(
     boxes(),
-    st.builds(RotatedBox, numbers, numbers, sizes, sizes, st.floats(-1e4, 1e4, allow_nan=False)),
+    rotated_boxes,
     polygons,
     coords(2).map(Polyline),
     coords(1).map(Points),
     keypoints(),
     masks(),
     st.just(Tag()),
+    coords(4, 4).map(Quad),
+    ellipses,
+    coords(8, 8).map(Cuboid),
+    text.filter(bool).map(Caption),
 )
 
-text = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
 keys = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 values = st.one_of(text, st.integers(-(2**53) + 1, 2**53 - 1), st.booleans())
 uids = st.integers(0, 2**128 - 1).map(lambda n: f"{n:032x}")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation import geometry, labels, rle
+from annotation import geometry, labels, rle, rows
 from annotation.core import Annotation, Box, Keypoints, Mask, Points, Polygon, Polyline, RotatedBox
 from annotation.errors import InvalidFile, InvalidInput, LamproomError
 from annotation.formats import Record, base, coco
@@ -301,7 +301,7 @@ def test_any_damage_is_a_named_problem_or_harmless(
         return
     for record in records:
         for a in record.annotations:
-            geometry.to_row(a.shape)
+            rows.to_row(a.shape)
     known = labels.extend(SCHEMA, {a.label for r in records for a in r.annotations}, "fuzz")
     assert known.version in (1, 2)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation import canonical, geometry, rle
+from annotation import canonical, geometry, raster, rle, rows
 from annotation.core import Box, Keypoints, Mask, Points, Polygon, Polyline, RotatedBox, Shape, Tag
 from annotation.errors import InvalidInput
 from tests.annotation.strategies import boxes, masks, patient, polygons, shapes
@@ -22,23 +22,23 @@ HOLE = (2.0, 2.0, 8.0, 2.0, 8.0, 8.0, 2.0, 8.0)
 @patient
 @given(shapes)
 def test_a_row_read_and_written_again_is_the_same_row(shape: Shape) -> None:
-    row = geometry.to_row(shape)
-    again = geometry.from_row(*row)
+    row = rows.to_row(shape)
+    again = rows.from_row(*row)
     assert type(again) is type(shape)
-    assert geometry.to_row(again) == row
-    assert geometry.snapped(again) == again
+    assert rows.to_row(again) == row
+    assert rows.snapped(again) == again
     assert row[2] is None or canonical.encode(json.loads(row[2])).decode() == row[2]
 
 
 @patient
 @given(shapes)
 def test_a_rows_box_is_the_bounding_box_in_thousandths(shape: Shape) -> None:
-    _, box, _ = geometry.to_row(shape)
+    _, box, _ = rows.to_row(shape)
     found = geometry.bbox(shape)
     assert (box is None) == (found is None)
     if box is not None and found is not None:
         for k, v in zip(box, (found.x0, found.y0, found.x1, found.y1), strict=True):
-            assert abs(k - v * 1000) <= 2
+            assert abs(k - v * 1000) <= 7  # half a micro-degree at 500,000 px is 4.4
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_rows_box_is_the_bounding_box_in_thousandths(shape: Shape) -> None:
 )  # fmt: skip
 def test_a_shape_that_cannot_be_stored_is_refused(shape: Shape) -> None:
     with pytest.raises(InvalidInput):
-        geometry.to_row(shape)
+        rows.to_row(shape)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_row_nobody_wrote_is_refused(
     kind: str, box: tuple[int | None, ...] | None, text: str | None
 ) -> None:
     with pytest.raises(InvalidInput):
-        geometry.from_row(kind, box, text)
+        rows.from_row(kind, box, text)
 
 
 @pytest.mark.parametrize("turn", range(0, 720, 90))
@@ -75,7 +75,7 @@ def test_quarter_turns_are_exact(turn: int) -> None:
 
 def test_a_full_turn_is_stored_as_none() -> None:
     for degrees in (0.0, 360.0, -720.0, 359.9999999, -1e-9):
-        assert geometry.to_row(RotatedBox(5, 5, 2, 2, degrees))[2] == "[5000,5000,2000,2000,0]"
+        assert rows.to_row(RotatedBox(5, 5, 2, 2, degrees))[2] == "[5000,5000,2000,2000,0]"
 
 
 def test_turning_is_clockwise_on_the_screen() -> None:
@@ -110,8 +110,6 @@ def test_a_polygons_holes_count_for_area_and_hits() -> None:
     assert geometry.distance(shape, 5, 5) == 3
     assert geometry.hit(shape, 5, 5, radius=3)
     assert not geometry.hit(shape, 5, 5, radius=2.9)
-    assert geometry.hit_vertex(SQUARE, 9.5, 0.5, radius=1) == 1
-    assert geometry.hit_vertex(SQUARE, 5, 5, radius=1) is None
 
 
 def test_hits_reach_lines_points_and_seen_keypoints_only() -> None:
@@ -141,27 +139,27 @@ def test_a_mask_holds_exactly_the_pixels_its_array_says(mask: Mask) -> None:
 @patient
 @given(masks(side=14))
 def test_a_mask_outlined_and_painted_again_is_the_same_mask(mask: Mask) -> None:
-    outline = geometry.to_polygon(mask)
+    outline = raster.to_polygon(mask)
     runs = rle.normal(mask.counts, w=mask.w, h=mask.h)
     if outline is None:
         assert runs == (mask.w * mask.h,)
     else:
-        assert geometry.to_mask(outline, width=mask.w, height=mask.h).counts == runs
+        assert raster.to_mask(outline, width=mask.w, height=mask.h).counts == runs
         assert geometry.area(outline) == geometry.area(mask)
 
 
 def test_painting_takes_the_pixels_whose_centre_is_inside() -> None:
-    painted = rle.decode(geometry.to_mask(Box(0.5, 0.4, 2.5, 2.6), width=4, height=4))
+    painted = rle.decode(raster.to_mask(Box(0.5, 0.4, 2.5, 2.6), width=4, height=4))
     assert painted.tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
-    ring = rle.decode(geometry.to_mask(Polygon(((SQUARE, HOLE), (HOLE,))), width=10, height=10))
+    ring = rle.decode(raster.to_mask(Polygon(((SQUARE, HOLE), (HOLE,))), width=10, height=10))
     assert ring.all(), "a part may fill another part's hole"
-    assert geometry.to_mask(RotatedBox(2, 2, 4, 2, 90), width=4, height=4) == geometry.to_mask(
+    assert raster.to_mask(RotatedBox(2, 2, 4, 2, 90), width=4, height=4) == raster.to_mask(
         Box(1, 0, 3, 4), width=4, height=4
     )
     with pytest.raises(InvalidInput):
-        geometry.to_mask(Tag(), width=4, height=4)
+        raster.to_mask(Tag(), width=4, height=4)
     with pytest.raises(InvalidInput):
-        geometry.to_mask(Box(0, 0, 1, 1), width=10**5, height=10**5)
+        raster.to_mask(Box(0, 0, 1e5, 1e5), width=10**5, height=10**5)
 
 
 @patient
@@ -172,7 +170,7 @@ def test_what_is_clipped_lies_inside_the_picture(shape: Shape, width: int, heigh
         assert min(box.x0, box.y0) >= -1e-6
         assert box.x1 <= width + 1e-6
         assert box.y1 <= height + 1e-6
-        geometry.to_row(inner)
+        rows.to_row(inner)
 
 
 def test_clipping_keeps_what_is_inside_and_drops_what_is_not() -> None:

@@ -12,7 +12,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation import geometry, labels
+from annotation import labels, rows
 from annotation.core import Annotation, Box, Polygon
 from annotation.errors import InvalidFile, InvalidInput, LamproomError, NotFound
 from annotation.formats import Record, native
@@ -140,4 +140,4 @@ def test_any_damage_is_a_named_problem_or_harmless(
         assert error.problems[0].where.endswith("line 2")
         return
     for a in records[0].annotations:
-        geometry.to_row(a.shape)
+        rows.to_row(a.shape)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation import geometry, labels
+from annotation import geometry, labels, rows
 from annotation.core import Annotation, Box, Keypoints, Mask, Polygon
 from annotation.errors import InvalidFile, InvalidInput, LamproomError
 from annotation.formats import Record, base, yamlite, yolo
@@ -305,7 +305,7 @@ def test_any_label_file_is_a_named_problem_or_sound(
         assert all("labels/a.txt" in p.line for p in error.problems)
         return
     for a in records[0].annotations:
-        geometry.to_row(a.shape)
+        rows.to_row(a.shape)
 
 
 @given(st.text("abn:ames[]{},'\"#|- \n\t0123", max_size=60) | st.text(max_size=60))
