@@ -7,7 +7,7 @@ import hashlib
 import mmap
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,54 @@ class Tensor:
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+
+
+class Stop:
+    """Ends a run from another thread, between two nodes of the graph; one for each piece of work."""
+
+    def __init__(self) -> None:
+        self._options = ort.RunOptions()
+        self._options.log_severity_level = 4
+
+    def set(self) -> None:
+        """End the run now or before it begins."""
+        self._options.terminate = True
+
+    @property
+    def is_set(self) -> bool:
+        """True once it was asked to end."""
+        return bool(self._options.terminate)
+
+
+class Stopped(Exception):
+    """The run was ended by its `Stop`: nobody wants its result any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """An open file on a provider, whatever it holds. `run` may be called from several threads at once."""
+
+    path: Path
+    provider: str
+    _inner: Any
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], *, stop: Stop | None = None) -> list[Array]:
+        """The named outputs.
+
+        Raises:
+            Stopped: by `stop`.
+            InvalidInput: the model does not run on this input.
+        """
+        stop = stop or Stop()
+        try:
+            found: list[Array] = self._inner.run(list(outputs), dict(feeds), stop._options)
+        except Exception as error:  # onnxruntime's own exceptions share no base class but this
+            if stop.is_set:
+                raise Stopped from error
+            raise InvalidInput(f"the model does not run: {_first_line(error)}", where=self.path.name) from error
+        if stop.is_set:
+            raise Stopped
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +192,22 @@ def open_session(path: Path, card: ModelCard, *, provider: str = "cpu", threads:
         InvalidInput: another file than the card's, or the runtime refuses it.
         Unavailable: the provider is missing or did not take the model.
     """
-    if file_sha256(path) != card.sha256:
+    inner = open_bare(path, card.sha256, provider=provider, threads=threads)._inner
+    _, options = providers.pick(provider, ort.get_available_providers())
+    session = Session(card, provider, runtime(), {**options, "threads": str(threads)}, inner)
+    w, h = card.input_wh
+    trial(inner, card.input_name, np.full((1, 3, h, w), 0, card.input_dtype), where=str(path))
+    return session
+
+
+def open_bare(path: Path, sha256: str, *, provider: str = "cpu", threads: int = 1) -> Bare:
+    """Open a file on a provider; its digest must be `sha256`. Nothing is run yet.
+
+    Raises:
+        InvalidInput: another file, or the runtime refuses it.
+        Unavailable: the provider is missing or did not take the model.
+    """
+    if file_sha256(path) != sha256:
         raise InvalidInput(
             "not the file this card was made for", where=str(path), remedy="add the model again"
         )
@@ -157,25 +220,30 @@ def open_session(path: Path, card: ModelCard, *, provider: str = "cpu", threads:
             where=provider,
             remedy="choose the provider cpu or repair the device's driver",
         )
-    session = Session(card, provider, runtime(), {**options, "threads": str(threads)}, inner)
-    w, h = card.input_wh
-    trial(inner, card.input_name, np.full((1, 3, h, w), 0, card.input_dtype), where=str(path))
-    return session
+    return Bare(path, provider, inner)
 
 
 def trial(inner: Any, input_name: str, batch: Array, *, where: str) -> list[Array]:
     """All outputs for one batch; a model that cannot run, or not in a minute, is the file's fault."""
+    return trial_of(inner, {input_name: batch}, where=where)
+
+
+def trial_of(
+    inner: Any, feeds: Mapping[str, Array], *, where: str, seconds: float | None = None
+) -> list[Array]:
+    """`trial` for a model of several inputs, which may have longer."""
+    seconds = TRIAL_S if seconds is None else seconds
     options = ort.RunOptions()
     options.log_severity_level = 4
-    watch = threading.Timer(TRIAL_S, setattr, (options, "terminate", True))
+    watch = threading.Timer(seconds, setattr, (options, "terminate", True))
     watch.name = "trial-watch"
     watch.start()
     try:
-        outputs: list[Array] = inner.run(None, {input_name: batch}, options)
+        outputs: list[Array] = inner.run(None, dict(feeds), options)
     except Exception as error:
         late = options.terminate
         what = (
-            f"it runs for more than {TRIAL_S:g} s"
+            f"it runs for more than {seconds:g} s"
             if late
             else f"the model does not run: {_first_line(error)}"
         )
