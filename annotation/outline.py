@@ -91,32 +91,13 @@ def to_mask(region: Region, wh: tuple[int, int]) -> Mask:
 
     Only the region's own array is looked at, so a small object on a large picture costs little.
     """
-    w, h = wh
-    x0, y0 = max(0, region.x), max(0, region.y)
-    x1 = min(w, region.x + region.bits.shape[1])
-    y1 = min(h, region.y + region.bits.shape[0])
-    if x0 >= x1 or y0 >= y1:
-        return Mask(w, h, rle.normal([w * h], w=w, h=h))
-    bits = region.bits[y0 - region.y : y1 - region.y, x0 - region.x : x1 - region.x] != 0
-    high = y1 - y0
-    # Column by column with an empty pixel at both ends, so that no run goes over a column's end.
-    padded = np.zeros((x1 - x0, high + 2), np.int8)
-    padded[:, 1:-1] = bits.T
-    flat = padded.ravel()
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    column, row = np.divmod(edges, high + 2)
-    places = (column + x0) * h + (row - 1 + y0)
-    runs = np.diff(np.concatenate(([0], places, [w * h])))
-    return Mask(w, h, rle.normal([int(n) for n in runs], w=w, h=h))
+    return rle.encode(region.bits, at=(region.x, region.y), wh=wh)
 
 
 def of_mask(mask: Mask) -> Region:
     """The pixels of a run-length mask."""
-    inner = rle.extent(mask.counts, mask.h)
-    if inner is None:
-        return NOTHING
-    x0, y0, x1, y1 = inner
-    return Region(x0, y0, np.ascontiguousarray(rle.decode(mask)[y0:y1, x0:x1]))
+    bits, x, y = rle.crop(mask)
+    return Region(x, y, bits) if bits.size else NOTHING
 
 
 def to_polygon(region: Region, *, tolerance_px: float = 0.8) -> Polygon | None:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from annotation import geometry, outline, rle
+from annotation import geometry, outline, raster, rle
 from annotation.core import Box, Polygon
 from annotation.outline import NOTHING, Region, Scissors
 
@@ -171,8 +171,8 @@ def test_an_outline_keeps_holes_drops_specks_and_stays_close() -> None:
     polygon = outline.to_polygon(Region(0, 0, truth))
     assert isinstance(polygon, Polygon)
     assert len(polygon.parts) == 1 and len(polygon.parts[0]) == 2
-    raster = rle.decode(geometry.to_mask(polygon, width=400, height=300))
-    assert (raster & truth).sum() / (raster | truth).sum() > 0.98
+    drawn = rle.decode(raster.to_mask(polygon, width=400, height=300))
+    assert (drawn & truth).sum() / (drawn | truth).sum() > 0.98
     assert sum(len(r) // 2 for r in polygon.parts[0]) < 100
     assert outline.to_polygon(Region(0, 0, np.zeros((5, 5), np.uint8))) is None
 
