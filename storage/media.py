@@ -10,6 +10,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -22,14 +23,21 @@ from annotation.errors import InvalidInput, LamproomError
 from storage import blobs, headers
 from storage.sources import needs_copy, read_bytes, walk
 
+Sample = TypeVar("Sample", bound=np.generic)
+
 # What it says of damaged files goes to stderr past every log; our own faults name them.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 __all__ = [
+    "Kind",
+    "Picture",
     "Probe",
     "decode",
+    "decode_raw",
     "needs_copy",
     "orient",
+    "picture",
+    "preview",
     "probe",
     "probe_file",
     "read_asset",
@@ -94,16 +102,89 @@ def decode(data: bytes, *, max_side_px: int | None = None) -> NDArray[np.uint8]:
         InvalidInput: the picture cannot be decoded in full.
     """
     header = headers.read(data)
-    picture = None
-    if header.media_type == "image/jpeg":
-        picture = _jpeg(data, header, max_side_px)
-    else:
-        if header.media_type == "image/tiff" and header.orientation != 1:
-            data = headers.upright(data)
-        picture = _opencv(data)
-    if picture is None:
-        picture = _pillow(data, header.media_type)
-    return orient(_fitted(picture, max_side_px), header.orientation)
+    found = _jpeg(data, header, max_side_px) if header.media_type == "image/jpeg" else None
+    if found is None:
+        found = _three(_eight_bits(_raw(data, header)))
+    return orient(_fitted(found, max_side_px), header.orientation)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the samples of a picture are. bits: 8, 16 or 32 a sample (32: floats). profile: a colour profile is embedded; it
+    is not applied, colours are shown as stored."""
+
+    bits: int
+    colour: str
+    """"gray", "colour", "palette" or "cmyk"."""
+    alpha: bool
+    profile: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture for the eye, upright.
+
+    Attributes:
+        screen: BGRA uint8 (h, w, 4), alpha 255 throughout: the rows `decode` gives, ready for a screen.
+        deep: the samples as stored where they are not of 8 bits: uint16 or float32, (h, w) gray or (h, w, 3) BGR.
+    """
+
+    screen: NDArray[np.uint8]
+    deep: NDArray[Any] | None
+    kind: Kind
+
+
+def picture(data: bytes) -> Picture:
+    """The picture for a screen beside its true samples, from one decode.
+
+    Raises:
+        InvalidInput: the picture cannot be decoded in full.
+    """
+    header = headers.read(data)
+    if header.media_type == "image/jpeg" and (bgra := _jpeg(data, header, None, "BGRA")) is not None:
+        return Picture(orient(bgra, header.orientation), None, _kind(data, header.media_type, 8))
+    raw = _raw(data, header)
+    wide = _three(_eight_bits(raw))
+    screen = np.asarray(cv2.cvtColor(wide, cv2.COLOR_BGR2BGRA), np.uint8)
+    deep = None if raw.dtype == np.uint8 else orient(raw, header.orientation)
+    return Picture(
+        orient(screen, header.orientation), deep, _kind(data, header.media_type, 8 * raw.dtype.itemsize)
+    )
+
+
+def decode_raw(data: bytes) -> NDArray[Any]:
+    """The samples as stored, upright: uint8, uint16 or float32, (h, w) for gray, (h, w, 3) BGR for colour.
+
+    Palettes and CMYK are resolved to BGR, transparency is dropped, integers of 32 bits become floats.
+
+    Raises:
+        InvalidInput: the picture cannot be decoded in full.
+    """
+    header = headers.read(data)
+    if header.media_type == "image/jpeg" and (found := _jpeg(data, header, None)) is not None:
+        gray = _kind(data, header.media_type, 8).colour == "gray"
+        return orient(np.ascontiguousarray(found[:, :, 0]) if gray else found, header.orientation)
+    return orient(_raw(data, header), header.orientation)
+
+
+def preview(data: bytes, least_px: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
+    """A quick smaller picture, for the first look at a large one: BGRA uint8, and the whole picture's (w, h), both upright.
+
+    None where no faster way than the whole decode is known, i.e. for all but JPEG, or where the longer side would fall
+    below `least_px`. The scale is 1/2, 1/4 or 1/8: others cost the decoder nearly as much as the whole.
+
+    Raises:
+        InvalidInput: the picture is damaged.
+    """
+    header = headers.read(data)
+    w, h = header.width_px, header.height_px
+    factor = next((f for f in (8, 4, 2) if max(w, h) >= f * least_px), 0)
+    if header.media_type != "image/jpeg" or not factor:
+        return None
+    small = _jpeg(data, header, -(-max(w, h) // factor), "BGRA", quick=True)
+    if small is None:
+        return None
+    return orient(small, header.orientation), (h, w) if header.orientation >= 5 else (w, h)
 
 
 def read_asset(folder: Path, location: bytes, path: str, disk_path: bytes | None, digest: bytes) -> bytes:
@@ -117,8 +198,8 @@ def read_asset(folder: Path, location: bytes, path: str, disk_path: bytes | None
     return read_bytes(location, path, disk_path)
 
 
-def orient(picture: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn and mirror stored pixels, (h, w) or (h, w, c), as EXIF orientation 1..8 asks."""
+def orient(picture: NDArray[Sample], orientation: int) -> NDArray[Sample]:
+    """Turn and mirror stored pixels, (h, w) or (h, w, c) of any kind, as EXIF orientation 1..8 asks."""
     match orientation:
         case 2:
             turned = picture[:, ::-1]
@@ -139,7 +220,9 @@ def orient(picture: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(turned)
 
 
-def _jpeg(data: bytes, header: headers.Header, max_side_px: int | None) -> NDArray[np.uint8] | None:
+def _jpeg(
+    data: bytes, header: headers.Header, max_side_px: int | None, colours: str = "BGR", *, quick: bool = False
+) -> NDArray[np.uint8] | None:
     least = (0, 0)
     longer = max(header.width_px, header.height_px)
     if max_side_px and longer > max_side_px:
@@ -147,7 +230,13 @@ def _jpeg(data: bytes, header: headers.Header, max_side_px: int | None) -> NDArr
     for strict in (True, False):
         try:
             picture: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-                data, "BGR", min_height=least[0], min_width=least[1], strict=strict
+                data,
+                colours,
+                fastdct=quick,
+                fastupsample=quick,
+                min_height=least[0],
+                min_width=least[1],
+                strict=strict,
             )
             return picture
         except ValueError as error:
@@ -164,36 +253,75 @@ def _jpeg(data: bytes, header: headers.Header, max_side_px: int | None) -> NDArr
     return None
 
 
-def _opencv(data: bytes) -> NDArray[np.uint8] | None:
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+def _raw(data: bytes, header: headers.Header) -> NDArray[Any]:
+    """Samples as stored, not turned: uint8, uint16 or float32, (h, w) or (h, w, 3)."""
+    if header.media_type == "image/tiff" and header.orientation != 1:
+        data = headers.upright(data)
+    found = None if header.media_type == "image/jpeg" else _opencv(data)
+    if found is None:
+        found = _pillow(data, header.media_type)
+    if found.dtype in (np.uint8, np.uint16):
+        return found
+    return np.nan_to_num(np.asarray(found, np.float32), posinf=0.0, neginf=0.0)
+
+
+def _opencv(data: bytes) -> NDArray[Any] | None:
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
-    return None if picture is None else _eight_bits(picture)
 
 
-def _pillow(data: bytes, media_type: str) -> NDArray[np.uint8]:
-    form = {
-        "image/jpeg": "JPEG",
-        "image/png": "PNG",
-        "image/tiff": "TIFF",
-        "image/webp": "WEBP",
-        "image/bmp": "BMP",
-    }
+_PILLOW = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/tiff": "TIFF",
+    "image/webp": "WEBP",
+    "image/bmp": "BMP",
+}
+
+
+def _pillow(data: bytes, media_type: str) -> NDArray[Any]:
+    form = _PILLOW[media_type]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of metadata: our own header check has judged the file
-            with Image.open(io.BytesIO(data), formats=[form[media_type]]) as image:
+            with Image.open(io.BytesIO(data), formats=[form]) as image:
                 image.load()
-                if image.mode.startswith(("I", "F")):
-                    return np.repeat(_eight_bits(np.asarray(image))[:, :, None], 3, axis=2)
+                if image.mode.startswith(("I", "F", "L")):
+                    return np.asarray(image.convert("L") if image.mode.startswith("L") else image)
                 return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
     except Exception as error:  # Pillow's decoders raise many kinds on foreign bytes, SyntaxError among them
         raise InvalidInput(
-            f"the {form[media_type]} cannot be decoded: its data is damaged or of a rare kind",
+            f"the {form} cannot be decoded: its data is damaged or of a rare kind",
             remedy="open it in a viewer, or copy it again from its source",
         ) from error
+
+
+_COLOURS = {"1": "gray", "L": "gray", "LA": "gray", "I": "gray", "F": "gray", "P": "palette", "CMYK": "cmyk"}
+
+
+def _kind(data: bytes, media_type: str, bits: int) -> Kind:
+    """From the file's head, without decoding; what cannot be read counts as plain colour."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=[_PILLOW[media_type]]) as image:
+                mode = image.mode.split(";")[0]
+                return Kind(
+                    bits,
+                    _COLOURS.get(mode, "colour"),
+                    mode in ("LA", "RGBA", "PA") or "transparency" in image.info,
+                    "icc_profile" in image.info,
+                )
+    except Exception:  # of many kinds, as above; the decoder has already judged the file
+        return Kind(bits, "colour", False, False)
+
+
+def _three(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Gray (h, w) as BGR (h, w, 3)."""
+    return picture if picture.ndim == 3 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def _eight_bits(picture: NDArray[np.generic]) -> NDArray[np.uint8]:

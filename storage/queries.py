@@ -238,12 +238,12 @@ def anchors(conn: Connection, query: Query, every: int = 1000) -> list[int]:
     return out
 
 
-def position(conn: Connection, query: Query, asset_id: int) -> int:
-    """Number of pictures of the query before this asset."""
+def position(conn: Connection, query: Query, asset_id: int, *, after: int = 0) -> int:
+    """Number of pictures of the query before this asset and behind asset `after`."""
     where, args = _conditions(query)
     join = "JOIN asset s ON s.id = i.asset_id " if query.text else ""
-    sql = f"SELECT count(*) FROM item i {join}WHERE {where} AND i.asset_id < :a"
-    return int(conn.execute(sa.text(sql), {**args, "a": asset_id}).scalar_one())
+    sql = f"SELECT count(*) FROM item i {join}WHERE {where} AND i.asset_id > :after AND i.asset_id < :a"
+    return int(conn.execute(sa.text(sql), {**args, "a": asset_id, "after": after}).scalar_one())
 
 
 _DATASET = (

@@ -69,7 +69,11 @@ class Desk(QObject):
         self.tasks = Tasks(self)
         self.document = Document(self.tasks, self)
         self.thumbs = Thumbnails(self.tasks.thumbs, lambda i: browse.thumbnail(self._open(), i), self)
-        self.pictures = Pictures(self.tasks.pictures, lambda i: browse.picture(self._open(), i))
+        self.pictures = Pictures(
+            self.tasks.pictures,
+            lambda i, least_px: browse.glance(self._open(), i, least_px=least_px),
+            lambda i, data: browse.whole(self._open(), i, data),
+        )
         self.ws: Workspace | None = None
         self.opening = False
         self.totals: Totals | None = None
@@ -81,6 +85,7 @@ class Desk(QObject):
         self.label: str | None = None
         self.problems: list[Trouble] = []
         self.values = _settings(self)
+        self.pictures.budget_bytes = int(self.values["picture_cache_mb"]) << 20
         self._soon = QTimer(self, singleShot=True, interval=150)
         self._soon.timeout.connect(self._count)
         self._counting = self._again = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ANCHOR_EVERY = 1000
+_LARGE_BYTES = 1_500_000
+"""JPEGs below this decode whole in the time of one frame or two: a reduced look first would only cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,12 @@ def rows_at(
     return rows[skip:]
 
 
-def position(ws: Workspace, query: Query, asset_id: int) -> int:
-    """Number of pictures of the query before this one."""
+def position(ws: Workspace, query: Query, asset_id: int, marks: Sequence[int] = ()) -> int:
+    """Number of pictures of the query before this one; with its `anchors` only those behind the nearest are counted."""
+    block = bisect_left(marks, asset_id)
     with ws.db.read() as conn:
-        return queries.position(conn, query, asset_id)
+        counted = queries.position(conn, query, asset_id, after=marks[block - 1] if block else 0)
+    return block * ANCHOR_EVERY + counted
 
 
 def facets(ws: Workspace, dataset_id: int) -> list[LabelCount]:
@@ -126,6 +132,48 @@ def picture(ws: Workspace, asset_id: int, *, max_side_px: int | None = None) -> 
         InvalidInput: it cannot be decoded. Unavailable: the file is gone.
     """
     return media.decode(read_bytes(ws, asset_id), max_side_px=max_side_px)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """The first look at a picture: it whole, or of a large JPEG a reduced one and its bytes, to be decoded behind it."""
+
+    whole: media.Picture | None
+    small: NDArray[np.uint8] | None
+    """BGRA (h, w, 4)."""
+    wh: tuple[int, int]
+    """Of the whole picture, upright."""
+    data: bytes
+
+
+def glance(ws: Workspace, asset_id: int, *, least_px: int) -> Glance:
+    """What can be shown of a picture soonest: nothing smaller than `least_px` on the longer side.
+
+    Raises:
+        InvalidInput: it cannot be decoded. Unavailable: the file is gone. Both name the file.
+    """
+    data = read_bytes(ws, asset_id)
+    with _naming(ws, asset_id):
+        small = media.preview(data, least_px) if len(data) >= _LARGE_BYTES else None
+        if small is not None:
+            return Glance(None, small[0], small[1], data)
+        made = media.picture(data)
+    return Glance(made, None, (made.screen.shape[1], made.screen.shape[0]), b"")
+
+
+def whole(ws: Workspace, asset_id: int, data: bytes = b"") -> media.Picture:
+    """The whole picture for the eye with its true samples; `data` spares a second reading. Faults as in `glance`."""
+    data = data or read_bytes(ws, asset_id)
+    with _naming(ws, asset_id):
+        return media.picture(data)
+
+
+@contextlib.contextmanager
+def _naming(ws: Workspace, asset_id: int) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(error.what, where=source(ws, asset_id), remedy=error.remedy) from error
 
 
 def thumbnail(ws: Workspace, asset_id: int, *, side_px: int = 320) -> bytes:
