@@ -17,13 +17,12 @@ from app.desktop.gallery.strip import Strip
 from app.desktop.panels.classes import Classes, Queues, Rule
 from app.desktop.panels.details import Attributes, History, Issues
 from app.desktop.panels.objects import ObjectList
+from app.desktop.route import Route
 from app.desktop.widgets import Elided, Tool, column, frame, label, number, row
 from app.i18n import tr
 from app.services import browse
 from app.services.browse import ItemRow, Query
 
-_AROUND = 12
-_AHEAD = 4
 _TOOLS = (
     ("select", "tool.select", "select"),
     ("box", "tool.box", "box"),
@@ -40,10 +39,7 @@ class Annotate(QWidget):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
-        self.rows: list[ItemRow] = []
-        self.position = -1
-        self._ticket = 0
-        self._direction = 1
+        self.route = Route(desk.tasks.readers, self)
         self._want_first = False
         self.canvas: Canvas = Canvas(desk.document, desk.tasks.courier)
         self.canvas.allowed = self._allowed
@@ -55,14 +51,17 @@ class Annotate(QWidget):
         doc.opened.connect(self._hint)
         doc.changed.connect(self._changed)
         doc.selected.connect(self._hint)
-        doc.saved.connect(lambda _: self._refresh_row())
+        doc.saved.connect(lambda changes: [self.route.changed_row(i) for i in changes.assets])
         doc.saving.connect(self._buttons)
         desk.queried.connect(self._queried)
         desk.opened.connect(self._workspace)
         desk.schema_changed.connect(lambda: self.canvas.set_style(desk.style()))
         desk.label_changed.connect(self._label)
         desk.theme_changed.connect(lambda: self.canvas.set_style(desk.style()))
-        desk.tasks.ended.connect(lambda _: self._around())
+        desk.tasks.ended.connect(lambda _: self.route.refresh(all_anew=True))
+        desk.counted.connect(self.route.recount)
+        self.route.changed.connect(self._routed)
+        self.route.faulted.connect(desk.fault)
         self.canvas.tool_changed.connect(self._tooled)
         self.canvas.refused.connect(self._refused)
         self.canvas.pointer.connect(self.pointed)
@@ -168,49 +167,43 @@ class Annotate(QWidget):
     # --- which picture -------------------------------------------------------------------------------------------
 
     def open(self, asset_id: int) -> None:
-        """Show a picture of the query."""
+        """Show a picture: the canvas at once, with what there is of it; all else behind it."""
         doc = self.desk.document
         if doc.asset_id == asset_id:
             return
-        at = [r.asset_id for r in self.rows]
-        if asset_id in at and doc.asset_id in at:
-            self._direction = 1 if at.index(asset_id) > at.index(doc.asset_id) else -1
         self._want_first = False
+        self.route.now_at(asset_id)
+        row_now = self.route.row
+        wh = (row_now.width_px, row_now.height_px) if row_now else (None, None)
         doc.open(asset_id)
-        row_now = next((r for r in self.rows if r.asset_id == asset_id), None)
-        wh = (
-            (row_now.width_px, row_now.height_px)
-            if row_now and row_now.width_px and row_now.height_px
-            else None
-        )
-        thumb: QImage | None = self.desk.thumbs.peek(asset_id)
         picture = self.desk.pictures.get(asset_id)
         if picture is None:
             self.canvas.set_note(tr("Reading the picture…"))
-            self.canvas.set_placeholder(thumb, wh)
+            self.canvas.set_placeholder(
+                self.desk.thumbs.peek(asset_id), (wh[0], wh[1]) if wh[0] and wh[1] else None
+            )
+        self.desk.pictures.least_px = self.canvas.least_px
         self.desk.pictures.ask(
             asset_id,
             lambda made: self._picture(asset_id, made),
             lambda fault: self._no_picture(asset_id, fault),
         )
-        self._caption()
-        self.strip.show_rows(self.rows, asset_id)
-        self._around()
+        self.canvas.repaint()  # before the panels, which may take a moment
+        self.route.read_on()
         self.picture_changed.emit()
 
     def ensure_picture(self) -> None:
         """Open the first picture of the query when none is open."""
         if self.desk.document.asset_id is None:
             self._want_first = True
-            self._around()
+            self.route.refresh()
 
     def step(self, by: int) -> None:
         """The next or previous picture of the query."""
-        at = self._at()
-        if at is None:
+        if self.desk.document.asset_id is None:
             self.ensure_picture()
-        elif 0 <= at + by < len(self.rows):
-            self.open(self.rows[at + by].asset_id)
+        elif (found := self.route.neighbour(by)) is not None:
+            self.open(found.asset_id)
 
     def next_predicted(self) -> None:
         """The next picture that has predictions; from the end, the first."""
@@ -228,76 +221,46 @@ class Annotate(QWidget):
 
         self.desk.ask(work, done)
 
-    def _at(self) -> int | None:
-        now = self.desk.document.asset_id
-        return next((i for i, r in enumerate(self.rows) if r.asset_id == now), None)
-
     def _workspace(self) -> None:
-        self.rows, self.position = [], -1
+        self.route.look_at(self.desk.ws, None)
+        self.route.now = None
         self.canvas.set_placeholder(None, None)
-        self.strip.show_rows([], 0)
         self._changed()
 
     def _queried(self) -> None:
-        self._around()
+        self.route.look_at(self.desk.ws, self.desk.query)
+        self.route.now = self.desk.document.asset_id
+        self.route.refresh()
         if self.isVisible() and self.desk.document.asset_id is None:
             self._want_first = True
 
-    def _around(self) -> None:
-        """Read the rows before and after the open picture, its position, and what to decode ahead."""
-        self._ticket += 1
-        ticket, ws, query, now = self._ticket, self.desk.ws, self.desk.query, self.desk.document.asset_id
-        if ws is None or query is None:
-            return
-
-        def work() -> tuple[list[ItemRow], list[ItemRow], list[ItemRow], int, int]:
-            if now is None:
-                return [], [], browse.page(ws, query, limit=2 * _AROUND), 0, browse.count(ws, query)
-            before = browse.page(ws, query, after=now, limit=_AROUND, backwards=True)
-            here = browse.page(ws, Query(query.dataset_id), after=now - 1, limit=1)
-            after = browse.page(ws, query, after=now, limit=_AROUND)
-            return before, here, after, browse.position(ws, query, now), browse.count(ws, query)
-
-        def done(got: tuple[list[ItemRow], list[ItemRow], list[ItemRow], int, int]) -> None:
-            if ticket != self._ticket:
-                return
-            before, here, after, position, total = got
-            here = [r for r in here if r.asset_id == now]
-            self.rows = [*reversed(before), *here, *after]
-            self.position, self._total = position, total
-            self.strip.show_rows(self.rows, now or 0)
-            self._caption()
-            if now is None:
-                if self._want_first and self.rows:
-                    self.open(self.rows[0].asset_id)
-                elif not self.rows:
-                    self._empty()
-                return
-            if self._direction > 0:
-                ahead = [*after[:_AHEAD], *before[:1]]
-            else:
-                ahead = [*before[:_AHEAD], *after[:1]]
-            self.desk.pictures.read_ahead(now, [r.asset_id for r in ahead])
-
-        self.desk.tasks.readers.submit(work, done, self.desk.fault, key="around")
-
-    _total = 0
-
-    def _refresh_row(self) -> None:
-        if self.desk.document.pending == 0:
-            self._around()
+    def _routed(self) -> None:
+        """Other rows, position or number: the strip, the caption and what is decoded ahead follow."""
+        now, rows = self.desk.document.asset_id, self.route.rows
+        self.strip.show_rows(rows, now or 0)
+        self._caption()
+        if now is not None:
+            self.desk.pictures.read_ahead(now, self.route.near())
+        elif self._want_first and rows:
+            self.open(rows[0].asset_id)
+        elif self.route.known and not rows:
+            self._empty()
 
     def _caption(self) -> None:
         state = self.desk.query.state if self.desk.query else None
         names = {"unlabelled": "To label", "predicted": "To confirm", "labelled": "Labelled"}
         queue = tr(names[state]) if state else tr("All pictures")
-        at = self._at()
-        if at is None:
+        found, at, total = self.route.row, self.route.position, self.route.total
+        if found is None:
             self.where.setText(queue)
             return
-        inside = state is None or self.rows[at].state == state
-        place = tr("{i} of {n}", i=number(self.position + 1), n=number(self._total)) if inside else tr("done")
-        self.where.setText(f"{queue} · {place} · {self.rows[at].path}")
+        if state is not None and found.state != state:
+            place = tr("done")
+        elif at is None or total is None:
+            place = "…"
+        else:
+            place = tr("{i} of {n}", i=number(at + 1), n=number(total))
+        self.where.setText(f"{queue} · {place} · {found.path}")
 
     def _empty(self) -> None:
         total = self.desk.dataset.n_assets if self.desk.dataset else 0
@@ -313,10 +276,14 @@ class Annotate(QWidget):
             self.picture_changed.emit()
 
     def _no_picture(self, asset_id: int, fault: BaseException) -> None:
+        if not isinstance(fault, LamproomError):
+            raise fault
         if asset_id == self.desk.document.asset_id:
             self.canvas.set_placeholder(None, None)
-            self.canvas.set_note(str(getattr(fault, "line", fault)))
-        self.desk.fault(fault)
+            self.canvas.set_broken(tr_fault_parts(fault))
+        line = tr_fault(fault)
+        if not any(t.what == line and t.asset_id == asset_id for t in self.desk.problems):
+            self.desk.trouble(line, asset_id=asset_id)
 
     # --- what is done --------------------------------------------------------------------------------------------
 

@@ -87,26 +87,31 @@ class Route(QObject):
     # --- what is done --------------------------------------------------------------------------------------------
 
     def look_at(self, ws: Any, query: Query | None) -> None:
-        """Another selection. The open picture stays; rows are read when `go` or `refresh` is called."""
+        """Another selection. The open picture stays; rows are read by `refresh`."""
         self._ticket += 1
         self.ws, self.query = ws, query
         self.rows, self.known, self.total, self._base, self._marks = [], False, None, None, None
         self._ends = (False, False)
         self._asked.clear()
 
-    def go(self, asset_id: int) -> None:
-        """A picture was opened."""
+    def now_at(self, asset_id: int) -> None:
+        """A picture is being opened: the direction of travel. `read_on` follows once it is shown."""
         before = self.index
         self.now = asset_id
         at = self.index
         if at is None:
             self.direction = 1
-            self.refresh()
-            return
-        if before is not None and before != at:
+        elif before is not None and before != at:
             self.direction = 1 if at > before else -1
-        self._extend(at)
-        self.changed.emit()
+
+    def read_on(self) -> None:
+        """Read the rows that the open picture needs and are not here."""
+        at = self.index
+        if at is None:
+            self.refresh()
+        else:
+            self._extend(at)
+            self.changed.emit()
 
     def refresh(self, *, all_anew: bool = False) -> None:
         """Read the rows around the open picture again, or the first ones; `all_anew`: the anchors and the number too."""
