@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
+from annotation.errors import LamproomError
 from app.desktop import actions, document, widgets
 from app.desktop.canvas import shapes
+from app.desktop.canvas.layer import Broken
 from app.desktop.canvas.pictures import Mips
 from app.desktop.canvas.view import Canvas
 from app.desktop.desk import Desk
@@ -19,10 +20,13 @@ from app.desktop.panels.details import Attributes, History, Issues
 from app.desktop.panels.objects import ObjectList
 from app.desktop.route import Route
 from app.desktop.widgets import Elided, Tool, column, frame, label, number, row
-from app.i18n import tr
+from app.events import Changes
+from app.i18n import tr, tr_fault, tr_sentence
 from app.services import browse
 from app.services.browse import ItemRow, Query
 
+_COARSEST = 0.7
+"""Least size of a first look, of what the canvas shows."""
 _TOOLS = (
     ("select", "tool.select", "select"),
     ("box", "tool.box", "box"),
@@ -45,13 +49,14 @@ class Annotate(QWidget):
         self.canvas.allowed = self._allowed
         self.canvas.defaults = self._defaults
         self.canvas.image_source = lambda: desk.pictures.array(desk.document.asset_id or 0)
+        self.canvas.image_source = lambda: desk.pictures.array(desk.document.asset_id or 0)
         self.strip = Strip(desk.thumbs)
         self._build()
         doc = desk.document
         doc.opened.connect(self._hint)
         doc.changed.connect(self._changed)
         doc.selected.connect(self._hint)
-        doc.saved.connect(lambda changes: [self.route.changed_row(i) for i in changes.assets])
+        doc.saved.connect(self._saved)
         doc.saving.connect(self._buttons)
         desk.queried.connect(self._queried)
         desk.opened.connect(self._workspace)
@@ -182,7 +187,9 @@ class Annotate(QWidget):
             self.canvas.set_placeholder(
                 self.desk.thumbs.peek(asset_id), (wh[0], wh[1]) if wh[0] and wh[1] else None
             )
-        self.desk.pictures.least_px = self.canvas.least_px
+        self.desk.pictures.least_px = round(
+            _COARSEST * max(self.canvas.width(), self.canvas.height()) * self.canvas.devicePixelRatioF()
+        )
         self.desk.pictures.ask(
             asset_id,
             lambda made: self._picture(asset_id, made),
@@ -191,6 +198,11 @@ class Annotate(QWidget):
         self.canvas.repaint()  # before the panels, which may take a moment
         self.route.read_on()
         self.picture_changed.emit()
+
+    @property
+    def rows(self) -> list[ItemRow]:
+        """Pictures of the query around the open one, in order."""
+        return self.route.rows
 
     def ensure_picture(self) -> None:
         """Open the first picture of the query when none is open."""
@@ -233,6 +245,10 @@ class Annotate(QWidget):
         self.route.refresh()
         if self.isVisible() and self.desk.document.asset_id is None:
             self._want_first = True
+
+    def _saved(self, changes: Changes) -> None:
+        for asset_id in changes.assets:
+            self.route.changed_row(asset_id)
 
     def _routed(self) -> None:
         """Other rows, position or number: the strip, the caption and what is decoded ahead follow."""
@@ -280,7 +296,14 @@ class Annotate(QWidget):
             raise fault
         if asset_id == self.desk.document.asset_id:
             self.canvas.set_placeholder(None, None)
-            self.canvas.set_broken(tr_fault_parts(fault))
+            self.canvas.set_broken(
+                Broken(
+                    tr("This picture cannot be shown"),
+                    tr_sentence(fault.what),
+                    fault.where,
+                    tr_sentence(fault.remedy),
+                )
+            )
         line = tr_fault(fault)
         if not any(t.what == line and t.asset_id == asset_id for t in self.desk.problems):
             self.desk.trouble(line, asset_id=asset_id)

@@ -99,16 +99,19 @@ def from_text(text: str) -> Look:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return PLAIN
-    look = PLAIN
+    kept: dict[str, Any] = {}
     for name, value in found.items() if isinstance(found, dict) else ():
         if name in BOUNDS and isinstance(value, int | float) and value == value:
             low, high = BOUNDS[name]
-            kept = min(max(value, low), high)
-            look = replace(look, **{name: int(kept) if name == "denoise" else float(kept)})
-        elif name in ("auto", "invert") and isinstance(value, bool):
-            look = replace(look, **{name: value})
-        elif (name == "channel" and value in CHANNELS) or (name == "colour" and value in COLOURS):
-            look = replace(look, **{name: value})
+            drawn = min(max(value, low), high)
+            kept[name] = int(drawn) if name == "denoise" else float(drawn)
+        elif (
+            (name in ("auto", "invert") and isinstance(value, bool))
+            or (name == "channel" and value in CHANNELS)
+            or (name == "colour" and isinstance(value, str) and value in COLOURS)
+        ):
+            kept[name] = value
+    look = replace(PLAIN, **kept)
     return look if look.low < look.high else replace(look, low=0.0, high=1.0)
 
 
@@ -125,7 +128,11 @@ def histogram(
     bgra: NDArray[np.uint8], deep: NDArray[Any] | None, span: tuple[float, float], bins: int = 256
 ) -> NDArray[np.int64]:
     """Counts of the samples' brightness over `span`, int64 (bins,)."""
-    gray = _gray(bgra) if deep is None else deep if deep.ndim == 2 else deep.mean(axis=2)
+    gray: NDArray[Any]
+    if deep is None:
+        gray = _gray(bgra)
+    else:
+        gray = deep if deep.ndim == 2 else deep.mean(axis=2)
     return np.asarray(np.histogram(gray, bins, span)[0], np.int64)
 
 
@@ -167,13 +174,14 @@ def apply(
         slow: False leaves noise and local contrast out.
     """
     slow = slow and look.slow
+    part: NDArray[Any]
     part, opened = _opened(look, bgra, deep, window, span)
     low, high = (0.0, 1.0) if opened else window
     if slow:
         if (low, high) != (0.0, 1.0):
             part = cv2.LUT(part, _wide(_window(low, high), part))
             low, high = 0.0, 1.0
-        part = _contrasted(_denoised(part, look.denoise), look.clahe)
+        part = _contrasted(_denoised(np.asarray(part, np.uint8), look.denoise), look.clahe)
     table = tone(look, low, high)
     if part.ndim == 3:
         return np.asarray(cv2.LUT(part, _wide(table, part)), np.uint8)

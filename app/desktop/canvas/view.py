@@ -31,6 +31,7 @@ from app.desktop.canvas import camera as cameras
 from app.desktop.canvas import painting, shapes, tools
 from app.desktop.canvas import scene as scenes
 from app.desktop.canvas.camera import Camera
+from app.desktop.canvas.layer import Broken, Layer
 from app.desktop.canvas.overlay import Style, Worker
 from app.desktop.canvas.pictures import Mips
 from app.desktop.canvas.scene import Scene
@@ -76,6 +77,12 @@ class Canvas(QWidget):
         """The pixels of the open picture, BGR uint8 (h, w, 3), or None while there are none."""
         self.layers: list[Callable[[QPainter], None]] = []
         """Painted over the settled objects and under the tool, in screen pixels; one that raises is taken out."""
+        self.instruments: list[Callable[[QPainter], None]] = []
+        """Painted over everything, once for all panes: map, loupe, rulers."""
+        self.layer = Layer(self.update)
+        """The picture layer: look, comparison, what is said of a broken picture."""
+        self.crosshair = False
+        """Lines through the mouse whatever the tool."""
         self.keep_view = False
         """The next picture of the same size is shown where this one stands."""
         self.mips: Mips | None = None
@@ -131,16 +138,22 @@ class Canvas(QWidget):
 
     def set_placeholder(self, thumb: QImage | None, wh: tuple[int, int] | None) -> None:
         """A thumbnail to show until the picture is decoded, and the picture's size if it is known."""
-        self.thumb, self.mips = thumb, None
+        self.thumb, self.mips, self.layer.broken = thumb, None, None
         self._sized(wh or self._wh)
         self.update()
 
     def set_picture(self, picture: Mips | None) -> None:
         """The decoded picture."""
-        self.mips = picture
+        self.mips, self.layer.broken = picture, None
         if picture is not None:
             self.thumb, self.note = None, ""
             self._sized(picture.wh)
+        self.update()
+
+    def set_broken(self, broken: Broken) -> None:
+        """Say why the picture cannot be shown."""
+        self.thumb = self.mips = None
+        self.layer.broken = broken
         self.update()
 
     def _sized(self, wh: tuple[int, int] | None) -> None:
@@ -196,7 +209,7 @@ class Canvas(QWidget):
     def zoom(self, factor: float, at: QPointF | None = None) -> None:
         """Zoom, keeping the point under `at` (default: the middle) where it is."""
         if self._wh:
-            at = at or QPointF(self.width() / 2, self.height() / 2)
+            at = at or QPointF(self._view[0] / 2, self._view[1] / 2)
             self.look_from(cameras.zoom(self.camera, factor, (at.x(), at.y()), self._wh, self._view))
 
     def pan(self, dx: float, dy: float) -> None:
@@ -227,7 +240,17 @@ class Canvas(QWidget):
 
     @property
     def _view(self) -> tuple[int, int]:
-        return self.width(), self.height()
+        return self.layer.pane_width(self.width()), self.height()
+
+    def update(self, *area: Any) -> None:
+        """Paint soon; with two panes both change, wherever the area lies."""
+        if self.layer.split:
+            super().update()
+        else:
+            super().update(*area)
+
+    def _place(self, event: QMouseEvent | QWheelEvent) -> QPointF:
+        return self.layer.fold(event.position(), self.width())
 
     def _stand(self) -> Stand:
         doc = self.document
@@ -419,7 +442,7 @@ class Canvas(QWidget):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.setFocus(Qt.FocusReason.MouseFocusReason)
-        at, self.modifiers = event.position(), event.modifiers()
+        at, self.modifiers = self._place(event), event.modifiers()
         x, y = self.to_source(at.x(), at.y())
         if event.button() == _MIDDLE or (self._space and event.button() == _LEFT):
             self._grip = at
@@ -430,7 +453,7 @@ class Canvas(QWidget):
             event.ignore()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        at, self.modifiers = event.position(), event.modifiers()
+        at, self.modifiers = self._place(event), event.modifiers()
         self.mouse = at
         if self._grip is not None:
             grip, self._grip = self._grip, at
@@ -443,7 +466,7 @@ class Canvas(QWidget):
         self.tool.move(x, y, square=bool(self.modifiers & _SHIFT))
         if not event.buttons():
             self._hover(x, y)
-        if self.tool.crosshair:
+        if self.tool.crosshair or self.crosshair:
             self.update()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
@@ -452,12 +475,14 @@ class Canvas(QWidget):
             self._grip = None
             self.set_cursor()
         elif event.button() == _LEFT and self.picture_wh:
-            self.tool.release(*self.to_source(event.position().x(), event.position().y()))
+            at = self._place(event)
+            self.tool.release(*self.to_source(at.x(), at.y()))
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         self.modifiers = event.modifiers()
         if event.button() == _LEFT and self.picture_wh:
-            self.tool.double(*self.to_source(event.position().x(), event.position().y()))
+            at = self._place(event)
+            self.tool.double(*self.to_source(at.x(), at.y()))
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """The wheel zooms at the cursor, two fingers on a touchpad pan; with Ctrl or Alt the tool is asked first."""
@@ -472,7 +497,7 @@ class Canvas(QWidget):
         if not fine.isNull() and event.phase() != Qt.ScrollPhase.NoScrollPhase and not self.modifiers & _CTRL:
             self.pan(fine.x(), fine.y())
         elif turn:
-            self.zoom(1.2 ** (turn / 120), event.position())
+            self.zoom(1.2 ** (turn / 120), self._place(event))
 
     def event(self, event: QEvent) -> bool:
         """Two fingers drawn apart zoom, where the platform tells."""

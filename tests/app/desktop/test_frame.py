@@ -357,7 +357,8 @@ def test_a_picture_whose_file_is_gone_says_so_on_the_canvas_and_in_the_list(hand
     hand.window.annotate.open(5)
     hand.qtbot.waitUntil(lambda: any("004" in t.what + t.where for t in hand.desk.problems))
     assert hand.canvas.picture_wh is None
-    assert "004" in hand.canvas.note
+    said = hand.canvas.layer.broken
+    assert said is not None and "004" in said.where
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal from Python 3.12 on")
