@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from annotation import schema_toml
 from annotation.errors import NotFound
+from storage import search, search_sql
 from storage.record import MODEL
 from storage.tables import ITEM_STATES, KINDS, ORIGINS, REVIEWS, SPLITS
 
@@ -122,11 +126,14 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which pictures of a dataset.
+    """Which pictures of a dataset, or which objects on them: the one value that says what is meant, everywhere.
 
     Attributes:
-        state: one of ITEM_STATES. review: one of REVIEWS. assignee: agent id of the person it is with. label: code of a label that a live annotation has. origin: of that annotation.
-        text: a part of the path. min_score, max_score: of a prediction, 0..1.
+        where: the query language (storage.search). The rest says the same for callers that have codes, not text:
+        state: one of ITEM_STATES. review: one of REVIEWS. assignee: agent id of the person it is with.
+        label: code of a label that a live annotation has. origin: of that annotation. text: a part of the path.
+        min_score, max_score: of a prediction, 0..1.
+        me: agent id of who asks, for `by:me` and `assigned:me`.
     """
 
     dataset_id: int
@@ -138,112 +145,199 @@ class Query:
     assignee: int | None = None
     min_score: float | None = None
     max_score: float | None = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Only dataset and state: counts come from the counters, and pages from one index."""
-        return not (
-            self.label
-            or self.origin
-            or self.text
-            or self.review
-            or self.assignee is not None
-            or self.min_score is not None
-            or self.max_score is not None
-        )
+    where: str = ""
+    me: int = 0
 
 
-def _conditions(query: Query) -> tuple[str, dict[str, object]]:
-    args: dict[str, object] = {"d": query.dataset_id}
-    where = "i.dataset_id = :d AND i.died IS NULL"
-    if query.state is not None:
-        args["s"] = ITEM_STATES.index(query.state)
-        where += " AND i.state = :s"
-    if query.review is not None:
-        args["v"] = REVIEWS.index(query.review)
-        where += " AND i.review = :v"
-        if query.review != REVIEWS[0]:
-            where += " AND (i.review <> 0 OR i.assignee_id IS NOT NULL)"  # as the index says it
-    if query.assignee is not None:
-        args["w"] = query.assignee
-        where += " AND i.assignee_id = :w AND (i.review <> 0 OR i.assignee_id IS NOT NULL)"
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """An order. by: "" (as added) or one of SORTS; down: largest first; like: the asset that `similar` compares with.
+
+    What has no value comes last, and equal ones in the order they were added.
+    """
+
+    by: str = ""
+    down: bool = False
+    like: int | None = None
+
+
+SORTS = ("time", "path", "score", "unsure", "changed", "area", "bright", "contrast", "sharp", "similar")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A query made ready for the database: the condition on i (and n of objects), its parameters, the joins it needs."""
+
+    where: str
+    args: Mapping[str, object]
+    asset: bool
+    plain: bool
+    """Only dataset and state: counts come from the counters, pages from one index."""
+
+
+_NAMES: OrderedDict[tuple[object, ...], search.Names] = OrderedDict()
+
+
+def names(conn: Connection, dataset_id: int) -> search.Names:
+    """What the words of the query language mean in a dataset."""
+    schema = conn.execute(
+        sa.text(
+            "SELECT v.blake3, v.body FROM dataset d JOIN schema_version v ON v.code = d.schema_code AND v.died IS NULL WHERE d.id = :d"
+        ),
+        {"d": dataset_id},
+    ).first()
+    labels = tuple(conn.exec_driver_sql("SELECT code FROM label ORDER BY id LIMIT 5000").scalars())
+    people = tuple(conn.exec_driver_sql("SELECT DISTINCT name FROM agent ORDER BY name LIMIT 1000").scalars())
+    models = tuple(
+        conn.exec_driver_sql("SELECT DISTINCT name FROM onnx_model ORDER BY name LIMIT 1000").scalars()
+    )
+    key = (bytes(schema[0]) if schema else None, labels, people, models)
+    if (kept := _NAMES.get(key)) is None:
+        known = schema_toml.read(schema[1], "record") if schema else None
+        kept = _NAMES[key] = search.Names(known, labels, people, models)
+        while len(_NAMES) > 8:
+            _NAMES.popitem(last=False)
+    return kept
+
+
+def tree(query: Query, known: search.Names) -> search.Node:
+    """The whole query as one tree: `where` and the single fields, which mean one and the same object where they can.
+
+    Raises:
+        Misread: the text of `where` cannot be read.
+    """
+    parts: list[search.Node] = [search.parse(query.where, known)]
+    terms = (
+        ("state", query.state),
+        ("review", query.review),
+        ("class", query.label),
+        ("origin", query.origin),
+    )
+    parts += [search.Term(field, ":", (value,)) for field, value in terms if value is not None]
     if query.text:
-        args["t"] = "%" + query.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        where += " AND s.path LIKE :t ESCAPE '\\'"
-    inner = []
-    if query.label is not None:
-        args["l"] = query.label
-        inner.append("n.label_id = (SELECT id FROM label WHERE code = :l)")
-    if query.origin is not None:
-        args["o"] = ORIGINS.index(query.origin)
-        inner.append("n.origin = :o")
-    if query.min_score is not None:
-        args["lo"] = round(query.min_score * 1e6)
-        inner.append("n.score_micro >= :lo")
-    if query.max_score is not None:
-        args["hi"] = round(query.max_score * 1e6)
-        inner.append("n.score_micro <= :hi")
-    if inner:
-        where += f" AND EXISTS (SELECT 1 FROM annotation n WHERE n.asset_id = i.asset_id AND n.died IS NULL AND {' AND '.join(inner)})"
-    return where, args
+        parts.append(search.Term("path", ":", (query.text,)))
+    if query.min_score is not None or query.max_score is not None:
+        low, high = (f"{x:.6f}" if x is not None else "" for x in (query.min_score, query.max_score))
+        parts.append(search.Term("score", "..", (low, high)))
+    return search.join(parts)
 
+
+def plan(conn: Connection, query: Query, *, objects: bool = False) -> Plan:
+    """Read a query for this database.
+
+    Raises:
+        Misread: the text of `where` cannot be read.
+    """
+    known = names(conn, query.dataset_id) if query.where or query.label else search.Names()
+    rest: list[search.Node] = []
+    said = ["i.dataset_id = :d", "i.died IS NULL"]
+    args: dict[str, object] = {"d": query.dataset_id}
+    plain = True
+    assignee = query.assignee
+    for part in search.conjuncts(tree(query, known)):
+        # A single state, review or "mine" goes to its column as the indices spell it.
+        match part:
+            case search.Term("state", ":", (state,)) if "s" not in args:
+                args["s"] = ITEM_STATES.index(state)
+                said.append("i.state = :s")
+            case search.Term("review", ":", (review,)) if "v" not in args:
+                args["v"] = REVIEWS.index(review)
+                said.append("i.review = :v")
+                if review != REVIEWS[0]:
+                    said.append(_IN_REVIEW)
+                plain = False
+            case search.Term("assigned", ":", (search.ME,)) if assignee is None and query.me:
+                assignee = query.me
+            case _:
+                rest.append(part)
+    if assignee is not None:
+        args["w"] = assignee
+        said += ["i.assignee_id = :w", _IN_REVIEW]
+        plain = False
+    asset = False
+    if rest:
+        maker = search_sql.Maker(conn.dialect.name, known, query.me, time.time(), args)
+        node = search.join(rest)
+        more = maker.one_object(node) if objects else maker.picture(node)
+        said.append(more)
+        asset, plain = "s." in more, False
+    return Plan(" AND ".join(said), args, asset, plain and not objects)
+
+
+_IN_REVIEW = "(i.review <> 0 OR i.assignee_id IS NOT NULL)"  # as the index of review states says it
 
 _ITEMS = "SELECT i.asset_id, s.path, s.width_px, s.height_px, i.state, i.split, i.review, g.name, i.n_truth, i.n_pred FROM item i JOIN asset s ON s.id = i.asset_id LEFT JOIN agent g ON g.id = i.assignee_id "
+
+
+_JOIN = "JOIN asset s ON s.id = i.asset_id "
+
+
+def _item(r: Sequence[Any]) -> ItemRow:
+    return ItemRow(*[*r[:4], ITEM_STATES[r[4]], SPLITS[r[5]], REVIEWS[r[6]], *r[7:]])
 
 
 def items(
     conn: Connection, query: Query, *, after: int = 0, limit: int = 200, backwards: bool = False
 ) -> list[ItemRow]:
     """The next pictures by asset id after `after` (backwards: before it, nearest first)."""
-    where, args = _conditions(query)
+    p = plan(conn, query)
     sign, order = ("<", "DESC") if backwards else (">", "ASC")
-    sql = f"{_ITEMS}WHERE {where} AND i.asset_id {sign} :after ORDER BY i.asset_id {order} LIMIT :n"
-    rows = conn.execute(sa.text(sql), {**args, "after": after, "n": limit})
-    return [ItemRow(*[*r[:4], ITEM_STATES[r[4]], SPLITS[r[5]], REVIEWS[r[6]], *r[7:]]) for r in rows]
+    sql = f"{_ITEMS}WHERE {p.where} AND i.asset_id {sign} :after ORDER BY i.asset_id {order} LIMIT :n"
+    return [_item(r) for r in conn.execute(sa.text(sql), {**p.args, "after": after, "n": limit})]
+
+
+def items_of(conn: Connection, dataset_id: int, asset_ids: Sequence[int]) -> list[ItemRow]:
+    """Pictures of the dataset by their ids, in the order given; those that left it are left out."""
+    found: dict[int, ItemRow] = {}
+    for i in range(0, len(asset_ids), 500):
+        ids = ",".join(str(int(a)) for a in asset_ids[i : i + 500])
+        sql = f"{_ITEMS}WHERE i.dataset_id = :d AND i.died IS NULL AND i.asset_id IN ({ids})"
+        found.update((r[0], _item(r)) for r in conn.execute(sa.text(sql), {"d": dataset_id}))
+    return [found[a] for a in asset_ids if a in found]
 
 
 def asset_ids(conn: Connection, query: Query, *, after: int = 0, limit: int = 20_000) -> list[int]:
     """The next asset ids of the query."""
-    where, args = _conditions(query)
-    join = "JOIN asset s ON s.id = i.asset_id " if query.text else ""
-    sql = f"SELECT i.asset_id FROM item i {join}WHERE {where} AND i.asset_id > :after ORDER BY i.asset_id LIMIT :n"
-    return list(conn.execute(sa.text(sql), {**args, "after": after, "n": limit}).scalars())
+    p = plan(conn, query)
+    sql = f"SELECT i.asset_id FROM item i {_JOIN if p.asset else ''}WHERE {p.where} AND i.asset_id > :after ORDER BY i.asset_id LIMIT :n"
+    return list(conn.execute(sa.text(sql), {**p.args, "after": after, "n": limit}).scalars())
+
+
+def is_plain(conn: Connection, query: Query) -> bool:
+    """True when the query is one of dataset and state: counted from the counters, paged in one index."""
+    return plan(conn, query).plain
 
 
 def count_items(conn: Connection, query: Query) -> int:
     """Number of pictures: from the counters when the query is plain, else counted."""
-    if query.is_plain:
+    p = plan(conn, query)
+    if p.plain:
         sql = "SELECT coalesce(sum(n), 0) FROM counter WHERE dataset_id = :d AND label_id = 0"
-        args: dict[str, object] = {"d": query.dataset_id}
-        if query.state is not None:
+        if "s" in p.args:
             sql += " AND state = :s"
-            args["s"] = ITEM_STATES.index(query.state)
-        return int(conn.execute(sa.text(sql), args).scalar_one())
-    where, args = _conditions(query)
-    join = "JOIN asset s ON s.id = i.asset_id " if query.text else ""
-    return int(conn.execute(sa.text(f"SELECT count(*) FROM item i {join}WHERE {where}"), args).scalar_one())
+        return int(conn.execute(sa.text(sql), dict(p.args)).scalar_one())
+    sql = f"SELECT count(*) FROM item i {_JOIN if p.asset else ''}WHERE {p.where}"
+    return int(conn.execute(sa.text(sql), dict(p.args)).scalar_one())
 
 
 def anchors(conn: Connection, query: Query, every: int = 1000) -> list[int]:
     """Asset id of every `every`-th picture, found by skipping along the index: position k*every is after anchor k-1."""
-    where, args = _conditions(query)
-    join = "JOIN asset s ON s.id = i.asset_id " if query.text else ""
+    p = plan(conn, query)
     statement = sa.text(
-        f"SELECT i.asset_id FROM item i {join}WHERE {where} AND i.asset_id > :after ORDER BY i.asset_id LIMIT 1 OFFSET {every - 1}"
+        f"SELECT i.asset_id FROM item i {_JOIN if p.asset else ''}WHERE {p.where} AND i.asset_id > :after ORDER BY i.asset_id LIMIT 1 OFFSET {every - 1}"
     )
     out: list[int] = []
     after: int | None = 0
-    while (after := conn.execute(statement, {**args, "after": after}).scalar()) is not None:
+    while (after := conn.execute(statement, {**p.args, "after": after}).scalar()) is not None:
         out.append(after)
     return out
 
 
 def position(conn: Connection, query: Query, asset_id: int, *, after: int = 0) -> int:
     """Number of pictures of the query before this asset and behind asset `after`."""
-    where, args = _conditions(query)
-    join = "JOIN asset s ON s.id = i.asset_id " if query.text else ""
-    sql = f"SELECT count(*) FROM item i {join}WHERE {where} AND i.asset_id > :after AND i.asset_id < :a"
-    return int(conn.execute(sa.text(sql), {**args, "a": asset_id, "after": after}).scalar_one())
+    p = plan(conn, query)
+    sql = f"SELECT count(*) FROM item i {_JOIN if p.asset else ''}WHERE {p.where} AND i.asset_id > :after AND i.asset_id < :a"
+    return int(conn.execute(sa.text(sql), {**p.args, "a": asset_id, "after": after}).scalar_one())
 
 
 _DATASET = (
