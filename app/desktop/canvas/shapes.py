@@ -1,141 +1,146 @@
-"""Shapes as the canvas needs them: rings to draw, handles to grab, and a shape with one handle moved. Pure functions."""
+"""Shapes as the canvas needs them: rings to draw, handles to grab, what is near a point. Pure functions.
+
+What a shape *is* after a change is `annotation`'s business (handles, transform); here it is only made drawable.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.core import Box, Keypoints, Mask, Points, Polygon, Polyline, RotatedBox, Shape
+from annotation import geometry, rle, transform
+from annotation import handles as grips
+from annotation.core import (
+    Box,
+    Coords,
+    Cuboid,
+    Ellipse,
+    Keypoints,
+    Mask,
+    Points,
+    Polygon,
+    Polyline,
+    Quad,
+    RotatedBox,
+    Shape,
+    Tag,
+    Caption,
+)
+from annotation.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from app.desktop.canvas.scene import Scene
 
 Ring = tuple[NDArray[np.float32], bool]
 """Points (n, 2) in source pixels; True when the last point is joined to the first."""
-Handle = tuple[int, int]
-"""For a box (column 0..2, row 0..2); for a polygon (ring, vertex)."""
+Handle = grips.Handle
 
-_BOX_HANDLES: tuple[Handle, ...] = ((0, 0), (1, 0), (2, 0), (0, 1), (2, 1), (0, 2), (1, 2), (2, 2))
+ARM_PX = 24.0
+"""The turning handle stands this far off on the screen."""
+_ROUND = np.linspace(0.0, 2.0 * math.pi, 64, endpoint=False)
+_DEPTHS = ((0, 4), (1, 5), (2, 6), (3, 7))
 
 
-def _pairs(flat: tuple[float, ...]) -> NDArray[np.float32]:
+def _pairs(flat: Coords) -> NDArray[np.float32]:
     return np.asarray(flat, np.float32).reshape(-1, 2)
 
 
 def rings(shape: Shape) -> list[Ring]:
-    """Everything of the shape that is drawn; empty for a tag of the whole picture."""
+    """Everything of the shape that is drawn; empty for what belongs to the whole picture. A loose point is a line of
+    one point: it has a place and no size."""
     match shape:
         case Box(x0=a, y0=b, x1=c, y1=d):
             return [(np.array([[a, b], [c, b], [c, d], [a, d]], np.float32), True)]
-        case RotatedBox(cx=x, cy=y, w=w, h=h, degrees=turn):
-            cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
-            corners = np.array([[-w, -h], [w, -h], [w, h], [-w, h]], np.float32) / 2
-            return [
-                (
-                    (corners @ np.array([[cos, sin], [-sin, cos]], np.float32) + (x, y)).astype(np.float32),
-                    True,
-                )
-            ]
+        case RotatedBox():
+            return [(_pairs(geometry.corners(shape)), True)]
         case Polygon(parts=parts):
             return [(_pairs(ring), True) for part in parts for ring in part]
         case Polyline(points=points):
             return [(_pairs(points), False)]
-        case Points(points=points) | Keypoints(points=points):
-            cross = np.array([[-3, 0], [0, -3], [3, 0], [0, 3]], np.float32)
-            return [(cross + point, True) for point in _pairs(points)]
-        case Mask(w=w, h=h, counts=counts):
-            values = np.repeat(np.arange(len(counts), dtype=np.uint8) & 1, counts)
-            found, _ = cv2.findContours(
-                np.ascontiguousarray(values.reshape(w, h).T), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
-            )
-            return [(ring.reshape(-1, 2).astype(np.float32) + 0.5, True) for ring in found]
-        case _:
+        case Quad(points=points):
+            return [(_pairs(points), True)]
+        case Ellipse(cx=x, cy=y, rx=rx, ry=ry, degrees=turn):
+            cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+            round_ = np.stack((np.cos(_ROUND) * rx, np.sin(_ROUND) * ry), 1)
+            return [((round_ @ np.array([[cos, sin], [-sin, cos]]) + (x, y)).astype(np.float32), True)]
+        case Cuboid(points=points):
+            at = _pairs(points)
+            return [(at[:4], True), (at[4:], True), *((at[list(pair)], False) for pair in _DEPTHS)]
+        case Points(points=points):
+            return [(point.reshape(1, 2), False) for point in _pairs(points)]
+        case Keypoints(points=points, visibility=visibility):
+            return [(p.reshape(1, 2), False) for p, v in zip(_pairs(points), visibility, strict=True) if v]
+        case Mask():
+            return _mask_rings(shape)
+        case Tag() | Caption():
             return []
+
+
+def _mask_rings(mask: Mask) -> list[Ring]:
+    """Outlines through the middles of a mask's border pixels."""
+    pixels, x0, y0 = rle.crop(mask)
+    if not pixels.size:
+        return []
+    lines, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    middles = np.array((x0 + 0.5, y0 + 0.5), np.float32)
+    return [(line.reshape(-1, 2).astype(np.float32) + middles, True) for line in lines]
 
 
 def editable(shape: Shape) -> bool:
-    """True for the kinds this desk can reshape: boxes and polygons."""
-    return isinstance(shape, Box | Polygon)
+    """True for what can be moved with the mouse: all that has a place."""
+    return not isinstance(shape, Tag | Caption)
 
 
-def handles(shape: Shape) -> list[tuple[Handle, float, float]]:
-    """What can be grabbed: eight places of a box, every vertex of a polygon; source pixels."""
-    match shape:
-        case Box(x0=a, y0=b, x1=c, y1=d):
-            xs, ys = (a, (a + c) / 2, c), (b, (b + d) / 2, d)
-            return [((i, j), xs[i], ys[j]) for i, j in _BOX_HANDLES]
-        case Polygon(parts=parts):
-            found = []
-            flat = [ring for part in parts for ring in part]
-            for r, ring in enumerate(flat):
-                found += [((r, i // 2), ring[i], ring[i + 1]) for i in range(0, len(ring), 2)]
-            return found
-        case _:
-            return []
+def handles(shape: Shape, scale: float = 1.0) -> list[tuple[Handle, float, float]]:
+    """What can be grabbed, in source pixels; `scale` = screen pixels a source pixel."""
+    return grips.handles(shape, arm=ARM_PX / scale)
 
 
 def with_handle(shape: Shape, handle: Handle, x: float, y: float) -> Shape:
-    """The shape with one handle at (x, y). A box pulled through itself turns over instead of going negative."""
-    match shape:
-        case Box(x0=a, y0=b, x1=c, y1=d):
-            column, row = handle
-            a, c = (x, c) if column == 0 else (a, x) if column == 2 else (a, c)
-            b, d = (y, d) if row == 0 else (b, y) if row == 2 else (b, d)
-            return Box(min(a, c), min(b, d), max(a, c), max(b, d))
-        case Polygon():
-            at = 2 * handle[1]
-            return _with_ring(shape, handle[0], lambda ring: (*ring[:at], x, y, *ring[at + 2 :]))
-        case _:
-            return shape
+    """The shape with one handle at (x, y)."""
+    return grips.with_handle(shape, handle, x, y)
 
 
-def insert_vertex(shape: Polygon, ring: int, after: int, x: float, y: float) -> Polygon:
-    """A new vertex on the edge that begins at vertex `after`."""
-    at = 2 * (after + 1)
-    return _with_ring(shape, ring, lambda flat: (*flat[:at], x, y, *flat[at:]))
+def insert_vertex(shape: Shape, handle: Handle, x: float, y: float) -> Shape:
+    """A new vertex on the edge that begins at a vertex."""
+    return grips.insert_vertex(shape, handle, x, y)
 
 
-def delete_vertex(shape: Polygon, ring: int, vertex: int) -> Polygon | None:
-    """Without one vertex; None when the ring would have fewer than three."""
-    flat = [r for part in shape.parts for r in part]
-    if len(flat[ring]) <= 6:
+def delete_vertices(shape: Shape, taken: Collection[Handle]) -> Shape | None:
+    """Without some vertices; None when too few would be left, or the kind has none to spare."""
+    try:
+        for handle in sorted(taken, reverse=True):
+            shape = grips.delete_vertex(shape, handle)
+    except InvalidInput:
         return None
-    return _with_ring(shape, ring, lambda r: (*r[: 2 * vertex], *r[2 * vertex + 2 :]))
+    return shape
 
 
-def _with_ring(shape: Polygon, ring: int, change) -> Polygon:
-    count = 0
-    parts = []
-    for part in shape.parts:
-        new = []
-        for one in part:
-            new.append(tuple(float(v) for v in change(one)) if count == ring else one)
-            count += 1
-        parts.append(tuple(new))
-    return Polygon(tuple(parts))
+def shifted(shape: Shape, taken: Collection[Handle], dx: float, dy: float) -> Shape:
+    """The shape with some of its handles shifted together."""
+    for handle, x, y in grips.handles(shape):
+        if handle in taken:
+            shape = grips.with_handle(shape, handle, x + dx, y + dy)
+    return shape
 
 
 def moved(shape: Shape, dx: float, dy: float) -> Shape:
-    """The shape shifted by (dx, dy) source pixels; kinds the desk cannot edit stay where they are."""
-    match shape:
-        case Box(x0=a, y0=b, x1=c, y1=d):
-            return Box(a + dx, b + dy, c + dx, d + dy)
-        case Polygon(parts=parts):
-            shift = (dx, dy)
-            return Polygon(
-                tuple(
-                    tuple(tuple(v + shift[i & 1] for i, v in enumerate(ring)) for ring in part)
-                    for part in parts
-                )
-            )
-        case _:
-            return shape
+    """The shape shifted by (dx, dy) source pixels; what belongs to the whole picture stays."""
+    return transform.moved(shape, dx, dy)
 
 
 def bounds(shape: Shape) -> tuple[float, float, float, float] | None:
-    """x0, y0, x1, y1 of everything drawn, or None for a tag."""
+    """x0, y0, x1, y1 of everything drawn, or None for what has no place."""
     if isinstance(shape, Box):
         return shape.x0, shape.y0, shape.x1, shape.y1
+    if isinstance(shape, Mask):
+        box = geometry.bbox(shape)
+        return None if box is None else (box.x0, box.y0, box.x1, box.y1)
     parts = rings(shape)
     if not parts:
         return None
@@ -144,16 +149,51 @@ def bounds(shape: Shape) -> tuple[float, float, float, float] | None:
     return float(a), float(b), float(c), float(d)
 
 
-def nearest_edge(shape: Polygon, x: float, y: float) -> tuple[int, int, float]:
-    """(ring, vertex the edge begins at, distance in source pixels) of the edge nearest to a point."""
-    best = (0, 0, math.inf)
-    for r, (points, _) in enumerate(rings(shape)):
-        a, b = points, np.roll(points, -1, axis=0)
-        along = b - a
-        length = np.maximum((along**2).sum(1), 1e-9)
-        t = np.clip((((x, y) - a) * along).sum(1) / length, 0, 1)
-        distance = np.hypot(*((a + along * t[:, None]) - (x, y)).T)
-        i = int(distance.argmin())
-        if distance[i] < best[2]:
-            best = (r, i, float(distance[i]))
-    return best
+def middle(shape: Shape) -> tuple[float, float] | None:
+    """Where a link to the shape ends: the middle of its bounding box."""
+    box = bounds(shape)
+    return None if box is None else ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
+
+def nearest_edge(shape: Polygon | Polyline, x: float, y: float) -> tuple[Handle, float]:
+    """(vertex the edge begins at, distance in source pixels) of the edge nearest to a point."""
+    handle, _, _, away = grips.nearest_edge(shape, x, y)
+    return handle, away
+
+
+def snap(
+    scene: Scene, x: float, y: float, reach: float, *, without: Collection[str] = ()
+) -> tuple[float, float] | None:
+    """The place on a neighbour's outline within `reach` source pixels: a vertex before an edge; None when none is near.
+
+    Only objects whose bounding box is near are looked at, so that it costs the same on a crowded picture.
+    """
+    b = scene.boxes
+    if not len(b):
+        return None
+    near = np.flatnonzero(
+        (b[:, 0] - reach <= x) & (b[:, 2] + reach >= x) & (b[:, 1] - reach <= y) & (b[:, 3] + reach >= y)
+    )
+    here = np.array((x, y), np.float32)
+    vertex: tuple[float, tuple[float, float]] | None = None
+    edge: tuple[float, tuple[float, float]] | None = None
+    for i in near.tolist():
+        if scene.annotations[i].uid in without:
+            continue
+        for points, closed in scene.rings[i]:
+            away = np.hypot(*(points - here).T)
+            k = int(away.argmin())
+            if away[k] <= reach and (vertex is None or away[k] < vertex[0]):
+                vertex = float(away[k]), (float(points[k, 0]), float(points[k, 1]))
+            if len(points) < 2:
+                continue
+            a, c = (points, np.roll(points, -1, axis=0)) if closed else (points[:-1], points[1:])
+            along = c - a
+            t = np.clip(((here - a) * along).sum(1) / np.maximum((along**2).sum(1), 1e-9), 0, 1)
+            feet = a + along * t[:, None]
+            far = np.hypot(*(feet - here).T)
+            k = int(far.argmin())
+            if far[k] <= reach and (edge is None or far[k] < edge[0]):
+                edge = float(far[k]), (float(feet[k, 0]), float(feet[k, 1]))
+    found = vertex or edge
+    return found[1] if found else None

@@ -25,10 +25,11 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
-from annotation.core import NO_ATTRIBUTES, Annotation, Attributes, Box, Polygon, Shape
+from annotation import rows
+from annotation.core import KIND_OF, NO_ATTRIBUTES, Annotation, Attributes, Box, Mask, Shape
 from app.desktop import document
 from app.desktop.canvas import camera as cameras
-from app.desktop.canvas import painting, shapes, tools
+from app.desktop.canvas import live, painting, shapes, tools
 from app.desktop.canvas import scene as scenes
 from app.desktop.canvas.camera import Camera
 from app.desktop.canvas.layer import Broken, Layer
@@ -63,6 +64,11 @@ class Canvas(QWidget):
     refused = Signal(str)
     """The kind of a shape that the class in hand is not drawn as."""
 
+    stepped = Signal()
+    """The tool in hand went a step on: the hint may say something else."""
+    menu_asked = Signal(QPointF)
+    """The right button was pressed and no tool had a use for it."""
+
     def __init__(self, doc: Document, courier: Courier) -> None:
         super().__init__()
         self.document = doc
@@ -96,6 +102,8 @@ class Canvas(QWidget):
         self._grip: QPointF | None = None
         self._space = False
         self.settled = Settled(courier, self._stand, self.update)
+        self.ways = tools.Ways()
+        """How the tools draw: outside, snapping, brush."""
         self.tools = {name: make(self) for name, make in tools.TOOLS.items()}
         self.tool = self.tools["select"]
         self.setMouseTracking(True)
@@ -177,6 +185,7 @@ class Canvas(QWidget):
             return
         self.tool.cancel()
         self.tool = self.tools[name]
+        self.tool.taken()
         self.set_cursor()
         self.tool_changed.emit(name)
         self.update()
@@ -303,7 +312,7 @@ class Canvas(QWidget):
 
     def handles(self, shape: Shape) -> list[tuple[shapes.Handle, float, float]]:
         """Handles that can be told apart at this zoom: the middles of short sides are left out."""
-        found = shapes.handles(shape)
+        found = shapes.handles(shape, self.scale)
         box = shapes.bounds(shape)
         if not isinstance(shape, Box) or box is None:
             return found
@@ -311,7 +320,9 @@ class Canvas(QWidget):
         return [h for h in found if not ((h[0][0] == 1 and narrow) or (h[0][1] == 1 and low))]
 
     def limit_shift(self, moving: Sequence[Annotation], dx: float, dy: float) -> tuple[float, float]:
-        """A shift that keeps what lies inside the picture inside it."""
+        """A shift that keeps what lies inside the picture inside it, unless objects may lie outside."""
+        if self.ways.outside:
+            return dx, dy
         w, h = self._wh or (0, 0)
         found = [b for a in moving if (b := shapes.bounds(a.shape))]
         x0, y0 = min(b[0] for b in found), min(b[1] for b in found)
@@ -354,29 +365,37 @@ class Canvas(QWidget):
         self, shape: Shape, *, verb: str | None = None, attributes: Attributes | None = None
     ) -> Annotation | None:
         """A new object of the class in hand, selected; None when the class is not drawn so (`refused` is told)."""
-        kind = tools.kind_of(shape)
+        kind = KIND_OF[type(shape)]
         if self.label is None or not self.allowed(self.label, kind):
             self.refused.emit(kind)
             return None
         start = {**self.defaults(self.label), **(attributes or {})}
-        made = Annotation(self.label, shape, start)
+        # What is shown is what the record will hold; a mask is whole numbers already.
+        made = Annotation(self.label, shape if isinstance(shape, Mask) else rows.snapped(shape), start)
         self.document.commit(document.put(made), verb or f"draw {kind}")
         self.document.select((made.uid,))
         return made
 
     def delete(self) -> None:
-        """Delete the vertex under the mouse, else the selected objects (predictions are rejected)."""
-        chosen = self.document.chosen()
-        if len(chosen) == 1 and self.hot_handle is not None and isinstance(chosen[0].shape, Polygon):
-            shape = shapes.delete_vertex(chosen[0].shape, *self.hot_handle)
+        """Delete the vertices in hand or under the mouse, else the selected objects (predictions are rejected)."""
+        one = self.one_chosen()
+        if one is not None and (taken := self.vertices()):
+            shape = shapes.delete_vertices(one.shape, taken)
             if shape is not None:
                 self.hot_handle = None
-                self.document.commit(document.change([replace(chosen[0], shape=shape)]), "reshape")
+                changed = replace(one, shape=shape, origin="human", score=None)
+                self.document.commit(document.change([changed]), "reshape")
                 return
+        chosen = [a for a in self.document.chosen() if a.uid not in self.document.locked]
         models = [a.uid for a in chosen if a.origin == "model"]
         if models:
             self.document.reject(models)
         self.document.commit(document.drop([a.uid for a in chosen if a.origin != "model"]), "delete")
+
+    def vertices(self) -> frozenset[shapes.Handle]:
+        """The vertices in hand of the one selected object, else the one under the mouse."""
+        taken = self.tool.vertices if isinstance(self.tool, tools.Select) else frozenset()
+        return taken or (frozenset() if self.hot_handle is None else frozenset({self.hot_handle}))
 
     def label_colour(self) -> str:
         """Colour of the class in hand."""
@@ -387,6 +406,10 @@ class Canvas(QWidget):
     ) -> None:
         """A shape in hand or under the mouse."""
         painting.outline(self, p, shape, colour, fill=fill, dashed=dashed)
+
+    def paint_line(self, p: QPainter, points: Sequence[tuple[float, float]]) -> None:
+        """A helping line in hand: thin and dashed, through points of the picture."""
+        live.guide(p, [QPointF(*self.to_screen(x, y)) for x, y in points])
 
     def rect_of(self, annotations: Iterable[Annotation]) -> QRect:
         """The part of the view these annotations, their casing and handles stand on."""
@@ -410,12 +433,14 @@ class Canvas(QWidget):
         if any(self.document.get(uid) is None for uid in self.live):
             self.tool.cancel()
         self.settled.settle(self.document.annotations)
+        self.tool.settled()
         if self.hovered is not None and self.hovered not in self.scene.places:
             self.hovered = None
         self.update()
 
     def _selected(self) -> None:
         self.hot_handle = None
+        self.tool.settled()
         self.settled.ask()
         self.update()
 
@@ -449,7 +474,10 @@ class Canvas(QWidget):
             self.set_cursor()
         elif event.button() == _LEFT and self.picture_wh:
             self.tool.press(x, y, add=bool(self.modifiers & _SHIFT))
-        elif not (event.button() == _RIGHT and self.picture_wh and self.tool.right(x, y)):
+        elif event.button() == _RIGHT and self.picture_wh:
+            if not self.tool.right(x, y):
+                self.menu_asked.emit(at)
+        else:
             event.ignore()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from annotation.core import Polygon, Shape
-from app.desktop.canvas.tools.base import REACH_PX, START_PX, Tool
-from app.desktop.canvas.tools.boxes import BoxTool
-from app.desktop.canvas.tools.lines import PolygonTool
+from app.desktop.canvas.tools.base import REACH_PX, START_PX, Clicked, Tool, Ways
+from app.desktop.canvas.tools.boxes import BoxTool, CuboidTool, EllipseTool, RotatedBoxTool
+from app.desktop.canvas.tools.brush import BrushTool
+from app.desktop.canvas.tools.lines import LineTool, LinkTool, PointsTool, PolygonTool, QuadTool, SliceTool
 from app.desktop.canvas.tools.select import Select
+from app.desktop.canvas.tools.skeleton import SkeletonTool
 
-__all__ = ["REACH_PX", "START_PX", "TOOLS", "Tool", "kind_of"]
+__all__ = ["REACH_PX", "START_PX", "TOOLS", "Clicked", "Select", "Tool", "Ways"]
 
-TOOLS: dict[str, type[Tool]] = {"select": Select, "box": BoxTool, "polygon": PolygonTool}
-
-
-def kind_of(shape: Shape) -> str:
-    """The kind of a shape a tool can draw."""
-    return "polygon" if isinstance(shape, Polygon) else "box"
+TOOLS: dict[str, type[Tool]] = {
+    made.name: made
+    for made in (
+        Select,
+        BoxTool,
+        RotatedBoxTool,
+        QuadTool,
+        EllipseTool,
+        CuboidTool,
+        PolygonTool,
+        LineTool,
+        PointsTool,
+        SkeletonTool,
+        BrushTool,
+        SliceTool,
+        LinkTool,
+    )
+}
+"""By name; a tool that draws bears the name of the kind it draws, but for the brush, which draws masks."""

@@ -159,10 +159,17 @@ class Tool:
         uid = self.canvas.object_at(x, y)
         self.canvas.document.select((uid,) if uid else ())
 
+    def picks(self, x: float, y: float) -> bool:
+        """A click with Ctrl chooses what is there, whatever tool is in hand."""
+        if not self.canvas.modifiers & Qt.KeyboardModifier.ControlModifier:
+            return False
+        self.choose_at(x, y)
+        return True
+
     def _grab(self, x: float, y: float) -> bool:
         """Take the handle of the selected object under the mouse."""
         found = self.canvas.handle_at(x, y)
-        if found is None or found[0].uid in self.canvas.document.locked:
+        if found is None:
             return False
         self._held, self._handle = found
         self._at = (x, y)
@@ -200,7 +207,7 @@ class Clicked(Tool):
         raise NotImplementedError
 
     def press(self, x: float, y: float, *, add: bool) -> None:
-        if not self._points and self._grab(x, y):
+        if not self._points and (self.picks(x, y) or self._grab(x, y)):
             return
         at = self.place(x, y)
         if self._points and not self.far(at, self._points[-1], 1.5):

@@ -37,7 +37,7 @@ class BoxTool(Tool):
         if self._first is not None:
             self._second_press = True
             self._stretch(x, y, add)
-        elif not self._grab(x, y):
+        elif not self.picks(x, y) and not self._grab(x, y):
             self._first = self._end = self.place(x, y)
             self.stepped()
 

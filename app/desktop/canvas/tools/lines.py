@@ -46,7 +46,7 @@ class LineTool(Clicked):
         """Points that each click or piece has added."""
 
     def press(self, x: float, y: float, *, add: bool) -> None:
-        if not self._points and self._grab(x, y):
+        if not self._points and (self.picks(x, y) or self._grab(x, y)):
             return
         at = self.place(x, y)
         if add and self._points:
