@@ -69,7 +69,11 @@ def arrow(p: QPainter, a: QPointF, b: QPointF, colour: str, text: str = "") -> N
     long = max(1.0, (along.x() ** 2 + along.y() ** 2) ** 0.5)
     ux, uy = along.x() / long, along.y() / long
     tip = QPolygonF(
-        [b, QPointF(b.x() - 11 * ux + 5 * uy, b.y() - 11 * uy - 5 * ux), QPointF(b.x() - 11 * ux - 5 * uy, b.y() - 11 * uy + 5 * ux)]
+        [
+            b,
+            QPointF(b.x() - 11 * ux + 5 * uy, b.y() - 11 * uy - 5 * ux),
+            QPointF(b.x() - 11 * ux - 5 * uy, b.y() - 11 * uy + 5 * ux),
+        ]
     )
     for pen in (QPen(_CASING, 4.0), QPen(QColor(colour), 1.8)):
         p.setPen(pen)

@@ -38,6 +38,8 @@ class Scene:
     rings: tuple[tuple[shapes.Ring, ...], ...]
     predicted: NDArray[np.bool_]
     places: dict[str, int] = field(default_factory=dict)
+    linked: tuple[Annotation, ...] = ()
+    """Those that a link begins at."""
 
     @property
     def areas(self) -> NDArray[np.float32]:
@@ -72,7 +74,8 @@ def build(annotations: AnnotationSet, old: Scene | None = None) -> Scene:
         else:
             boxes[i] = _EMPTY_BOX
     predicted = np.fromiter((a.origin == "model" for a in annotations), bool, len(annotations))
-    return Scene(_counter, annotations, boxes, tuple(rings), predicted, places)
+    linked = tuple(a for a in annotations if "@links" in a.attributes)
+    return Scene(_counter, annotations, boxes, tuple(rings), predicted, places, linked)
 
 
 EMPTY = build(())

@@ -17,6 +17,7 @@ from annotation import geometry, rle, transform
 from annotation import handles as grips
 from annotation.core import (
     Box,
+    Caption,
     Coords,
     Cuboid,
     Ellipse,
@@ -29,7 +30,6 @@ from annotation.core import (
     RotatedBox,
     Shape,
     Tag,
-    Caption,
 )
 from annotation.errors import InvalidInput
 
@@ -112,13 +112,34 @@ def insert_vertex(shape: Shape, handle: Handle, x: float, y: float) -> Shape:
 
 
 def delete_vertices(shape: Shape, taken: Collection[Handle]) -> Shape | None:
-    """Without some vertices; None when too few would be left, or the kind has none to spare."""
+    """Without some vertices; a keypoint becomes absent. None when too few would be left, or the kind has none to spare."""
+    gone = {at for _, at in taken}
+    if isinstance(shape, Keypoints):
+        seen = tuple(0 if i in gone else v for i, v in enumerate(shape.visibility))
+        return Keypoints(shape.points, seen) if any(seen) else None
+    if isinstance(shape, Points):
+        left = tuple(v for i, v in enumerate(shape.points) if i // 2 not in gone)
+        return Points(left) if left else None
     try:
         for handle in sorted(taken, reverse=True):
             shape = grips.delete_vertex(shape, handle)
     except InvalidInput:
         return None
     return shape
+
+
+def with_part(shape: Polygon, ring: Coords) -> Polygon:
+    """The polygon with another part."""
+    return Polygon((*shape.parts, (ring,)))
+
+
+def with_hole(shape: Polygon, ring: Coords) -> Polygon | None:
+    """The polygon with a hole in the part that holds it whole; None when no part does."""
+    for i, part in enumerate(shape.parts):
+        corners = zip(ring[::2], ring[1::2], strict=True)
+        if all(geometry.contains(Polygon((part,)), x, y) for x, y in corners):
+            return Polygon((*shape.parts[:i], (*part, ring), *shape.parts[i + 1 :]))
+    return None
 
 
 def shifted(shape: Shape, taken: Collection[Handle], dx: float, dy: float) -> Shape:

@@ -7,7 +7,6 @@ from app.desktop.canvas.tools.boxes import BoxTool, CuboidTool, EllipseTool, Rot
 from app.desktop.canvas.tools.brush import BrushTool
 from app.desktop.canvas.tools.lines import LineTool, LinkTool, PointsTool, PolygonTool, QuadTool, SliceTool
 from app.desktop.canvas.tools.select import Select
-from app.desktop.canvas.tools.skeleton import SkeletonTool
 
 __all__ = ["REACH_PX", "START_PX", "TOOLS", "Clicked", "Select", "Tool", "Ways"]
 
@@ -23,7 +22,6 @@ TOOLS: dict[str, type[Tool]] = {
         PolygonTool,
         LineTool,
         PointsTool,
-        SkeletonTool,
         BrushTool,
         SliceTool,
         LinkTool,

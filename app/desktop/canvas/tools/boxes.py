@@ -130,7 +130,9 @@ class EllipseTool(BoxTool):
     name = "ellipse"
 
     def fitted(self, box: Box) -> Shape:
-        return Ellipse((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, (box.x1 - box.x0) / 2, (box.y1 - box.y0) / 2)
+        return Ellipse(
+            (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, (box.x1 - box.x0) / 2, (box.y1 - box.y0) / 2
+        )
 
     def hint(self, label: str) -> str:
         if self._first is None:

@@ -39,7 +39,9 @@ Extent = tuple[int, int, int, int]
 class Stroke:
     """A finished stroke on its way to the record: the mask's box as painted, encoded once, by whoever comes first."""
 
-    def __init__(self, target: Annotation, fresh: bool, part: NDArray[np.uint8], at: Extent, wh: tuple[int, int]) -> None:
+    def __init__(
+        self, target: Annotation, fresh: bool, part: NDArray[np.uint8], at: Extent, wh: tuple[int, int]
+    ) -> None:
         self.target, self.fresh, self.done = target, fresh, False
         self._part, self._at, self._wh = part, at, wh
         self._lock = threading.Lock()
@@ -122,7 +124,9 @@ class BrushTool(Tool):
         ring = self._ring_rect()
         factor = 1.15**step
         new = ways.brush * factor
-        ways.brush = min(max(new if abs(new - ways.brush) >= 1 else ways.brush + (1 if step > 0 else -1), LEAST), LARGEST)
+        ways.brush = min(
+            max(new if abs(new - ways.brush) >= 1 else ways.brush + (1 if step > 0 else -1), LEAST), LARGEST
+        )
         self.canvas.update(ring.united(self._ring_rect()))
         self.canvas.stepped.emit()
         return True
@@ -189,8 +193,9 @@ class BrushTool(Tool):
 
     def _chosen_mask(self) -> Annotation | None:
         one = self.canvas.one_chosen()
-        fits = one is not None and isinstance(one.shape, Mask) and (one.shape.w, one.shape.h) == self.canvas.picture_wh
-        return one if fits and not self.canvas.document.out_of_reach(one) else None
+        if one is None or not isinstance(one.shape, Mask) or self.canvas.document.out_of_reach(one):
+            return None
+        return one if (one.shape.w, one.shape.h) == self.canvas.picture_wh else None
 
     def _take(self) -> bool:
         """Take the mask that the next stroke paints into in hand; False when the class is not drawn as a mask."""
@@ -236,14 +241,21 @@ class BrushTool(Tool):
         self._last = b
         value, wide = 0 if ways.erase else 1, max(1, round(ways.brush))
         radius = wide / 2 + 1.5
-        box = self._clipped(min(a[0], b[0]) - radius, min(a[1], b[1]) - radius, max(a[0], b[0]) + radius, max(a[1], b[1]) + radius)
+        box = self._clipped(
+            min(a[0], b[0]) - radius,
+            min(a[1], b[1]) - radius,
+            max(a[0], b[0]) + radius,
+            max(a[1], b[1]) + radius,
+        )
         if box is None:
             return
         x0, y0, x1, y1 = box
         part = self._pixels[y0:y1, x0:x1]
         if ways.brush_form == "square":
             half = wide / 2
-            swept = np.array([(px + sx, py + sy) for px, py in (a, b) for sx in (-half, half) for sy in (-half, half)])
+            swept = np.array(
+                [(px + sx, py + sy) for px, py in (a, b) for sx in (-half, half) for sy in (-half, half)]
+            )
             hull = cv2.convexHull(np.floor(swept - (x0, y0)).astype(np.int32))
             cv2.fillConvexPoly(part, hull, value)
         else:
@@ -276,7 +288,9 @@ class BrushTool(Tool):
     def _grown(self, box: Extent) -> None:
         e = self._extent
         if not self.canvas.ways.erase:
-            joined = (min(e[0], box[0]), min(e[1], box[1]), max(e[2], box[2]), max(e[3], box[3])) if e else box
+            joined = (
+                (min(e[0], box[0]), min(e[1], box[1]), max(e[2], box[2]), max(e[3], box[3])) if e else box
+            )
             self._extent = joined
 
     # --- to the record -------------------------------------------------------------------------------------------
@@ -380,7 +394,14 @@ class BrushTool(Tool):
         ratio = self.canvas.devicePixelRatioF()
         x0, y0, x1, y1 = at = self._on_screen(box, ratio)
         self._sample(at)
-        self.canvas.update(QRect(int(x0 / ratio) - 1, int(y0 / ratio) - 1, int((x1 - x0) / ratio) + 3, int((y1 - y0) / ratio) + 3))
+        self.canvas.update(
+            QRect(
+                int(x0 / ratio) - 1,
+                int(y0 / ratio) - 1,
+                int((x1 - x0) / ratio) + 3,
+                int((y1 - y0) / ratio) + 3,
+            )
+        )
 
     def _ring_rect(self) -> QRect:
         mouse = self.canvas.mouse
@@ -390,7 +411,9 @@ class BrushTool(Tool):
         return QRectF(mouse.x() - r, mouse.y() - r, 2 * r, 2 * r).toAlignedRect()
 
     def paint(self, p: QPainter) -> None:
-        if (self._last is not None or self._waiting or self.canvas.has_live) and (view := self._fit_view()) is not None:
+        if (self._last is not None or self._waiting or self.canvas.has_live) and (
+            view := self._fit_view()
+        ) is not None:
             h, w = view.shape[:2]
             image = QImage(view.data, w, h, 4 * w, QImage.Format.Format_ARGB32_Premultiplied)
             image.setDevicePixelRatio(self.canvas.devicePixelRatioF())

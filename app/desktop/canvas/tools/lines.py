@@ -302,7 +302,11 @@ class LinkTool(Tool):
 
     def paint(self, p: QPainter) -> None:
         chosen = self.canvas.document.chosen()
-        if len(chosen) == 1 and self._mouse is not None and (at := shapes.middle(chosen[0].shape)) is not None:
+        if (
+            len(chosen) == 1
+            and self._mouse is not None
+            and (at := shapes.middle(chosen[0].shape)) is not None
+        ):
             self.canvas.paint_line(p, [at, self._mouse])
 
     def hint(self, label: str) -> str:

@@ -119,7 +119,9 @@ class Select(Tool):
             uid = self.canvas.object_at(*at)
             doc = self.canvas.document
             if uid is not None:
-                doc.select([u for u in doc.selection if u != uid] if uid in doc.selection else [*doc.selection, uid])
+                doc.select(
+                    [u for u in doc.selection if u != uid] if uid in doc.selection else [*doc.selection, uid]
+                )
             return
         inside = [
             handle
@@ -130,7 +132,11 @@ class Select(Tool):
 
     def double(self, x: float, y: float) -> None:
         one = self.canvas.one_chosen()
-        if one is None or not isinstance(one.shape, Polygon | Polyline) or self.canvas.document.out_of_reach(one):
+        if (
+            one is None
+            or not isinstance(one.shape, Polygon | Polyline)
+            or self.canvas.document.out_of_reach(one)
+        ):
             return
         handle, distance = shapes.nearest_edge(one.shape, x, y)
         if distance * self.canvas.scale <= REACH_PX + 2:
