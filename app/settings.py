@@ -34,12 +34,23 @@ SETTINGS: Mapping[str, Setting] = {
     for s in (
         Setting("language", "", "Language (empty: that of the system)", choices=("", "zh_CN", "en")),
         Setting("person", "", "Name written beside your work (empty: the login name)"),
-        Setting("theme", "dark", "Colours of the desk", choices=("dark", "light")),
+        Setting("theme", "dark", "Colours of the desk", choices=("dark", "light", "system")),
+        Setting("text_percent", 100, "Size of the desk's text in per cent", lo=90, hi=150),
+        Setting("calm", False, "Without movement: nothing fades or slides"),
         Setting("provider", "cpu", "Where models run"),
         Setting("score", 0.25, "Lowest score of a prediction that is kept", lo=0.0, hi=1.0),
         Setting("accept_score", 0.6, "Lowest score of accept-all-above", lo=0.0, hi=1.0),
         Setting("thumbnail_px", 160, "Side of a picture in the gallery", lo=64, hi=512),
         Setting("picture_cache_mb", 512, "Memory for decoded pictures", lo=64, hi=65_536),
+        Setting("ask_class", False, "Ask for the class after every drawn object"),
+        Setting(
+            "new_values",
+            "schema",
+            "What the attributes of a new object start with",
+            choices=("schema", "last"),
+        ),
+        Setting("outside", True, "Points may lie outside the picture"),
+        Setting("keys", [], "Keys that differ from the desk's own, each as action=key key"),
         Setting("recent", [], "Workspaces opened last"),
     )
 }

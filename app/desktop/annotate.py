@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from annotation.errors import LamproomError
-from app.desktop import actions, document, widgets
+from app.desktop import actions, widgets
 from app.desktop.canvas import shapes
 from app.desktop.canvas.layer import Broken
 from app.desktop.canvas.pictures import Mips
 from app.desktop.canvas.view import Canvas
+from app.desktop.classing import Classing
 from app.desktop.desk import Desk
 from app.desktop.gallery.strip import Strip
+from app.desktop.jumps import Jumps
 from app.desktop.panels.classes import Classes, Queues, Rule
 from app.desktop.panels.details import Attributes, History, Issues
 from app.desktop.panels.objects import ObjectList
@@ -47,8 +47,9 @@ class Annotate(QWidget):
         self._want_first = False
         self.canvas: Canvas = Canvas(desk.document, desk.tasks.courier)
         self.canvas.allowed = self._allowed
-        self.canvas.defaults = self._defaults
-        self.canvas.image_source = lambda: desk.pictures.array(desk.document.asset_id or 0)
+        self.classing = Classing(desk, self.canvas)
+        self.canvas.defaults = self.classing.defaults
+        self.jumps = Jumps(desk, self)
         self.canvas.image_source = lambda: desk.pictures.array(desk.document.asset_id or 0)
         self.strip = Strip(desk.thumbs)
         self._build()
@@ -85,7 +86,7 @@ class Annotate(QWidget):
         box.addWidget(Queues(desk))
         box.addSpacing(8)
         box.addWidget(_caption("Classes (digit keys)"))
-        self.classes = Classes(desk)
+        self.classes = Classes(desk, self.classing.key)
         box.addWidget(self.classes, 1)
         box.addSpacing(4)
         self.rule = Rule(desk)
@@ -150,7 +151,7 @@ class Annotate(QWidget):
         side.addWidget(widgets.rule())
         details = QWidget()
         inner = column(details, gap=0, margins=(0, 0, 0, 8))
-        self.attributes = Attributes(desk)
+        self.attributes = Attributes(desk, self.classing)
         self.issues = Issues(desk)
         self.history = History(desk)
         for part in (self.attributes, self.issues, self.history):
@@ -217,21 +218,6 @@ class Annotate(QWidget):
         elif (found := self.route.neighbour(by)) is not None:
             self.open(found.asset_id)
 
-    def next_predicted(self) -> None:
-        """The next picture that has predictions; from the end, the first."""
-        ws, query, now = self.desk.ws, self.desk.query, self.desk.document.asset_id or 0
-        if ws is None or query is None:
-            return
-        wanted = Query(query.dataset_id, state="predicted")
-
-        def work() -> list[ItemRow]:
-            return browse.page(ws, wanted, after=now, limit=1) or browse.page(ws, wanted, limit=1)
-
-        def done(found: list[ItemRow]) -> None:
-            if found and found[0].asset_id != now:
-                self.open(found[0].asset_id)
-
-        self.desk.ask(work, done)
 
     def _workspace(self) -> None:
         self.route.look_at(self.desk.ws, None)
@@ -316,30 +302,6 @@ class Annotate(QWidget):
         self._tools[name].setChecked(True)
         self.canvas.setFocus()
 
-    def choose_class(self, digit: str) -> None:
-        """A digit: the class of what is drawn next and, with Select in hand, of what is selected."""
-        found = next((c for c in self.desk.labels() if c.key == digit), None)
-        if found is None:
-            return
-        self.desk.choose_label(found.code)
-        if self.canvas.tool.name == "select":
-            self.relabel(found.code)
-
-    def relabel(self, code: str) -> None:
-        """Give the selected objects another class; attributes the class does not have are dropped."""
-        one = self.desk.schema.label(code) if self.desk.schema else None
-        if one is None:
-            return
-        known = {a.code for a in one.attributes}
-        changed = []
-        for a in self.desk.document.chosen():
-            if a.label != code and a.kind in one.kinds:
-                kept = {k: v for k, v in a.attributes.items() if k in known}
-                new = {**one.defaults(), **kept}
-                changed.append(replace(a, label=code, attributes=new, origin="human", score=None))
-        if changed:
-            self.desk.document.commit(document.change(changed), "relabel")
-
     def accept(self) -> None:
         """Close a polygon in hand; else accept the selected predictions, or take the best one in hand."""
         if self.canvas.tool.enter():
@@ -411,10 +373,6 @@ class Annotate(QWidget):
         one = self.desk.schema.label(code) if self.desk.schema else None
         return one is not None and not one.abstract and kind in one.kinds
 
-    def _defaults(self, code: str):
-        one = self.desk.schema.label(code) if self.desk.schema else None
-        return one.defaults() if one is not None else {}
-
     def _refused(self, kind: str) -> None:
         name = self.desk.label_name(self.desk.label or "")
         if kind == "box":
@@ -426,6 +384,11 @@ class Annotate(QWidget):
         self.desk.trouble(text, asset_id=self.desk.document.asset_id)
 
     # --- what is said --------------------------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """One line over the canvas, until the next gesture."""
+        self.canvas.hint = text
+        self.canvas.update()
 
     def _label(self) -> None:
         self.canvas.label = self.desk.label

@@ -21,6 +21,7 @@ from app.desktop.canvas.overlay import Style
 from app.desktop.canvas.pictures import Pictures
 from app.desktop.document import Document
 from app.desktop.gallery.thumbnails import Thumbnails
+from app.desktop.memory import Memory
 from app.desktop.tasks import Task, Tasks
 from app.events import Changes, Finished, Started, Work
 from app.i18n import tr
@@ -63,6 +64,8 @@ class Desk(QObject):
     problems_changed = Signal()
     language_changed = Signal()
     theme_changed = Signal()
+    keys_changed = Signal()
+    setting_changed = Signal(str)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -86,6 +89,7 @@ class Desk(QObject):
         self.problems: list[Trouble] = []
         self.values = _settings(self)
         self.pictures.budget_bytes = int(self.values["picture_cache_mb"]) << 20
+        self.memory = Memory(self)
         self._soon = QTimer(self, singleShot=True, interval=150)
         self._soon.timeout.connect(self._count)
         self._counting = self._again = False
@@ -160,6 +164,7 @@ class Desk(QObject):
 
     def close(self) -> bool:
         """End everything: every gesture is committed, every task cancelled, every thread joined."""
+        self.memory.write()
         clean = self.tasks.close()
         ws, self.ws = self.ws, None
         if ws is not None:
@@ -387,6 +392,7 @@ class Desk(QObject):
     def put_setting(self, key: str, value: Any) -> None:
         """Remember a choice; a settings file that cannot be written is a listed problem, not an end."""
         self.values[key] = value
+        self.setting_changed.emit(key)
         try:
             settings.put(key, value)
         except LamproomError as error:

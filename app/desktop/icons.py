@@ -43,6 +43,11 @@ NAMES = {
     "open": "mdi6.folder-open-outline",
     "database": "mdi6.database-outline",
     "hub": "mdi6.cloud-upload-outline",
+    "pin": "mdi6.pin-outline",
+    "settings": "mdi6.cog-outline",
+    "keys": "mdi6.keyboard-outline",
+    "help": "mdi6.help-circle-outline",
+    "copy": "mdi6.content-copy",
     "history": "mdi6.history",
 }
 

@@ -1,12 +1,12 @@
-"""What lies over the desk without leaving it: sheets that ask, and the command palette. No modal system windows."""
+"""What lies over the desk without leaving it: sheets that ask. No modal system windows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -14,20 +14,15 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
-    QListWidget,
-    QListWidgetItem,
     QPushButton,
     QSizePolicy,
     QSlider,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QVBoxLayout,
     QWidget,
 )
 
 from app.desktop import theme, widgets
-from app.desktop.widgets import button, column, draw_key, frame, label, look, row, say
+from app.desktop.widgets import button, column, frame, label, look, row, say
 from app.i18n import tr
 
 
@@ -35,6 +30,7 @@ class Overlaid(QWidget):
     """Base: covers its parent, dims it, keeps Tab inside, closes on Escape or a click beside the card."""
 
     closed = Signal()
+    dimmed = True
 
     def __init__(self, parent: QWidget, width: int) -> None:
         super().__init__(parent)
@@ -82,6 +78,8 @@ class Overlaid(QWidget):
         event.accept()  # nothing under the sheet hears keys
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        if not self.dimmed:
+            return
         p = QPainter(self)
         p.fillRect(self.rect(), QColor(8, 9, 11, 150 if theme.current().name == "dark" else 90))
         p.end()
@@ -232,145 +230,3 @@ class Sheet(Overlaid):
         slider.valueChanged.connect(lambda v: shown.setText(f"{v / 100:.2f}"))
         self.field(text, slider, shown, note=note)
         return lambda: slider.value() / 100
-
-
-class _Lines(QStyledItemDelegate):
-    """A line of the palette: name, where it belongs, key."""
-
-    def paint(self, p: QPainter, option: QStyleOptionViewItem, index) -> None:
-        t = theme.current()
-        box: QRect = option.rect  # type: ignore[attr-defined]
-        p.save()
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        state = option.state  # type: ignore[attr-defined]
-        if state & QStyle.StateFlag.State_Selected:
-            p.setPen(Qt.PenStyle.NoPen)
-            p.setBrush(QColor(t.raised))
-            p.drawRoundedRect(box.adjusted(0, 1, 0, -1), 6, 6)
-            p.setBrush(QColor(t.accent))
-            p.drawRoundedRect(QRect(box.left(), box.top() + 9, 3, box.height() - 18), 1.5, 1.5)
-        right = box.right() - 12
-        key = index.data(Qt.ItemDataRole.UserRole + 1)
-        if key:
-            p.setFont(theme.font(10, bold=True))
-            wide = QFontMetrics(p.font()).horizontalAdvance(key) + 12
-            draw_key(p, QRect(right - wide, box.center().y() - 9, wide, 19), key)
-            right -= wide + 12
-        second = index.data(Qt.ItemDataRole.UserRole + 2) or ""
-        p.setFont(theme.font(12))
-        wide = QFontMetrics(p.font()).horizontalAdvance(second)
-        p.setPen(QColor(t.second))
-        p.drawText(
-            QRect(right - wide, box.top(), wide + 2, box.height()), Qt.AlignmentFlag.AlignVCenter, second
-        )
-        right -= wide + 12
-        p.setFont(theme.font(13))
-        p.setPen(QColor(t.text))
-        text = QFontMetrics(p.font()).elidedText(
-            index.data(Qt.ItemDataRole.DisplayRole), Qt.TextElideMode.ElideMiddle, right - box.left() - 16
-        )
-        p.drawText(box.adjusted(16, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text)
-        p.restore()
-
-    def sizeHint(self, option: QStyleOptionViewItem, index):
-        size = super().sizeHint(option, index)
-        size.setHeight(36)
-        return size
-
-
-class Palette(Overlaid):
-    """Everything by name: actions, classes, datasets, pictures. Entries: (text, second text, key, words, run)."""
-
-    Entry = tuple[str, str, str, str, Callable[[], object]]
-
-    def __init__(
-        self,
-        parent: QWidget,
-        entries: Sequence[Entry],
-        search: Callable[[str, Callable[[list[Entry]], None]], None],
-    ):
-        super().__init__(parent, 640)
-        self._entries, self._search = list(entries), search
-        self._extra: list[Palette.Entry] = []
-        self._shown: list[Palette.Entry] = []
-        self.edit = say(look(QLineEdit(), "bare"), hint="Search actions, classes, datasets, pictures…")
-        self.list = QListWidget()
-        self.list.setItemDelegate(_Lines(self.list))
-        self.list.setFixedHeight(36 * 10)
-        self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.list.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
-        self.list.itemClicked.connect(lambda _: self._take())
-        self.empty = label("Nothing of that name.", "second")
-        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        inside = column(self.card, gap=8, margins=(12, 8, 12, 12))
-        inside.addWidget(self.edit)
-        inside.addWidget(widgets.rule())
-        inside.addWidget(self.list)
-        inside.addWidget(self.empty)
-        self.card.setParent(self)
-        self.edit.textChanged.connect(self._typed)
-        self.edit.installEventFilter(self)
-        self._fill()
-
-    def present(self) -> None:
-        """Show with the focus in the line."""
-        self.show()
-        self.raise_()
-        self._place()
-        self.edit.setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def _place(self) -> None:
-        self.card.adjustSize()
-        self.card.move(QPoint((self.width() - self.card.width()) // 2, max(56, self.height() // 8)))
-
-    def resizeEvent(self, event) -> None:
-        self._place()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if watched is self.edit and event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
-            steps = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1, Qt.Key.Key_PageDown: 9, Qt.Key.Key_PageUp: -9}
-            if (step := steps.get(Qt.Key(event.key()))) is not None:
-                last = self.list.count() - 1
-                self.list.setCurrentRow(min(max(self.list.currentRow() + step, 0), last))
-                return True
-            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-                self._take()
-                return True
-        return super().eventFilter(watched, event)
-
-    def _typed(self, text: str) -> None:
-        self._extra = []
-        self._fill()
-        wanted = text.strip()
-        if len(wanted) >= 2:
-            self._search(wanted, lambda found: self._found(wanted, found))
-
-    def _found(self, wanted: str, found: list[Entry]) -> None:
-        if self.isVisible() and self.edit.text().strip() == wanted:
-            self._extra = found
-            self._fill()
-
-    def _fill(self) -> None:
-        words = self.edit.text().casefold().split()
-        fits = [e for e in self._entries if all(w in f"{e[0]} {e[1]} {e[3]}".casefold() for w in words)]
-        first = words[0] if words else ""
-        fits.sort(key=lambda e: not e[0].casefold().startswith(first))
-        self._shown = [*fits[:60], *self._extra]
-        self.list.clear()
-        for text, second, key, _, _ in self._shown:
-            item = QListWidgetItem(text)
-            item.setData(Qt.ItemDataRole.UserRole + 1, key)
-            item.setData(Qt.ItemDataRole.UserRole + 2, second)
-            self.list.addItem(item)
-        self.list.setCurrentRow(0)
-        self.list.setVisible(bool(self._shown))
-        self.empty.setVisible(not self._shown)
-        self.empty.setFixedHeight(72)
-        self._place()
-
-    def _take(self) -> None:
-        at = self.list.currentRow()
-        if 0 <= at < len(self._shown):
-            run = self._shown[at][4]
-            self.finish()
-            run()

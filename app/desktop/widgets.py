@@ -290,7 +290,8 @@ class Row(Painted):
                 draw_swatch(p, mark, self.swatch)
             left += 24
         if self.key:
-            cap = QRect(right - 18, middle - 9, 18, 18)
+            wide = max(18, QFontMetrics(theme.font(10, bold=True)).horizontalAdvance(self.key) + 10)
+            cap = QRect(right - wide, middle - 9, wide, 18)
             draw_key(p, cap, self.key, lit=self.isChecked())
             right = cap.left() - 8
         if self.count:

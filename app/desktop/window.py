@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from pathlib import Path
 
 from PySide6.QtCore import QEvent, QLibraryInfo, QObject, QRect, QSize, Qt, QTranslator
 from PySide6.QtGui import QCloseEvent, QColor, QFontMetrics, QKeySequence, QPainter, QShortcut
@@ -12,12 +10,14 @@ from PySide6.QtWidgets import QApplication, QLineEdit, QPushButton, QSizePolicy,
 
 from app import i18n
 from app.desktop import actions, icons, theme, widgets
+from app.desktop import palette as palettes
 from app.desktop.activity import Activity, summary
 from app.desktop.annotate import Annotate
 from app.desktop.desk import Desk
 from app.desktop.gallery.page import Gallery
 from app.desktop.home import Home
-from app.desktop.overlaid import Overlaid, Palette
+from app.desktop.overlaid import Overlaid
+from app.desktop.palette import Palette
 from app.desktop.sheets import Sheets
 from app.desktop.start import Lamp, Start
 from app.desktop.versions import Versions
@@ -37,8 +37,6 @@ from app.desktop.widgets import (
     say,
 )
 from app.i18n import tr
-from app.services import browse
-from app.services.browse import Query
 
 PLACES = ("overview", "gallery", "annotate", "versions")
 
@@ -77,10 +75,11 @@ class Window(QWidget):
         self.setWindowTitle("灯房 Lamproom")
         self.setMinimumSize(1080, 640)
         self.resize(1440, 900)
-        self._palette: Palette | None = None
+        self.palette: Palette | None = None
         self.sheets: Sheets
         self.annotate: Annotate
         self._qt_texts: QTranslator | None = None
+        self._shortcuts: list[QShortcut] = []
         whole = column(self, gap=0)
         self.top = self._top()
         whole.addWidget(self.top)
@@ -206,13 +205,17 @@ class Window(QWidget):
         self.annotate.canvas.zoomed.connect(lambda _: self._place_text())
         self.annotate.pointed.connect(self._pointed)
         self.annotate.picture_changed.connect(self._place_text)
-        self.home.picked.connect(self._dataset_picked)
-        self.gallery.opened.connect(self._annotate_asset)
-        self.activity.picture.connect(self._annotate_asset)
+        self.home.picked.connect(self.show_dataset)
+        self.gallery.opened.connect(self.show_asset)
+        self.activity.picture.connect(self.show_asset)
         self.start.open_asked.connect(lambda place: self.open_workspace(place))
         self.start.create_asked.connect(lambda place, schema: self.open_workspace(place, create=schema))
 
     def _bind(self) -> None:
+        for old in self._shortcuts:
+            old.setEnabled(False)
+            old.deleteLater()
+        self._shortcuts = []
         for action in actions.ACTIONS:
             home = self if action.place == "any" else self.places[action.place]
             reach = (
@@ -225,10 +228,11 @@ class Window(QWidget):
                 made.setContext(reach)
                 made.setAutoRepeat(action.repeat)
                 made.activated.connect(lambda action=action: self.trigger(action))
+                self._shortcuts.append(made)
 
     def trigger(self, action: actions.Action) -> None:
         """Run an action unless a sheet asks something, or it needs a workspace and there is none."""
-        if self.sheets.open is not None or (self._palette is not None and action.id != "palette"):
+        if self.sheets.open is not None or (self.palette is not None and action.id != "palette"):
             return
         if self.can(action):
             action.run(self)
@@ -268,11 +272,13 @@ class Window(QWidget):
         }
         targets.get(self.place, self.stack).setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def _dataset_picked(self, dataset_id: int) -> None:
+    def show_dataset(self, dataset_id: int) -> None:
+        """Look at a dataset's pictures."""
         self.desk.choose_dataset(dataset_id)
         self.go("gallery")
 
-    def _annotate_asset(self, asset_id: int) -> None:
+    def show_asset(self, asset_id: int) -> None:
+        """Annotate a picture."""
         self.go("annotate")
         self.annotate.open(asset_id)
 
@@ -385,60 +391,35 @@ class Window(QWidget):
 
     def show_palette(self) -> None:
         """Everything by name."""
-        if self._palette is not None:
-            self._palette.finish()
+        if self.palette is not None:
+            self.palette.finish()
             return
-        entries: list[Palette.Entry] = []
-        for action in actions.ACTIONS:
-            if not action.listed or not self.can(action):
-                continue
-            place = tr("Annotate") if action.place == "annotate" else ""
-            words = f"{action.text} {action.words} {action.id}"
-            shown = actions.key(action.id)
-            entries.append((action.name, place, shown, words, lambda action=action: self._run(action)))
-        for one in self.desk.labels():
-            both = f"{one.name_zh} {one.name_en} {one.code} {' '.join(one.aliases)}"
-            name = one.name(i18n.language())
-            entries.append(
-                (name, tr("Class"), one.key or "", both, lambda code=one.code: self.desk.choose_label(code))
-            )
-        entries += [
-            (data.name, tr("Dataset"), "", "", lambda i=data.id: self._dataset_picked(i))
-            for data in self.desk.datasets
-        ]
-        made = Palette(self.body, entries, self._search)
-        self._palette = made
+        made = Palette(
+            self.body,
+            palettes.entries(self),
+            lambda text, told: palettes.pictures(self, text, told),
+            self.desk.memory.get("recent", []),
+            lambda used: palettes.remember(self, used),
+        )
+        self.palette = made
 
         def gone() -> None:
-            self._palette = None
+            self.palette = None
             self.refocus()
 
         made.closed.connect(gone)
         made.present()
 
-    def _run(self, action: actions.Action) -> None:
+    def run(self, action: actions.Action) -> None:
+        """Do an action from anywhere: its place is shown first."""
         if action.place != "any" and self.place != action.place:
             self.go(action.place)
         action.run(self)
 
-    def _search(self, text: str, told: Callable[[list[Palette.Entry]], None]) -> None:
-        """Pictures whose path holds the text."""
-        ws, data = self.desk.ws, self.desk.dataset
-        if ws is None or data is None:
-            return
-
-        def done(rows: list[browse.ItemRow]) -> None:
-            told(
-                [
-                    (Path(r.path).name, r.path, "", "", lambda i=r.asset_id: self._annotate_asset(i))
-                    for r in rows
-                ]
-            )
-
-        query = Query(data.id, text=text)
-        self.desk.tasks.readers.submit(
-            lambda: browse.page(ws, query, limit=12), done, self.desk.fault, key="palette"
-        )
+    def go_to_picture(self) -> None:
+        """Ask for a picture's number or name, in the place where pictures are annotated."""
+        self.go("annotate")
+        self.annotate.jumps.go_to()
 
     # --- language and theme --------------------------------------------------------------------------------------
 

@@ -34,3 +34,14 @@ def shown(keys: str) -> str:
         .replace("Return", "Enter")
         .replace("Escape", "Esc")
     )
+
+
+def changed() -> dict[str, tuple[str, ...]]:
+    """What the person changed: action id to keys."""
+    return dict(_changed)
+
+
+def use(changes: Mapping[str, tuple[str, ...]]) -> None:
+    """Put other keys in force for some actions; ids that are no action's and keys equal to the defaults are left out."""
+    _changed.clear()
+    _changed.update({i: keys for i, keys in changes.items() if i in _defaults and keys != _defaults[i]})

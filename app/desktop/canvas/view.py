@@ -63,6 +63,8 @@ class Canvas(QWidget):
     tool_changed = Signal(str)
     refused = Signal(str)
     """The kind of a shape that the class in hand is not drawn as."""
+    made = Signal(str)
+    """Uid of an object that was just drawn."""
 
     stepped = Signal()
     """The tool in hand went a step on: the hint may say something else."""
@@ -374,6 +376,7 @@ class Canvas(QWidget):
         made = Annotation(self.label, shape if isinstance(shape, Mask) else rows.snapped(shape), start)
         self.document.commit(document.put(made), verb or f"draw {kind}")
         self.document.select((made.uid,))
+        self.made.emit(made.uid)
         return made
 
     def delete(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QLabel, QLineEdit, QScrollArea, QSizePolicy, QWidget
@@ -54,11 +56,11 @@ class Queues(QWidget):
 
 
 class Classes(QWidget):
-    """The classes that can be drawn; a click or the digit takes one in hand."""
+    """The classes that can be drawn; a click or the digit takes one in hand. `key` tells a class's key."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, key: Callable[[str], str]) -> None:
         super().__init__()
-        self.desk = desk
+        self.desk, self._key = desk, key
         box = column(self, gap=4)
         self.wanted = say(look(QLineEdit(), "find"), hint="Find a class")
         self.wanted.setMaximumHeight(32)
@@ -74,12 +76,13 @@ class Classes(QWidget):
         desk.schema_changed.connect(self._build)
         desk.counted.connect(self._counts)
         desk.label_changed.connect(self._mark)
+        desk.keys_changed.connect(self._build)
 
     def _build(self) -> None:
         widgets.clear(self._box)
         self.rows = {}
         for one in self.desk.labels():
-            made = Row(swatch=one.color, key=one.key or "")
+            made = Row(swatch=one.color, key=self._key(one.code))
             made.clicked.connect(lambda _=False, code=one.code: self._pick(code))
             made.setToolTip(one.rule(i18n.language()))
             self.rows[one.code] = made

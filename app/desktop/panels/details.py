@@ -13,9 +13,10 @@ from PySide6.QtWidgets import QLayout, QLineEdit, QPushButton, QSizePolicy, QWid
 from annotation import checks
 from annotation.core import Annotation
 from annotation.errors import LamproomError
-from annotation.schema import Attribute
+from annotation.schema import Attribute, Label
 from app import i18n
-from app.desktop import document, theme, widgets
+from app.desktop import actions, document, theme, widgets
+from app.desktop.classing import Classing
 from app.desktop.desk import Desk
 from app.desktop.widgets import Elided, button, column, frame, label, look, row
 from app.i18n import tr
@@ -116,18 +117,62 @@ class Flow(QLayout):
         return y + line - rect.y()
 
 
-class Attributes(QWidget):
-    """Attributes of the selected objects of one class: one click each."""
+class Value(QPushButton):
+    """One value of an attribute, with its key in small behind the text."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, text: str, key: str) -> None:
+        super().__init__(text)
+        look(self, "choice", keyed="true" if key else "")
+        self.key = key
+        self.setCheckable(True)
+
+    def sizeHint(self) -> QSize:
+        size = super().sizeHint()
+        return QSize(size.width() + (self._key_px() + 2 if self.key else 0), size.height())
+
+    def _key_px(self) -> int:
+        return QFontMetrics(theme.font(9, bold=True)).horizontalAdvance(self.key)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self.key:
+            return
+        t = theme.current()
+        p = QPainter(self)
+        p.setFont(theme.font(9, bold=True))
+        p.setPen(QColor(t.on_accent if self.isChecked() else t.second))
+        p.drawText(
+            self.rect().adjusted(0, 1, -6, 0),
+            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
+            self.key,
+        )
+        p.end()
+
+
+class Attributes(QWidget):
+    """Attributes of the selected objects of one class: one click or one key each."""
+
+    def __init__(self, desk: Desk, classing: Classing) -> None:
         super().__init__()
-        self.desk = desk
+        self.desk, self.classing = desk, classing
         self._shown: tuple[Any, ...] = ()
+        self._values: list[Value] = []
         self.head = label(kind="head")
+        self.held = label("Alt + digit", "small")
+        self.pinned = button(
+            "", self.pin, kind="flat", icon="pin", tip="New objects of this class start with these values"
+        )
+        self.pinned.setCheckable(True)
+        self.pinned.setFixedWidth(32)
         self._body = QWidget()
         self._box = column(self._body, gap=8)
         box = column(self, gap=10, margins=(16, 12, 16, 12))
-        box.addWidget(self.head)
+        top = row()
+        top.addWidget(self.head)
+        top.addStretch()
+        top.addWidget(self.held)
+        top.addWidget(self.pinned)
+        box.addLayout(top)
         box.addWidget(self._body)
         for signal in (
             desk.document.selected,
@@ -136,20 +181,43 @@ class Attributes(QWidget):
             desk.schema_changed,
         ):
             signal.connect(self._look)
+        desk.keys_changed.connect(self.retranslate)
 
     def retranslate(self) -> None:
         """Build again in the language in use."""
         self._shown = ()
         self._look()
 
+    def nth(self, n: int) -> None:
+        """Give the selected objects the n-th value of the panel, from 1."""
+        if self.isVisibleTo(self.window()) and n <= len(self._values):
+            self._values[n - 1].click()
+
+    def pin(self) -> None:
+        """Let new objects of this class start with the values shown; again: with the schema's."""
+        one, values = self._one(), self._common()
+        if one is not None:
+            self.classing.pin(one.code, values)
+            self._pin_state()
+
+    def _one(self) -> Label | None:
+        codes = {a.label for a in self.desk.document.chosen()}
+        return self.desk.schema.label(codes.pop()) if self.desk.schema and len(codes) == 1 else None
+
+    def _common(self) -> dict[str, Any]:
+        """The values that all selected objects share."""
+        found = [dict(a.attributes) for a in self.desk.document.chosen()]
+        first = found[0] if found else {}
+        return {k: v for k, v in first.items() if not k.startswith("@") and all(f.get(k) == v for f in found)}
+
+    def _pin_state(self) -> None:
+        one = self._one()
+        pinned = self.classing.pinned(one.code) if one is not None else {}
+        self.pinned.setChecked(bool(pinned) and pinned == self._common())
+
     def _look(self) -> None:
         chosen = self.desk.document.chosen()
-        label_codes = {a.label for a in chosen}
-        one = (
-            self.desk.schema.label(next(iter(label_codes)))
-            if self.desk.schema and len(label_codes) == 1
-            else None
-        )
+        one = self._one()
         shown = (one, tuple((a.uid, tuple(sorted(a.attributes.items()))) for a in chosen[:50])) if one else ()
         if shown == self._shown and shown:
             return
@@ -159,11 +227,15 @@ class Attributes(QWidget):
         self._shown = shown
         self.setVisible(one is not None and bool(one.attributes))
         if one is None or not one.attributes:
+            self._values = []
             return
         self.head.setText(tr("Attributes · {label}", label=one.name(i18n.language())))
         widgets.clear(self._box)
+        self._values = []
         for attribute in one.attributes:
             self._add(attribute, chosen)
+        self.held.setVisible(bool(self._values))
+        self._pin_state()
         if focused:
             self.setFocus()
 
@@ -190,12 +262,13 @@ class Attributes(QWidget):
             line = Flow(gap=4)
             held.setLayout(line)
             for code, text in options:
-                made = look(QPushButton(_short(text)), "choice")
+                made = Value(_short(text), self._key(len(self._values) + 1))
                 made.setToolTip(text)
-                made.setCheckable(True)
+                made.setAccessibleName(f"{name}: {text}")
                 made.setChecked(value == code)
                 made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
                 made.clicked.connect(lambda _=False, code=code, a=attribute: self._set(a, code))
+                self._values.append(made)
                 line.addWidget(made)
         else:
             edit = QLineEdit("" if value is None else str(value))
@@ -207,6 +280,11 @@ class Attributes(QWidget):
             inside.addWidget(edit)
         group.addWidget(held, 1)
         self._box.addLayout(group)
+
+    def _key(self, n: int) -> str:
+        """The digit alone while the keys are Alt and a digit; the caption above says Alt once."""
+        found = actions.keys_of(f"value.{n}") if f"value.{n}" in actions.BY_ID else ()
+        return actions.shown(found[0]).removeprefix("Alt ").replace("Shift ", "⇧") if found else ""
 
     def _typed(self, attribute: Attribute, text: str) -> None:
         clean = text.strip()
@@ -226,6 +304,7 @@ class Attributes(QWidget):
             changed.append(replace(a, attributes=new, origin="human", score=None))
         if changed:
             self.desk.document.commit(document.change(changed), "attribute")
+            self.classing.used(changed[-1])
 
 
 def _short(text: str) -> str:
