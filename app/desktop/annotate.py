@@ -22,8 +22,7 @@ from app.desktop.route import Route
 from app.desktop.widgets import Elided, Tool, column, frame, label, number, row
 from app.events import Changes
 from app.i18n import tr, tr_fault, tr_sentence
-from app.services import browse
-from app.services.browse import ItemRow, Query
+from app.services.browse import ItemRow
 
 _COARSEST = 0.7
 """Least size of a first look, of what the canvas shows."""
