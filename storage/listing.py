@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -241,13 +242,49 @@ def without(node: Node, facet: str) -> Node:
     return kept[0] if len(kept) == 1 else And(kept)
 
 
-def everything(conn: Connection, query: Query, *, objects: bool) -> Iterator[int]:
-    """Every id that matches, stretch by stretch in this one read: for callers that want a whole small list."""
-    low = 0
-    while True:
-        high = stretches(conn, query.dataset_id, low)
-        for row, _ in keys(conn, query, objects=objects, low=low, high=high if high is not None else 2**62):
-            yield row
-        if high is None:
-            return
-        low = high
+def members(
+    conn: Connection,
+    query: Query,
+    *,
+    objects: bool,
+    low: int = 0,
+    high: int = 2**62,
+    assets: Sequence[int] = (),
+    predictions: bool = False,
+) -> list[tuple[int, int]]:
+    """(annotation row, asset) of what a bulk action on the query takes, on the pictures low < id <= high, by asset.
+
+    Args:
+        objects: the query chooses objects; else pictures, and of their objects those that meet its conditions on objects.
+        assets: only these pictures, which need not match otherwise.
+        predictions: only predictions.
+    """
+    known = queries.names(conn, query.dataset_id)
+    node = queries.tree(query, known)
+    p = queries.plan(conn, query, objects=objects)
+    where, args = p.where, dict(p.args)
+    if not objects:
+        wanted = search_sql.of_objects(node)
+        maker = search_sql.Maker(conn.dialect.name, known, query.me, time.time(), args)
+        if assets:
+            ids = ",".join(str(int(a)) for a in assets)
+            where = f"i.dataset_id = :d AND i.died IS NULL AND i.asset_id IN ({ids})"
+            maker.args = args = {"d": query.dataset_id}
+        where += f" AND {maker.one_object(wanted)}"
+    more = f"AND n.origin = {MODEL} " if predictions else ""
+    join = "JOIN asset s ON s.id = i.asset_id " if "s." in where else ""
+    sql = (
+        f"SELECT n.id, n.asset_id FROM item i JOIN annotation n ON n.asset_id = i.asset_id AND n.died IS NULL {join}"
+        f"WHERE {where} {more}AND i.asset_id > :low AND i.asset_id <= :high ORDER BY i.asset_id, n.id"
+    )
+    return [(r[0], r[1]) for r in conn.execute(sa.text(sql), {**args, "low": low, "high": high})]
+
+
+def assets_of(conn: Connection, rows: Sequence[int]) -> dict[int, int]:
+    """annotation row -> asset, of rows that live."""
+    out: dict[int, int] = {}
+    for i in range(0, len(rows), 500):
+        ids = ",".join(str(int(a)) for a in rows[i : i + 500])
+        sql = f"SELECT id, asset_id FROM annotation WHERE died IS NULL AND id IN ({ids})"
+        out.update((r[0], r[1]) for r in conn.exec_driver_sql(sql))
+    return out

@@ -238,9 +238,9 @@ class Sheets:
             self.desk.put_setting("accept_score", least)
 
             def work():
-                from app.services import review
+                from app.services import bulk
 
-                return review.accept(ws, query, min_score=least)
+                return bulk.accept(ws, query, min_score=least)
 
             self._start(tr("Accept predictions · {name}", name=data.name), work)
 

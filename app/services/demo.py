@@ -18,13 +18,13 @@ from app.events import Event, Finished, Progress, Started, Work
 from app.i18n import tr
 from app.services import (
     browse,
+    bulk,
     export,
     ingest,
     labelling,
     onnx,
     prelabel,
     publish,
-    review,
     versions,
     workspace,
 )
@@ -90,7 +90,7 @@ def run(folder: Path | None = None, *, n_scenes: int = 200) -> Work:
             pages = _pages(ws, data.id)
             scored = _scored(truth, pages)
         with steps.timed("accept") as row:
-            yield from _inner(review.accept(ws, browse.Query(data.id), min_score=ACCEPT_SCORE))
+            yield from _inner(bulk.accept(ws, browse.Query(data.id), min_score=ACCEPT_SCORE))
             row["what"] = tr(
                 "{n} objects of score {s} and more are truth", n=browse.totals(ws).truth, s=ACCEPT_SCORE
             )

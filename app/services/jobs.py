@@ -51,7 +51,7 @@ def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
     return out
 
 
-RESUMABLE = ("prelabel", "ingest", "import", "undo")
+RESUMABLE = ("prelabel", "ingest", "import", "measure", "undo")
 """Kinds of job that `resume` goes on with; others are cancelled and run again."""
 
 
@@ -78,6 +78,10 @@ def resume(ws: Workspace, job_id: int) -> Work:
             from app.services import imports
 
             return imports.again(ws, job)
+        case "measure":
+            from app.services import measuring
+
+            return measuring.go_on(ws, job)
         case "undo":
             from app.services import labelling
 

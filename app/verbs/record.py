@@ -121,9 +121,9 @@ def undo(
 
 def _review(ctx: typer.Context, verb: str, dataset: str, label: str | None, state: str | None, text: str,
             min_score: float | None, max_score: float | None) -> Outcome:  # fmt: skip
-    from app.services import review
+    from app.services import bulk
 
-    act = review.accept if verb == "accept" else review.reject
+    act = bulk.accept if verb == "accept" else bulk.reject
     with opened(ctx) as ws:
         query = query_of(
             ws, dataset, state=state, label=label, text=text, min_score=min_score, max_score=max_score

@@ -10,7 +10,7 @@ import pytest
 from annotation.core import Annotation, Box, Mask, Points, Polygon, Tag
 from annotation.errors import Conflict, InvalidInput, NotFound
 from app.events import Finished
-from app.services import browse, labelling, review, schema, workspace
+from app.services import browse, bulk, labelling, schema, workspace
 from app.services.workspace import Workspace
 from storage import record
 from storage.queries import Query
@@ -162,7 +162,7 @@ def test_bulk_accept_is_one_step_that_undo_takes_back_whole(ws: Workspace, tmp_p
     data, assets = enrol(ws, tmp_path, draw(tmp_path, 5))
     for asset in assets:
         predict(ws, asset, ("person", 0.9), ("person", 0.3), ("helmet", 0.9))
-    *_, done = review.accept(ws, Query(data, label="person"), min_score=0.5)
+    *_, done = bulk.accept(ws, Query(data, label="person"), min_score=0.5)
     assert isinstance(done, Finished)
     assert done.result["objects"] == 5
     (count, *_) = [c for c in browse.facets(ws, data) if c.label == "person"]

@@ -13,7 +13,7 @@ import pytest
 from annotation.core import Box
 from annotation.errors import Conflict, InvalidInput, NotFound
 from app.events import Warned
-from app.services import export, labelling, lineage, publish, review, versions
+from app.services import bulk, export, labelling, lineage, publish, versions
 from app.services.workspace import Workspace
 from storage import lineage as stored
 from storage import record
@@ -27,7 +27,7 @@ def world(ws: Workspace, tmp_path: Path) -> Sealed:
     w = sealed(ws, tmp_path / "2号面")
     w.box(w.assets[0])
     w.box(w.assets[1], origin="model", score=0.9)
-    run(review.accept(ws, Query(w.data)))
+    run(bulk.accept(ws, Query(w.data)))
     versions.freeze(ws, "face-3", tag="v1")
     return w
 

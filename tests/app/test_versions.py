@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app.events import Warned
-from app.services import labelling, review, versions
+from app.services import bulk, labelling, versions
 from app.services.versions import Filter
 from app.services.workspace import Workspace
 from storage import blobs, manifest, record, register, seal
@@ -147,7 +147,7 @@ def test_predictions_enter_only_when_asked_for(world: Sealed) -> None:
     assert build(ws, "v3")["annotations"] == 6
     with_guesses = build(ws, "guesses", filter=Filter(predictions=True))
     assert with_guesses["annotations"] == 7
-    run(review.accept(ws, Query(world.data)))
+    run(bulk.accept(ws, Query(world.data)))
     assert build(ws, "v4")["annotations"] == 7
 
 

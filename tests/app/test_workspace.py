@@ -8,7 +8,7 @@ import pytest
 
 from annotation.errors import Conflict, InvalidInput, Unavailable
 from app.events import Progress
-from app.services import jobs, review, workspace
+from app.services import bulk, jobs, workspace
 from app.services.workspace import Workspace
 from storage import record
 from storage.db import Database
@@ -57,7 +57,7 @@ def test_a_review_at_work_is_running_and_cannot_be_cancelled_from_elsewhere(
     world = sealed(ws, tmp_path / "p")
     for asset in world.assets[:2]:
         world.box(asset, origin="model")
-    work = review.accept(ws, Query(world.data))
+    work = bulk.accept(ws, Query(world.data))
     while not isinstance(next(work), Progress):
         pass
     (job,) = jobs.listing(ws)

@@ -291,9 +291,9 @@ def test_warnings_of_a_task_are_listed_with_their_place_and_its_changes_are_seen
 
 def test_truth_accepted_by_a_task_appears_on_the_open_picture(hand: Hand) -> None:
     hand.open(2)
-    from app.services import review
+    from app.services import bulk
 
-    hand.desk.start("Accept", lambda: review.accept(hand.desk.ws, hand.desk.query, min_score=0.5))
+    hand.desk.start("Accept", lambda: bulk.accept(hand.desk.ws, hand.desk.query, min_score=0.5))
     hand.qtbot.waitUntil(lambda: sum(a.origin == "human" for a in hand.doc.annotations) == 2)
 
 
