@@ -24,8 +24,6 @@ from app.events import Changes
 from app.i18n import tr, tr_fault, tr_sentence
 from app.services.browse import ItemRow
 
-_COARSEST = 0.7
-"""Least size of a first look, of what the canvas shows."""
 _TOOLS = (
     ("select", "tool.select", "select"),
     ("box", "tool.box", "box"),
@@ -188,7 +186,7 @@ class Annotate(QWidget):
                 self.desk.thumbs.peek(asset_id), (wh[0], wh[1]) if wh[0] and wh[1] else None
             )
         self.desk.pictures.least_px = round(
-            _COARSEST * max(self.canvas.width(), self.canvas.height()) * self.canvas.devicePixelRatioF()
+            max(self.canvas.width(), self.canvas.height()) * self.canvas.devicePixelRatioF()
         )
         self.desk.pictures.ask(
             asset_id,

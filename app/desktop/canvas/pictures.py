@@ -169,6 +169,8 @@ class Pictures:
         self._following: dict[int, list[tuple[Done, Failed]]] = {}  # who gets the whole after the first look
         self._wanted: set[int] = set()
         self._looked: tuple[int, ...] = ()  # the picture looked at, and the one compared with it
+        self._near: tuple[int, ...] = ()
+        self._large = False  # the last picture came as a reduced first look
         self._finishing: int | None = None  # one whole at a time: the other thread is for first looks
         self._data: tuple[int, bytes] = (0, b"")
         self._era = 0
@@ -205,12 +207,25 @@ class Pictures:
 
     def read_ahead(self, now: int, neighbours: Iterable[int]) -> None:
         """Decode what comes next, most wanted first; what is neither here nor next is no longer wanted."""
-        near = list(neighbours)
-        self._wanted = {now, *self._looked, *near}
+        self._near = tuple(neighbours)
+        self._wanted = {now, *self._looked, *self._near}
         self._leave()
-        for asset_id in reversed(near):  # the pool takes the newest request first
-            if asset_id not in self._kept:
+        self._go_ahead()
+
+    def _go_ahead(self) -> None:
+        """Begin what comes next, nearest first, once what is looked at is there.
+
+        Two at a time, of large pictures one: whoever jumps elsewhere must not wait for both threads.
+        """
+        if any(i in self._asked for i in self._looked):
+            return
+        room = (1 if self._large else 2) - len(self._asked)
+        for asset_id in self._near:
+            if room <= 0:
+                return
+            if asset_id not in self._kept and asset_id not in self._asked:
                 self._first(asset_id, _nothing, _nothing)
+                room -= 1
 
     def forget(self) -> None:
         """Another workspace: nothing is kept."""
@@ -218,6 +233,7 @@ class Pictures:
         self._kept.clear()
         self._bytes = 0
         self._wanted.clear()
+        self._near = ()
         self._asked.clear()
         self._following.clear()
         self._looked, self._finishing = (), None
@@ -263,19 +279,24 @@ class Pictures:
         if era != self._era:
             return
         self._keep(asset_id, made)
+        self._large = not made.whole
         for done, _ in self._asked.pop(asset_id, []):
             done(made)
         if made.whole:
             self._following.pop(asset_id, None)
         elif asset_id in self._looked:
             self._data = (asset_id, data)
-            self._finish()
+        self._go_ahead()
+        self._finish()
 
     def _failed(self, era: int, asset_id: int, fault: BaseException) -> None:
         if era != self._era:
             return
         self._following.pop(asset_id, None)
-        for _, error in self._asked.pop(asset_id, []):
+        waiting = self._asked.pop(asset_id, [])
+        self._near = tuple(i for i in self._near if i != asset_id)  # it is not tried again and again
+        self._go_ahead()
+        for _, error in waiting:
             error(fault)
 
     # --- the whole picture ---------------------------------------------------------------------------------------
