@@ -33,7 +33,12 @@ from models.session import Array, Bare, Stop, Tensor
 
 Dialect = Literal["sam1", "edge", "sam2", "efficient"]
 Float = Literal["float32", "float16"]
-NAMES: Mapping[Dialect, str] = {"sam1": "SAM", "edge": "EdgeSAM", "sam2": "SAM 2", "efficient": "EfficientSAM"}
+NAMES: Mapping[Dialect, str] = {
+    "sam1": "SAM",
+    "edge": "EdgeSAM",
+    "sam2": "SAM 2",
+    "efficient": "EfficientSAM",
+}
 SIDE_PX = 1024
 """Longer side of the input when the file leaves it free."""
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
@@ -158,7 +163,9 @@ class Pair:
         """
         begun = time.monotonic()
         batch, inner = _input(self.card, picture)
-        found = self.encoder.run({self.card.encoder_input: batch}, [o for _, o in self.card.features], stop=stop)
+        found = self.encoder.run(
+            {self.card.encoder_input: batch}, [o for _, o in self.card.features], stop=stop
+        )
         features = {name: array for (name, _), array in zip(self.card.features, found, strict=True)}
         wh = (picture.shape[1], picture.shape[0])
         return Embedding(features, wh, inner, time.monotonic() - begun)
@@ -360,7 +367,9 @@ def recognise(encoder: Path, decoder: Path, *, name: str | None = None, licence:
         )
     side = sides[0] or SIDE_PX
     if not 64 <= side <= 4096:
-        raise InvalidInput(f"its input of {side} px is not supported", where=encoder.name, remedy="64 to 4096")
+        raise InvalidInput(
+            f"its input of {side} px is not supported", where=encoder.name, remedy="64 to 4096"
+        )
     card = replace(
         card,
         name=_clean(name if name is not None else encoder.stem) or "model",
@@ -492,9 +501,7 @@ def _source(wanted: Tensor, given: Mapping[str, Array], where: str) -> str:
     )
 
 
-def _outputs(
-    card: PairCard, given: Mapping[str, Array], inner_wh: tuple[int, int], where: str
-) -> PairCard:
+def _outputs(card: PairCard, given: Mapping[str, Array], inner_wh: tuple[int, int], where: str) -> PairCard:
     """Which output is what, by shape: scores (…, k); masks (…, k, h, w), low or at the size asked for."""
     masks = {name: a for name, a in given.items() if a.ndim >= 4}
     counts = {a.shape[-3] for a in masks.values()}

@@ -70,7 +70,9 @@ class Bare:
     provider: str
     _inner: Any
 
-    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], *, stop: Stop | None = None) -> list[Array]:
+    def run(
+        self, feeds: Mapping[str, Array], outputs: Sequence[str], *, stop: Stop | None = None
+    ) -> list[Array]:
         """The named outputs.
 
         Raises:
@@ -83,7 +85,9 @@ class Bare:
         except Exception as error:  # onnxruntime's own exceptions share no base class but this
             if stop.is_set:
                 raise Stopped from error
-            raise InvalidInput(f"the model does not run: {_first_line(error)}", where=self.path.name) from error
+            raise InvalidInput(
+                f"the model does not run: {_first_line(error)}", where=self.path.name
+            ) from error
         if stop.is_set:
             raise Stopped
         return found

@@ -419,6 +419,16 @@ def live(conn: Connection, asset_id: int) -> list[Stored]:
     return [_stored(r) for r in rows]
 
 
+def marked(conn: Connection, lowest: int, highest: int, code: str) -> list[Stored]:
+    """Live annotations on assets `lowest` to `highest` that have an attribute of this code, in the order of their rows."""
+    sql = (
+        _STORED
+        + "WHERE n.asset_id BETWEEN :lo AND :hi AND n.died IS NULL AND n.attributes LIKE :m ORDER BY n.id"
+    )
+    args = {"lo": lowest, "hi": highest, "m": f'%"{code}":%'}
+    return [_stored(r) for r in conn.execute(sa.text(sql), args)]
+
+
 def at_revision(conn: Connection, asset_id: int, rev: int) -> list[Stored]:
     """Annotations of an asset as they were at a revision, by uid."""
     sql = (

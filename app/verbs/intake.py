@@ -163,30 +163,43 @@ def _file(path: Path) -> str:
 def _model(row: Any) -> dict[str, object]:
     card = row.card
     return {
-        "name": row.name, "sha256": row.sha256, "family": card.family, "input_wh": list(card.input_wh), "labels": list(card.labels),
+        "name": row.name, "task": card.task, "sha256": row.sha256, "family": card.family, "input_wh": list(card.input_wh), "labels": list(card.labels),
         "score": card.score, "iou": card.iou, "producer": card.producer, "licence": card.licence, "note": card.note,
         "present": row.present, "added": when(row.added_ms),
     }  # fmt: skip
 
 
-@verb(models_app, "add", "Recognise an ONNX detector from its file and copy it into the workspace.")
+def _pair(row: Any) -> dict[str, object]:
+    card = row.card
+    return {
+        "name": row.name, "task": card.task, "sha256": row.sha256, "dialect": card.dialect, "why": card.why, "encoder": card.encoder_sha256,
+        "decoder": card.decoder_sha256, "input_px": card.side_px, "producer": card.producer, "licence": card.licence,
+        "present": row.present, "added": when(row.added_ms),
+    }  # fmt: skip
+
+
+@verb(
+    models_app,
+    "add",
+    "Recognise an ONNX detector, or a promptable pair (SAM), from its file and copy it into the workspace.",
+)
 def models_add(
     ctx: typer.Context,
-    file: Annotated[Path | None, arg("The .onnx file; left out with --demo.")] = None,
+    file: Annotated[Path | None, arg("The .onnx file, of a pair the encoder; left out with --demo.")] = None,
     name: Annotated[str | None, opt("What to call it (default: the file's name).", "--name")] = None,
+    decoder: Annotated[Path | None, opt("The decoder of a promptable pair.", "--decoder")] = None,
     demo: Annotated[bool, opt("The demonstration detector that comes with the program.", "--demo")] = False,
 ) -> Outcome:
     from app.services import onnx
 
-    if (file is None) != demo:
+    if (file is None) != demo or (demo and decoder is not None):
         raise typer.BadParameter(tr("give a file or --demo"))
     with opened(ctx) as ws:
-        row = (
-            onnx.add(ws, file, name=name)
-            if file is not None
-            else onnx.add_demo(ws, name=name or onnx.DEMO_NAME)
-        )
-    return Outcome(_model(row))
+        if file is None:
+            return Outcome(_model(onnx.add_demo(ws, name=name or onnx.DEMO_NAME)))
+        if decoder is not None:
+            return Outcome(_pair(onnx.add_pair(ws, file, decoder, name=name)))
+        return Outcome(_model(onnx.add(ws, file, name=name)))
 
 
 @verb(models_app, "list", "The models of the workspace.")
@@ -194,15 +207,27 @@ def models_list(ctx: typer.Context) -> Outcome:
     from app.services import onnx
 
     with opened(ctx) as ws:
-        found = onnx.listing(ws)
-    rows = [_model(row) for row in found]
-    shown = [
-        [m.name, m.card.family, list(m.card.input_wh), len(m.card.labels), m.sha256[:12], m.present]
+        found, pairs = onnx.listing(ws), onnx.pairs(ws)
+    rows = [*(_model(row) for row in found), *(_pair(row) for row in pairs)]
+    shown: list[list[Any]] = [
+        [
+            m.name,
+            m.card.task,
+            m.card.family,
+            list(m.card.input_wh),
+            len(m.card.labels),
+            m.sha256[:12],
+            m.present,
+        ]
         for m in found
+    ]
+    shown += [
+        [m.name, m.card.task, m.card.dialect, [m.card.side_px] * 2, "", m.sha256[:12], m.present]
+        for m in pairs
     ]
     return Outcome(
         {"models": rows},
-        text=console.table(("name", "family", "input", "classes", "sha256", "file is here"), shown),
+        text=console.table(("name", "task", "family", "input", "classes", "sha256", "file is here"), shown),
     )
 
 
@@ -211,7 +236,8 @@ def models_show(ctx: typer.Context, name: Annotated[str, arg("The model's name."
     from app.services import onnx
 
     with opened(ctx) as ws:
-        return Outcome(_model(onnx.show(ws, name)))
+        pair = next((row for row in onnx.pairs(ws) if row.name == name), None)
+        return Outcome(_model(onnx.show(ws, name)) if pair is None else _pair(pair))
 
 
 @verb(models_app, "remove", "Take a model off the list; its predictions and their lineage stay.")
@@ -219,7 +245,8 @@ def models_remove(ctx: typer.Context, name: Annotated[str, arg("The model's name
     from app.services import onnx
 
     with opened(ctx) as ws:
-        return Outcome({"removed": onnx.remove(ws, name).name})
+        onnx.remove(ws, name)
+    return Outcome({"removed": name})
 
 
 @verb(

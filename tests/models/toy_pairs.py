@@ -57,7 +57,13 @@ def encoder(dialect: str) -> bytes:
     weight = np.zeros((CHANNELS, 3, 1, 1), np.float32)
     weight[np.arange(CHANNELS), np.arange(CHANNELS) % 3] = 1.0
     shape: list[Any] = [1, 3, SIDE, SIDE]
-    name = {"sam1": "input_image", "edge": "image", "sam2": "image", "efficient": "batched_images", "hwc": "input_image"}[dialect]
+    name = {
+        "sam1": "input_image",
+        "edge": "image",
+        "sam2": "image",
+        "efficient": "batched_images",
+        "hwc": "input_image",
+    }[dialect]
     source = name
     if dialect == "hwc":  # samexporter's --use-preprocess: pixels in, normalised and padded inside
         shape = ["image_height", "image_width", 3]
@@ -116,22 +122,47 @@ def decoder(dialect: str, *, channels: int = CHANNELS) -> bytes:
         wide = g.op("Slice", "high_res_feats_0", *(g.const(v, np.int64) for v in ([0], [3], [1])))
     else:
         wide = g.op("Resize", three, "", "", g.const([1, 3, LOW, LOW], np.int64), mode="linear")
-    grid = g.op("Unsqueeze", g.op("Sub", g.op("Mul", points, g.const(2 / SIDE)), g.const(1.0)), g.const([1], np.int64))
+    grid = g.op(
+        "Unsqueeze", g.op("Sub", g.op("Mul", points, g.const(2 / SIDE)), g.const(1.0)), g.const([1], np.int64)
+    )
     at = g.op("GridSample", wide, grid, mode="bilinear", padding_mode="border", align_corners=0)  # 1,3,1,n
     at = g.op("Unsqueeze", g.op("Transpose", at, perm=[0, 3, 1, 2]), g.const([4], np.int64))  # 1,n,3,1,1
     at = g.op("Reshape", at, g.const([1, -1, 3, 1, 1], np.int64))
-    unlike = g.op("ReduceMax", g.op("Abs", g.op("Sub", g.op("Unsqueeze", wide, g.const([1], np.int64)), at)), axes=[2], keepdims=0)
+    unlike = g.op(
+        "ReduceMax",
+        g.op("Abs", g.op("Sub", g.op("Unsqueeze", wide, g.const([1], np.int64)), at)),
+        axes=[2],
+        keepdims=0,
+    )
     near = (np.arange(LOW, dtype=np.float32) + 0.5) * SIDE / LOW
     gx, gy = g.const(near.reshape(1, 1, 1, LOW)), g.const(near.reshape(1, 1, LOW, 1))
-    px = g.op("Unsqueeze", g.op("Slice", points, *(g.const(v, np.int64) for v in ([0], [1], [2]))), g.const([3], np.int64))
-    py = g.op("Unsqueeze", g.op("Slice", points, *(g.const(v, np.int64) for v in ([1], [2], [2]))), g.const([3], np.int64))
+    px = g.op(
+        "Unsqueeze",
+        g.op("Slice", points, *(g.const(v, np.int64) for v in ([0], [1], [2]))),
+        g.const([3], np.int64),
+    )
+    py = g.op(
+        "Unsqueeze",
+        g.op("Slice", points, *(g.const(v, np.int64) for v in ([1], [2], [2]))),
+        g.const([3], np.int64),
+    )
     far = g.op("Max", g.op("Abs", g.op("Sub", gx, px)), g.op("Abs", g.op("Sub", gy, py)))
-    fits = g.op("Sub", g.const(1.0), g.op("Add", g.op("Mul", unlike, g.const(2.0)), g.op("Pow", g.op("Div", far, g.const(FAR_PX)), g.const(4.0))))
+    fits = g.op(
+        "Sub",
+        g.const(1.0),
+        g.op(
+            "Add",
+            g.op("Mul", unlike, g.const(2.0)),
+            g.op("Pow", g.op("Div", far, g.const(FAR_PX)), g.const(4.0)),
+        ),
+    )
     mark = g.op("Reshape", marks, g.const([1, -1, 1, 1], np.int64))
     low = g.const(-9.0)
 
     def those(value: float, what: str) -> str:
-        return g.op("ReduceMax", g.op("Where", g.op("Equal", mark, g.const(value)), what, low), axes=[1], keepdims=1)
+        return g.op(
+            "ReduceMax", g.op("Where", g.op("Equal", mark, g.const(value)), what, low), axes=[1], keepdims=1
+        )
 
     inside = g.op(
         "Min",
@@ -164,7 +195,9 @@ def decoder(dialect: str, *, channels: int = CHANNELS) -> bytes:
     else:
         outputs = ["masks", "iou_predictions", "low_res_masks"]
         sizes = g.op("Concat", g.const([1, k], np.int64), g.op("Cast", "orig_im_size", to=i64), axis=0)
-        g.op("Resize", maps, "", "", sizes, mode="linear", out="masks")  # like the real one: wrong on other shapes
+        g.op(
+            "Resize", maps, "", "", sizes, mode="linear", out="masks"
+        )  # like the real one: wrong on other shapes
         g.op("Identity", g.const(scores[None]), out="iou_predictions")
         g.op("Identity", maps, out="low_res_masks")
     return g.model(inputs, outputs)
