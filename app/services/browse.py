@@ -6,7 +6,7 @@ import contextlib
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,24 +65,29 @@ def dataset(ws: Workspace, name_or_id: str | int) -> DatasetRow:
         return queries.dataset(conn, name_or_id)
 
 
+def _mine(ws: Workspace, query: Query) -> Query:
+    """The query with the person who asks, for `by:me` and `assigned:me`."""
+    return query if query.me or not query.where else replace(query, me=ws.person.id)
+
+
 def page(
     ws: Workspace, query: Query, *, after: int = 0, limit: int = 200, backwards: bool = False
 ) -> list[ItemRow]:
     """Pictures of the query after asset id `after`, ascending; backwards: before it, nearest first."""
     with ws.db.read() as conn:
-        return queries.items(conn, query, after=after, limit=limit, backwards=backwards)
+        return queries.items(conn, _mine(ws, query), after=after, limit=limit, backwards=backwards)
 
 
 def count(ws: Workspace, query: Query) -> int:
     """Number of pictures of the query."""
     with ws.db.read() as conn:
-        return queries.count_items(conn, query)
+        return queries.count_items(conn, _mine(ws, query))
 
 
 def anchors(ws: Workspace, query: Query, every: int = ANCHOR_EVERY) -> list[int]:
     """Asset id of every `every`-th picture; position k * every comes right after anchor k - 1."""
     with ws.db.read() as conn:
-        return queries.anchors(conn, query, every)
+        return queries.anchors(conn, _mine(ws, query), every)
 
 
 def rows_at(
@@ -99,7 +104,7 @@ def position(ws: Workspace, query: Query, asset_id: int, marks: Sequence[int] = 
     """Number of pictures of the query before this one; with its `anchors` only those behind the nearest are counted."""
     block = bisect_left(marks, asset_id)
     with ws.db.read() as conn:
-        counted = queries.position(conn, query, asset_id, after=marks[block - 1] if block else 0)
+        counted = queries.position(conn, _mine(ws, query), asset_id, after=marks[block - 1] if block else 0)
     return block * ANCHOR_EVERY + counted
 
 

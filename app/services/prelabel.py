@@ -51,6 +51,7 @@ def run(
     threads: int | None = None,
     classes: Sequence[str] | None = None,
     state: str | None = None,
+    where: str = "",
     strict: bool = False,
 ) -> Work:
     """Predict on every picture of a dataset.
@@ -62,7 +63,7 @@ def run(
         model: a name from `lamproom models list`.
         score, iou: thresholds 0..1; the model's own by default.
         classes: the model's class names to keep; all by default.
-        state: only pictures in this state ("unlabelled" …).
+        state: only pictures in this state ("unlabelled" …). where: only pictures that meet this query.
         strict: refuse classes that the label schema does not know, instead of adding them.
 
     Raises:
@@ -77,7 +78,7 @@ def run(
     # Here, not when the job opens its session: a job that can never run would hold the dataset's next version back.
     session.demand(provider)
     wanted = {
-        "dataset": dataset, "model": model, "sha256": row.sha256, "provider": provider, "state": state,
+        "dataset": dataset, "model": model, "sha256": row.sha256, "provider": provider, "state": state, "where": where,
         "score_micro": None if score is None else round(score * 1e6), "iou_micro": None if iou is None else round(iou * 1e6),
         "classes": sorted(classes) if classes else None,
     }  # fmt: skip
@@ -122,7 +123,7 @@ def _require_file(row: ModelRow) -> None:
 
 def _create(ws: Workspace, data: DatasetRow, row: ModelRow, wanted: dict[str, Any]) -> Job:
     """The job with its shards of assets by id."""
-    query = Query(data.id, state=wanted["state"])
+    query = Query(data.id, state=wanted["state"], where=wanted["where"], me=ws.person.id)
     bounds: list[tuple[int, int]] = []
     total, after = 0, 0
     while True:
@@ -181,7 +182,7 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
     codes = schemas.ensure_labels(ws, data.schema_code, names, where_from=f"model {row.name}").codes
     writer = _Writer(ws, job, agent_id, data, bytes.fromhex(row.sha256), codes)
     yield Started(f"prelabel {data.name} · {row.name}", job.total, str(job.id))
-    feed = _Feed(ws, job, Query(data.id, state=params["state"]), writer)
+    feed = _Feed(ws, job, Query(data.id, state=params["state"], where=params.get("where", ""), me=ws.person.id), writer)
     score = None if params["score_micro"] is None else params["score_micro"] / 1e6
     iou = None if params["iou_micro"] is None else params["iou_micro"] / 1e6
     done, started = job.done, time.monotonic()

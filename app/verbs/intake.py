@@ -14,6 +14,7 @@ from app.i18n import tr
 from app.verbs.parts import (
     Dataset,
     State,
+    Where,
     app,
     arg,
     models_app,
@@ -263,6 +264,7 @@ def prelabel(
     provider: Annotated[str | None, opt("Where it runs: cpu or another provider of `lamproom doctor`.", "--provider")] = None,
     classes: Annotated[list[str] | None, opt("Only this class of the model; may be repeated.", "--class")] = None,
     state: State = None,
+    where: Where = "",
     threads: Annotated[int | None, opt("Threads (default: all cores).", "--threads", min=1, max=256)] = None,
     strict: Annotated[bool, opt("Refuse classes that the label schema does not know.", "--strict")] = False,
 ) -> Outcome:  # fmt: skip
@@ -271,6 +273,6 @@ def prelabel(
     with opened(ctx) as ws:
         work = service.run(
             ws, dataset, model, score=score, iou=iou, provider=provider or str(settings.get("provider")), threads=threads,
-            classes=classes or None, state=state, strict=strict,
+            classes=classes or None, state=state, where=where, strict=strict,
         )  # fmt: skip
         return console.drive(ctx.obj, work)

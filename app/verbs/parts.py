@@ -91,6 +91,13 @@ State = Annotated[
     str | None, opt("Only pictures in this state: unlabelled, predicted or labelled.", "--state")
 ]
 Text = Annotated[str, opt("Only pictures with this in their path.", "--text")]
+Where = Annotated[
+    str,
+    opt(
+        'Only what meets this query, for example "class:helmet score<0.5"; the manual has its words.',
+        "--where",
+    ),
+]
 MinScore = Annotated[
     float | None, opt("Only predictions of at least this score (0 to 1).", "--min-score", min=0.0, max=1.0)
 ]
@@ -112,9 +119,9 @@ def opened(ctx: typer.Context) -> Iterator[Workspace]:
 
 
 def query_of(ws: Workspace, dataset: str, *, state: str | None = None, label: str | None = None, origin: str | None = None,
-             text: str = "", min_score: float | None = None, max_score: float | None = None) -> Query:  # fmt: skip
+             text: str = "", where: str = "", min_score: float | None = None, max_score: float | None = None) -> Query:  # fmt: skip
     """The pictures of a dataset that the options mean. NotFound, InvalidInput for names that are none."""
-    from app.services import browse, schema
+    from app.services import browse, listing, schema
 
     data = browse.dataset(ws, dataset)
     if state is not None and state not in ("unlabelled", "predicted", "labelled"):
@@ -128,8 +135,19 @@ def query_of(ws: Workspace, dataset: str, *, state: str | None = None, label: st
                 where=data.schema_code,
                 remedy="`lamproom schema show` lists them",
             )
+    listing.parse(
+        where, listing.names(ws, data.id)
+    )  # a query that cannot be read is told before anything begins
     return browse.Query(
-        data.id, state=state, label=code, origin=origin, text=text, min_score=min_score, max_score=max_score
+        data.id,
+        state=state,
+        label=code,
+        origin=origin,
+        text=text,
+        where=where,
+        min_score=min_score,
+        max_score=max_score,
+        me=ws.person.id,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from annotation.errors import LamproomError, NotFound
+from annotation.errors import InvalidInput, LamproomError, NotFound
 from app import console, i18n, settings
 from app.console import Outcome
 from app.i18n import tr
@@ -18,6 +18,7 @@ from app.verbs.parts import (
     MinScore,
     State,
     Text,
+    Where,
     app,
     arg,
     jobs_app,
@@ -119,28 +120,92 @@ def undo(
 # --- review ------------------------------------------------------------------------------------------------------
 
 
-def _review(ctx: typer.Context, verb: str, dataset: str, label: str | None, state: str | None, text: str,
+def _review(ctx: typer.Context, verb: str, dataset: str, label: str | None, state: str | None, text: str, where: str,
             min_score: float | None, max_score: float | None) -> Outcome:  # fmt: skip
     from app.services import bulk
 
     act = bulk.accept if verb == "accept" else bulk.reject
     with opened(ctx) as ws:
         query = query_of(
-            ws, dataset, state=state, label=label, text=text, min_score=min_score, max_score=max_score
+            ws,
+            dataset,
+            state=state,
+            label=label,
+            text=text,
+            where=where,
+            min_score=min_score,
+            max_score=max_score,
         )
         return console.drive(ctx.obj, act(ws, query))
 
 
 @verb(review_app, "accept", "Make the predictions that match truth.")
 def review_accept(ctx: typer.Context, dataset: Dataset, label: Label = None, state: State = None, text: Text = "",
-                  min_score: MinScore = None, max_score: MaxScore = None) -> Outcome:  # fmt: skip
-    return _review(ctx, "accept", dataset, label, state, text, min_score, max_score)
+                  where: Where = "", min_score: MinScore = None, max_score: MaxScore = None) -> Outcome:  # fmt: skip
+    return _review(ctx, "accept", dataset, label, state, text, where, min_score, max_score)
 
 
 @verb(review_app, "reject", "Close the predictions that match; the next run does not bring them back.")
 def review_reject(ctx: typer.Context, dataset: Dataset, label: Label = None, state: State = None, text: Text = "",
-                  min_score: MinScore = None, max_score: MaxScore = None) -> Outcome:  # fmt: skip
-    return _review(ctx, "reject", dataset, label, state, text, min_score, max_score)
+                  where: Where = "", min_score: MinScore = None, max_score: MaxScore = None) -> Outcome:  # fmt: skip
+    return _review(ctx, "reject", dataset, label, state, text, where, min_score, max_score)
+
+
+@verb(app, "find", "List the pictures or objects of a dataset that meet a query.")
+def find(
+    ctx: typer.Context,
+    dataset: Dataset,
+    where: Where = "",
+    objects: Annotated[bool, opt("List objects instead of pictures.", "--objects")] = False,
+    sort: Annotated[
+        str, opt("By time, path, score, unsure, changed, area, bright, contrast or sharp.", "--sort")
+    ] = "",
+    down: Annotated[bool, opt("Largest first.", "--down")] = False,
+    limit: Annotated[int, opt("How many are listed; all are counted.", "--limit", min=1, max=1_000_000)] = 20,
+) -> Outcome:
+    from app.services import listing
+
+    with opened(ctx) as ws:
+        query = query_of(ws, dataset, where=where)
+        if sort and (sort == "similar" or sort not in listing.SORTS):
+            raise InvalidInput(
+                f"there is no order {sort!r}", remedy=", ".join(s for s in listing.SORTS if s != "similar")
+            )
+        view = listing.View(query, objects, listing.Sort(sort, down))
+        ids = [one for part in listing.ids(ws, view) for one in part.ids]
+        if objects:
+            found = [
+                {"object": o.uid, "picture": o.asset_id, "path": o.path, "label": o.label, "kind": o.kind, "origin": o.origin,
+                 "score": o.score, "box": o.box}
+                for o in listing.objects(ws, query.dataset_id, ids[:limit])
+            ]  # fmt: skip
+        else:
+            found = [
+                {"picture": r.asset_id, "path": r.path, "state": r.state, "review": r.review, "split": r.split, "truth": r.n_truth,
+                 "predictions": r.n_pred}
+                for r in listing.pictures(ws, query.dataset_id, ids[:limit])
+            ]  # fmt: skip
+    rows = [[v for k, v in f.items() if k not in ("box", "object")] for f in found]
+    head = [k for k in (found[0] if found else {"picture": 0}) if k not in ("box", "object")]
+    shown = console.table(head, rows)
+    return Outcome(
+        {"dataset": dataset, "where": where, "n": len(ids), "found": found},
+        text=shown + "\n\n" + tr("{n} found", n=len(ids)),
+    )
+
+
+@verb(
+    app,
+    "measure",
+    "Measure brightness, contrast, sharpness and likeness of a dataset's pictures; goes on where it stopped.",
+)
+def measure(
+    ctx: typer.Context, dataset: Annotated[str, arg("The dataset's name.", metavar="DATASET")]
+) -> Outcome:
+    from app.services import measuring
+
+    with opened(ctx) as ws:
+        return console.drive(ctx.obj, measuring.run(ws, dataset))
 
 
 # --- jobs --------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from annotation import labels
 from annotation.canonical import encode
 from annotation.core import new_uid
-from storage import listing, queries, record, search, search_sql
+from storage import listing, queries, record, search, search_sql, suggest
 from storage.queries import Query
 from storage.record import Content, Edit, ItemEdit
 from storage.search import And, Misread, Names, Node, Not, Or, Term, Word
@@ -556,3 +556,75 @@ def test_what_a_person_types_never_becomes_sql(world: World) -> None:
         )
         assert not pictures and not objects
     assert ITEM_STATES
+
+
+# --- completion --------------------------------------------------------------------------------------------------
+
+
+def offered(text: str, language: str = "en", counts: dict[tuple[str, str], int] | None = None) -> list[str]:
+    """The line after each suggestion is taken; | in the text is the cursor."""
+    at = text.index("|")
+    whole = text.replace("|", "")
+    found = suggest.complete(whole, at, NAMES, counts, language=language)
+    return [whole[: s.start] + s.text + whole[s.end :] for s in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "first"),
+    [
+        ("cla|", "en", "class:"),
+        ("类|", "zh_CN", "类:"),
+        ("class:hel|", "en", "class:helmet"),
+        ("class:person,hel|", "en", "class:person,helmet"),
+        ("score<0.5 -st|", "en", "score<0.5 -state:"),
+        ("状态:待|", "zh_CN", "状态:待标注"),
+        ("helmet_worn:un| score<1", "en", "helmet_worn:unknown score<1"),
+        ("assigned:|", "en", "assigned:me"),
+        ("changed:to|", "en", "changed:today"),
+        ('(class:"hel|', "en", "(class:helmet"),
+    ],
+)
+def test_completion_offers_what_can_stand_at_the_cursor(text: str, language: str, first: str) -> None:
+    assert first in offered(text, language)[:3]
+
+
+def test_completion_counts_and_puts_the_frequent_first() -> None:
+    counts = {("class", "person"): 3, ("class", "helmet"): 900}
+    found = suggest.complete("class:", 6, NAMES, counts)
+    assert [(s.text, s.n) for s in found[:2]] == [("helmet", 900), ("person", 3)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(_PIECES | st.text(max_size=4), max_size=8).map("".join),
+    st.integers(0, 40),
+    st.sampled_from(["en", "zh_CN"]),
+)
+def test_completion_answers_any_text_within_its_bounds(text: str, at: int, language: str) -> None:
+    at = min(at, len(text))
+    for s in suggest.complete(text, at, NAMES, {}, language=language):
+        assert 0 <= s.start <= s.end <= len(text) and s.text
+
+
+@pytest.mark.parametrize("language", ["en", "zh_CN"])
+def test_a_whole_suggestion_can_be_read(language: str) -> None:
+    for prefix in (
+        "class:",
+        "state:",
+        "review:",
+        "origin:",
+        "kind:",
+        "helmet_worn:",
+        "unsure:",
+        "by:",
+        "assigned:",
+        "has:",
+        "remark:",
+        "model:",
+        "人",
+        "helmet",
+    ):
+        for s in suggest.complete(prefix, len(prefix), NAMES, {}, language=language):
+            line = prefix[: s.start] + s.text
+            if not line.endswith(":"):
+                search.parse(line, NAMES)
