@@ -333,13 +333,21 @@ class Tool(Painted):
     def __init__(self, text: str, key: str, icon: str = "") -> None:
         super().__init__(32)
         self.key, self.icon_name = key, icon
+        self.named = True
+        """False where there is room for icon and key only."""
         self.setCheckable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         say(self, text)
 
     def sizeHint(self) -> QSize:
+        if not self.named and self.icon_name:
+            return QSize(self.short_width(), 32)
         width = QFontMetrics(theme.font(13, bold=True)).horizontalAdvance(self.text())
         return QSize(10 + (22 if self.icon_name else 0) + width + 8 + self._cap_px() + 8, 32)
+
+    def short_width(self) -> int:
+        """Width without the name."""
+        return 10 + 22 + self._cap_px() + 8
 
     def _cap_px(self) -> int:
         return max(18, QFontMetrics(theme.font(10, bold=True)).horizontalAdvance(self.key) + 10)
@@ -360,11 +368,13 @@ class Tool(Painted):
         if self.icon_name:
             p.drawPixmap(left, 8, icons.pixmap(self.icon_name, colour, 16))
             left += 22
-        p.setFont(theme.font(13, bold=True))
-        p.setPen(QColor(colour))
-        width = QFontMetrics(p.font()).horizontalAdvance(self.text())
-        p.drawText(QRect(left, 0, width + 2, box.height()), _LEFT, self.text())
-        draw_key(p, QRect(left + width + 8, 7, self._cap_px(), 18), self.key, lit=on)
+        if self.named or not self.icon_name:
+            p.setFont(theme.font(13, bold=True))
+            p.setPen(QColor(colour))
+            width = QFontMetrics(p.font()).horizontalAdvance(self.text())
+            p.drawText(QRect(left, 0, width + 2, box.height()), _LEFT, self.text())
+            left += width + 8
+        draw_key(p, QRect(left, 7, self._cap_px(), 18), self.key, lit=on)
 
 
 class Meter(QWidget):
