@@ -52,6 +52,12 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("outside", True, "Points may lie outside the picture"),
         Setting("keys", [], "Keys that differ from the desk's own, each as action=key key"),
         Setting("recent", [], "Workspaces opened last"),
+        Setting("outside", False, "Points may lie outside the picture"),
+        Setting("snap", False, "Points go to a neighbour's border"),
+        Setting("brush_px", 24.0, "Diameter of the brush in pixels of the picture", lo=1.0, hi=4000.0),
+        Setting("brush_form", "round", "Form of the brush", choices=("round", "square", "area")),
+        Setting("relations", [], "Relations used last"),
+        Setting("tools", [], "Tools used last"),
     )
 }
 

@@ -128,20 +128,6 @@ def delete_vertices(shape: Shape, taken: Collection[Handle]) -> Shape | None:
     return shape
 
 
-def with_part(shape: Polygon, ring: Coords) -> Polygon:
-    """The polygon with another part."""
-    return Polygon((*shape.parts, (ring,)))
-
-
-def with_hole(shape: Polygon, ring: Coords) -> Polygon | None:
-    """The polygon with a hole in the part that holds it whole; None when no part does."""
-    for i, part in enumerate(shape.parts):
-        corners = zip(ring[::2], ring[1::2], strict=True)
-        if all(geometry.contains(Polygon((part,)), x, y) for x, y in corners):
-            return Polygon((*shape.parts[:i], (*part, ring), *shape.parts[i + 1 :]))
-    return None
-
-
 def shifted(shape: Shape, taken: Collection[Handle], dx: float, dy: float) -> Shape:
     """The shape with some of its handles shifted together."""
     for handle, x, y in grips.handles(shape):
@@ -180,6 +166,12 @@ def nearest_edge(shape: Polygon | Polyline, x: float, y: float) -> tuple[Handle,
     """(vertex the edge begins at, distance in source pixels) of the edge nearest to a point."""
     handle, _, _, away = grips.nearest_edge(shape, x, y)
     return handle, away
+
+
+def foot(shape: Polygon | Polyline, x: float, y: float) -> tuple[float, float]:
+    """The place on the outline nearest to a point."""
+    _, fx, fy, _ = grips.nearest_edge(shape, x, y)
+    return fx, fy
 
 
 def snap(

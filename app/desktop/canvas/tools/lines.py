@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,8 +10,7 @@ import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPainter
 
-from annotation.core import Annotation, Points, Polygon, Polyline, Quad, Shape
-from app.desktop import document
+from annotation.core import Annotation, Coords, Mask, Points, Polygon, Polyline, Quad, Shape
 from app.desktop.canvas import live, shapes
 from app.desktop.canvas.tools.base import REACH_PX, Clicked, Point, Tool, flat, straight
 from app.i18n import tr
@@ -126,17 +124,19 @@ class PolygonTool(LineTool):
     def __init__(self, canvas: Canvas) -> None:
         super().__init__(canvas)
         self.into = "new"
-        """"new", "hole" or "part": what the next outline becomes; hole and part go into the selected polygon."""
+        """What the next outline becomes: "new", or "hole" or "part" of the selected area."""
+        self.add_ring: Callable[[str, str, Coords], object] = lambda _into, _uid, _ring: None
+        """("hole" or "part", uid, ring); set by the editing commands."""
 
     def shape(self, points: list[Point]) -> Shape:
         return Polygon(((flat(points),),))
 
     def target(self) -> Annotation | None:
-        """The polygon that a hole or part goes into."""
-        chosen = self.canvas.document.chosen()
-        if self.into == "new" or len(chosen) != 1 or not isinstance(chosen[0].shape, Polygon):
+        """The polygon or mask that a hole or part goes into."""
+        one = self.canvas.one_chosen()
+        if self.into == "new" or one is None or self.canvas.document.out_of_reach(one):
             return None
-        return chosen[0]
+        return one if isinstance(one.shape, Polygon | Mask) else None
 
     def press(self, x: float, y: float, *, add: bool) -> None:
         if self.into != "new" and self.target() is None:
@@ -154,14 +154,9 @@ class PolygonTool(LineTool):
         target = self.target()
         if self.into == "new" or target is None or len(self._points) < self.least:
             return super().enter()
-        ring, into = flat(self._points), self.into
+        ring = flat(self._points)
         self.cancel()
-        assert isinstance(target.shape, Polygon)
-        new = shapes.with_hole(target.shape, ring) if into == "hole" else shapes.with_part(target.shape, ring)
-        if new is not None:
-            self.canvas.document.commit(
-                document.change([replace(target, shape=new, origin="human", score=None)]), f"add {into}"
-            )
+        self.add_ring(self.into, target.uid, ring)
         return True
 
     def cancel(self) -> bool:
