@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, Qt, QTimer, Signal
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from collections.abc import Callable, Sequence
 
+from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from annotation.core import Caption
 from annotation.errors import LamproomError
-from app.desktop import actions, widgets
-from app.desktop.canvas import shapes
+from app.desktop import actions, menus, widgets
+from app.desktop.canvas import figures, shapes
 from app.desktop.canvas.layer import Broken
 from app.desktop.canvas.pictures import Mips
 from app.desktop.canvas.view import Canvas
 from app.desktop.classing import Classing
 from app.desktop.desk import Desk
+from app.desktop.editing import Editing
 from app.desktop.gallery.strip import Strip
 from app.desktop.jumps import Jumps
+from app.desktop.menu import Menu
 from app.desktop.panels.classes import Classes, Queues, Rule
 from app.desktop.panels.details import Attributes, History, Issues
 from app.desktop.panels.objects import ObjectList
+from app.desktop.panels.shape import KINDS, Ask, Tags, convert_sheet
+from app.desktop.panels.tools import ToolRow
 from app.desktop.route import Route
 from app.desktop.widgets import Elided, Tool, column, frame, label, number, row
 from app.events import Changes
 from app.i18n import tr, tr_fault, tr_sentence
 from app.services.browse import ItemRow
-
-_TOOLS = (
-    ("select", "tool.select", "select"),
-    ("box", "tool.box", "box"),
-    ("polygon", "tool.polygon", "polygon"),
-)
 
 
 class Annotate(QWidget):
@@ -44,10 +45,18 @@ class Annotate(QWidget):
         self._want_first = False
         self.canvas: Canvas = Canvas(desk.document, desk.tasks.courier)
         self.canvas.allowed = self._allowed
-        self.classing = Classing(desk, self.canvas)
+        self.classing: Classing = Classing(desk, self.canvas)
         self.canvas.defaults = self.classing.defaults
-        self.jumps = Jumps(desk, self)
+        self.jumps: Jumps = Jumps(desk, self)
         self.canvas.image_source = lambda: desk.pictures.array(desk.document.asset_id or 0)
+        self.editing: Editing = Editing(desk, self.canvas)
+        self.editing.tell = self.say
+        self.editing.previous = self._before
+        self.editing.ask_relation = self._ask_relation
+        self.canvas.layers += [
+            figures.points_layer(self.canvas, self.editing.edges),
+            figures.links_layer(self.canvas),
+        ]
         self.strip = Strip(desk.thumbs)
         self._build()
         doc = desk.document
@@ -66,6 +75,8 @@ class Annotate(QWidget):
         self.route.changed.connect(self._routed)
         self.route.faulted.connect(desk.fault)
         self.canvas.tool_changed.connect(self._tooled)
+        self.canvas.stepped.connect(self._hint)
+        self.canvas.menu_asked.connect(lambda at: self.open_menu(at.toPoint()))
         self.canvas.refused.connect(self._refused)
         self.canvas.pointer.connect(self.pointed)
         self.strip.picked.connect(self.open)
@@ -95,17 +106,9 @@ class Annotate(QWidget):
         tools = frame("top")
         line = row(tools, gap=4, margins=(16, 4, 16, 4))
         tools.setFixedHeight(44)
-        self._tools: dict[str, Tool] = {}
-        group = QButtonGroup(self)
-        for name, action, icon in _TOOLS:
-            made = Tool(actions.BY_ID[action].text, actions.key(action), icon)
-            made.setObjectName(f"tool-{name}")
-            made.clicked.connect(lambda _=False, name=name: self.set_tool(name))
-            group.addButton(made)
-            self._tools[name] = made
-            line.addWidget(made)
-        self._tools["select"].setChecked(True)
-        line.addStretch()
+        self.tool_row = ToolRow(used=lambda: [str(t) for t in desk.values["tools"]])  # type: ignore[union-attr]
+        self.tool_row.picked.connect(self.set_tool)
+        line.addWidget(self.tool_row, 1)
         self._acts: dict[str, Tool] = {}
         for action, icon, run in (
             ("undo", "undo", self.undo),
@@ -114,6 +117,8 @@ class Annotate(QWidget):
         ):
             made = Tool(actions.BY_ID[action].text, actions.key(action), icon)
             made.setCheckable(False)
+            made.named = False
+            made.setToolTip(f"{made.text()}  {made.key}")
             made.clicked.connect(lambda _=False, run=run: run())
             self._acts[action] = made
             line.addWidget(made)
@@ -125,7 +130,7 @@ class Annotate(QWidget):
         self.where = Elided("", "second")
         self.where.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         caption.addWidget(self.where, 1)
-        self.ways = label("A and D or ← → change the picture · J next to confirm", "second")
+        self.ways = label("A and D change the picture · J next to confirm", "second")
         caption.addWidget(self.ways)
         inside.addLayout(caption)
         inside.addWidget(self.strip)
@@ -148,10 +153,11 @@ class Annotate(QWidget):
         side.addWidget(widgets.rule())
         details = QWidget()
         inner = column(details, gap=0, margins=(0, 0, 0, 8))
-        self.attributes = Attributes(desk, self.classing)
+        self.attributes: Attributes = Attributes(desk, self.classing)
         self.issues = Issues(desk)
         self.history = History(desk)
-        for part in (self.attributes, self.issues, self.history):
+        self.tags = Tags(desk, self.canvas, self.editing)
+        for part in (self.tags, self.attributes, self.issues, self.history):
             inner.addWidget(part)
         inner.addStretch()
         area = widgets.scroll(details)
@@ -164,7 +170,7 @@ class Annotate(QWidget):
         self.canvas.set_style(self.desk.style())
         self._changed()
         self._caption()
-        for made in (*self._tools.values(), *self._acts.values()):
+        for made in self._acts.values():
             made.updateGeometry()
 
     # --- which picture -------------------------------------------------------------------------------------------
@@ -214,7 +220,6 @@ class Annotate(QWidget):
             self.ensure_picture()
         elif (found := self.route.neighbour(by)) is not None:
             self.open(found.asset_id)
-
 
     def _workspace(self) -> None:
         self.route.look_at(self.desk.ws, None)
@@ -295,12 +300,14 @@ class Annotate(QWidget):
 
     def set_tool(self, name: str) -> None:
         """Take a tool in hand."""
+        if name == "caption":
+            self.ask_caption()
+            return
         self.canvas.set_tool(name)
-        self._tools[name].setChecked(True)
         self.canvas.setFocus()
 
     def accept(self) -> None:
-        """Close a polygon in hand; else accept the selected predictions, or take the best one in hand."""
+        """End the gesture in hand; else accept the selected predictions, or take the best one in hand."""
         if self.canvas.tool.enter():
             return
         doc = self.desk.document
@@ -336,8 +343,8 @@ class Annotate(QWidget):
             self.canvas.delete()
 
     def undo(self) -> None:
-        """Undo on this picture."""
-        if not self.canvas.tool.cancel():
+        """Take the last point of the gesture in hand back, else undo on this picture."""
+        if not self.canvas.tool.back() and not self.canvas.tool.cancel():
             self.desk.document.undo()
 
     def redo(self) -> None:
@@ -345,8 +352,77 @@ class Annotate(QWidget):
         self.desk.document.redo()
 
     def select_all(self) -> None:
-        """Select every object."""
-        self.desk.document.select([a.uid for a in self.desk.document.annotations])
+        """Select every object that can be taken in hand."""
+        doc = self.desk.document
+        doc.select([a.uid for a in doc.annotations if not doc.out_of_reach(a)])
+
+    def tab(self, by: int) -> None:
+        """The next object while the canvas has the keys; elsewhere Tab goes from widget to widget."""
+        if not (self.canvas.hasFocus() and self.editing.step_object(by)):
+            self.focusNextPrevChild(by > 0)
+
+    def arrow(self, dx: int, dy: int) -> None:
+        """An arrow nudges what is selected, else left and right change the picture."""
+        if not self.editing.nudge(dx, dy) and dx:
+            self.step(1 if dx > 0 else -1)
+
+    def smaller(self) -> None:
+        """A smaller brush; with another tool in hand a turn to the left."""
+        if not self.editing.size(-1):
+            self.editing.turn(-1)
+
+    def larger(self) -> None:
+        """A larger brush; with another tool in hand a turn to the right."""
+        if not self.editing.size(1):
+            self.editing.turn(1)
+
+    def _before(self) -> int | None:
+        at = next((i for i, r in enumerate(self.rows) if r.asset_id == self.desk.document.asset_id), 0)
+        return self.rows[at - 1].asset_id if at > 0 else None
+
+    # --- what is asked -------------------------------------------------------------------------------------------
+
+    def _over(self) -> QWidget:
+        """What sheets and lines to type in lie over."""
+        return getattr(self.window(), "body", self)
+
+    def ask_caption(self) -> None:
+        """A line for the picture's caption."""
+        if not self.desk.document.loaded:
+            return
+        old = self.editing.caption_in_hand()
+        if old is None and self.editing.caption_class() is None:
+            self.say(tr("No class of this dataset may be a caption"))
+            return
+        text = old.shape.text if old is not None and isinstance(old.shape, Caption) else ""
+        self._ask(
+            "Caption of the picture", text, "What is to be seen, in one sentence", self.editing.write_caption
+        )
+
+    def _ask_relation(self, done: Callable[[str], object]) -> None:
+        used = self.editing.relations()
+        self._ask("Relation", used[0] if used else "", "A name, e.g. wears", done, used)
+
+    def _ask(
+        self, title: str, value: str, hint: str, done: Callable[[str], object], words: Sequence[str] = ()
+    ) -> None:
+        made = Ask(self._over(), title, value, hint, done, words)
+        made.closed.connect(self.canvas.setFocus)
+        made.present()
+
+    def ask_convert(self) -> None:
+        """The sheet that converts what is selected."""
+        made = convert_sheet(self._over(), self.editing)
+        if made is not None:
+            made.closed.connect(self.canvas.setFocus)
+            made.present()
+
+    def open_menu(self, at: QPoint | None = None) -> None:
+        """The menu of what is selected, else of the picture, at a place of the canvas."""
+        where = at or (self.canvas.mouse.toPoint() if self.canvas.mouse else self.canvas.rect().center())
+        window = self.window()
+        entries = menus.entries(window, bool(self.desk.document.selection))
+        Menu(self, entries).open_at(self.canvas.mapToGlobal(where))
 
     def cancel(self) -> None:
         """Put back what is in hand; then choose nothing; then take Select in hand."""
@@ -372,10 +448,9 @@ class Annotate(QWidget):
 
     def _refused(self, kind: str) -> None:
         name = self.desk.label_name(self.desk.label or "")
-        if kind == "box":
-            text = tr("{label} is not drawn as a box: choose another class or press P", label=name)
-        else:
-            text = tr("{label} is not drawn as a polygon: choose another class or press R", label=name)
+        text = tr(
+            "{label} is not drawn as “{kind}”: choose another class or tool", label=name, kind=tr(KINDS[kind])
+        )
         self.canvas.hint = text
         self.canvas.update()
         self.desk.trouble(text, asset_id=self.desk.document.asset_id)
@@ -392,7 +467,8 @@ class Annotate(QWidget):
         self._hint()
 
     def _tooled(self, name: str) -> None:
-        self._tools[name].setChecked(True)
+        self.tool_row.mark(name)
+        self.desk.put_setting("tools", self.tool_row.last_used)
         self._hint()
 
     def _changed(self) -> None:
@@ -408,15 +484,11 @@ class Annotate(QWidget):
         self._acts["redo"].setEnabled(self.desk.document.can_redo)
 
     def _hint(self) -> None:
-        doc, tool = self.desk.document, self.canvas.tool.name
+        doc = self.desk.document
         waiting = any(a.origin == "model" for a in doc.annotations)
-        name = self.desk.label_name(self.desk.label or "")
-        if doc.asset_id is None:
-            text = ""
-        elif tool == "box":
-            text = tr("Drag a box · {label} · a digit changes the class · Esc back", label=name)
-        elif tool == "polygon":
-            text = tr("Click the corners · {label} · Enter closes · Backspace takes one back", label=name)
+        text = self.canvas.tool.hint(self.desk.label_name(self.desk.label or "")) if doc.asset_id else ""
+        if doc.asset_id is None or text:
+            pass
         elif waiting:
             least = f"{float(self.desk.values['accept_score']):.2f}"
             text = tr(
@@ -424,9 +496,11 @@ class Annotate(QWidget):
                 score=least,
             )
         elif doc.selection:
-            text = tr("A digit changes the class · Del deletes · double-click an edge for a new vertex")
+            text = tr(
+                "A digit changes the class · arrows nudge · Ctrl and drag takes corners · right click for more"
+            )
         else:
-            text = tr("R box · P polygon · a digit takes a class in hand")
+            text = tr("R box · P polygon · B brush · a digit takes a class in hand · Tab the next object")
         if text != self.canvas.hint:
             self.canvas.hint = text
             self.canvas.update()

@@ -35,6 +35,7 @@ from app.desktop.canvas.tools.base import SNAP_PX
 from app.desktop.canvas.tools.brush import BrushTool
 from app.desktop.canvas.tools.lines import LinkTool, PolygonTool, SliceTool
 from app.desktop.canvas.tools.select import Select
+from app.desktop.canvas.tools.whole import TagTool
 from app.desktop.desk import Desk
 from app.i18n import tr
 from app.services import labelling
@@ -58,13 +59,14 @@ class Editing:
         """Asks for the name of a relation."""
         self.previous: Callable[[], int | None] = lambda: None
         """The picture before the open one."""
-        self._clip: tuple[tuple[Annotation, ...], int | None, tuple[int, int]] = ((), None, (0, 0))
+        self._clip: tuple[tuple[Annotation, ...], int | None] = ((), None)
         ways = canvas.ways
         ways.outside, ways.snap = bool(desk.values["outside"]), bool(desk.values["snap"])
         ways.brush, ways.brush_form = float(str(desk.values["brush_px"])), str(desk.values["brush_form"])
         self._tool("slice", SliceTool).cut = self._cut
         self._tool("link", LinkTool).linked = self._linked
         self._tool("polygon", PolygonTool).add_ring = self._add_ring
+        self._tool("tag", TagTool).toggle = self.toggle_tag
         pool = desk.tasks.readers
         self._tool("brush", BrushTool).run = lambda work, done: pool.submit(work, done, desk.fault)
 
@@ -121,7 +123,7 @@ class Editing:
 
     def step_object(self, by: int) -> bool:
         """Take the next object in reading order in hand; False when there is none."""
-        w, h = self.canvas.picture_wh or (1, 1)
+        _w, h = self.canvas.picture_wh or (1, 1)
         line = max(1.0, h / 16)
         placed = []
         for a in self.doc.annotations:
@@ -187,7 +189,9 @@ class Editing:
         at = self.canvas.to_source(mouse.x(), mouse.y()) if mouse is not None else shapes.middle(one.shape)
         assert at is not None
         handle, _ = shapes.nearest_edge(one.shape, *at)
-        self.reshape(lambda shape: shapes.insert_vertex(shape, handle, *shapes.foot(one.shape, *at)), "reshape")
+        self.reshape(
+            lambda shape: shapes.insert_vertex(shape, handle, *shapes.foot(one.shape, *at)), "reshape"
+        )
 
     def snap_selected(self) -> None:
         """The vertices of the selected objects go to a neighbour's border where one is near."""
@@ -215,8 +219,8 @@ class Editing:
     def copy(self) -> None:
         """Remember the selected objects."""
         chosen = self.doc.chosen()
-        if chosen and self.canvas.picture_wh is not None:
-            self._clip = tuple(chosen), self.doc.asset_id, self.canvas.picture_wh
+        if chosen:
+            self._clip = tuple(chosen), self.doc.asset_id
             self.tell(tr("{n} copied · Ctrl+V puts them here or on another picture", n=len(chosen)))
 
     def cut(self) -> None:
@@ -227,7 +231,7 @@ class Editing:
 
     def paste(self) -> None:
         """Put what is remembered on this picture, beside the original when that is the same picture."""
-        clip, asset, wh = self._clip
+        clip, asset = self._clip
         if not clip:
             self.tell(tr("Nothing is copied yet"))
             return
@@ -398,7 +402,10 @@ class Editing:
         if len(boxes) == 1 and outlined:
             around = [b for a in outlined if (b := geometry.bbox(a.shape))]
             tight = Box(
-                min(b.x0 for b in around), min(b.y0 for b in around), max(b.x1 for b in around), max(b.y1 for b in around)
+                min(b.x0 for b in around),
+                min(b.y0 for b in around),
+                max(b.x1 for b in around),
+                max(b.y1 for b in around),
             )
             self.reshape(lambda _shape: tight, "fit box", [boxes[0].uid])
             return
@@ -418,9 +425,7 @@ class Editing:
     def _cut(self, line: list[tuple[float, float]]) -> None:
         flat = tuple(v for point in line for v in point)
         wanted = self.uids() or [
-            a.uid
-            for a in self.doc.annotations
-            if not self.doc.out_of_reach(a) and geometry.area(a.shape) > 0
+            a.uid for a in self.doc.annotations if not self.doc.out_of_reach(a) and geometry.area(a.shape) > 0
         ]
         new: list[str] = []
 
@@ -475,6 +480,12 @@ class Editing:
 
     # --- skeletons -----------------------------------------------------------------------------------------------
 
+    def edges(self, code: str) -> tuple[tuple[int, int], ...]:
+        """The edges of a class's skeleton."""
+        one = self.desk.schema.label(code) if self.desk.schema else None
+        skeleton = getattr(one, "skeleton", None)
+        return tuple(skeleton.edges) if skeleton is not None else ()
+
     def toggle_seen(self) -> None:
         """The keypoint under the mouse, or those in hand: seen becomes hidden, hidden becomes seen."""
         one = self.canvas.one_chosen()
@@ -491,19 +502,27 @@ class Editing:
         ways = self.canvas.ways
         ways.outside = not ways.outside
         self.desk.put_setting("outside", ways.outside)
-        self.tell(tr("Points may lie outside the picture") if ways.outside else tr("Points stay inside the picture"))
+        self.tell(
+            tr("Points may lie outside the picture") if ways.outside else tr("Points stay inside the picture")
+        )
 
     def toggle_snap(self) -> None:
         """Points go to a neighbour's border, or not."""
         ways = self.canvas.ways
         ways.snap = not ways.snap
         self.desk.put_setting("snap", ways.snap)
-        self.tell(tr("Points go to the border of a neighbour") if ways.snap else tr("Points stay where they are put"))
+        self.tell(
+            tr("Points go to the border of a neighbour")
+            if ways.snap
+            else tr("Points stay where they are put")
+        )
 
-    def size(self, step: float) -> None:
-        """The brush, larger or smaller."""
-        if self.canvas.tool.wheel(step):
-            self.desk.put_setting("brush_px", round(self.canvas.ways.brush, 1))
+    def size(self, step: float) -> bool:
+        """The brush, larger or smaller; False when what is in hand has no size."""
+        if not self.canvas.tool.wheel(step):
+            return False
+        self.desk.put_setting("brush_px", round(self.canvas.ways.brush, 1))
+        return True
 
     def next_form(self) -> None:
         """Round, square, area."""

@@ -76,7 +76,6 @@ NAMES = {
     "settings": "mdi6.cog-outline",
     "keys": "mdi6.keyboard-outline",
     "help": "mdi6.help-circle-outline",
-    "copy": "mdi6.content-copy",
     "history": "mdi6.history",
 }
 

@@ -54,10 +54,18 @@ class _Line(Painted):
         colour = t.red if self.entry.danger else t.accent if self.entry.checked else t.text
         name = self.entry.icon or ("check" if self.entry.checked else "")
         if name:
-            p.drawPixmap(10, 7, icons.pixmap(name, colour if self.entry.danger else t.second if not self.entry.checked else colour, 16))
+            p.drawPixmap(
+                10,
+                7,
+                icons.pixmap(
+                    name, colour if self.entry.danger else t.second if not self.entry.checked else colour, 16
+                ),
+            )
         p.setFont(theme.font(13, bold=self.entry.checked))
         p.setPen(QPen(QColor(colour)))
-        p.drawText(QRect(36, 0, box.width() - 36, box.height()), Qt.AlignmentFlag.AlignVCenter, self.entry.text)
+        p.drawText(
+            QRect(36, 0, box.width() - 36, box.height()), Qt.AlignmentFlag.AlignVCenter, self.entry.text
+        )
         if self.entry.key:
             wide = self.cap_px()
             draw_key(p, QRect(box.width() - wide - 10, 6, wide, 18), self.entry.key)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from app.desktop.actions.action import Action
 
 ROWS: tuple[Action, ...] = (
-    Action("next", "Next picture", lambda w: w.annotate.step(1), ("D", "Right"), "annotate", repeat=True),
-    Action("previous", "Previous picture", lambda w: w.annotate.step(-1), ("A", "Left"), "annotate", repeat=True),
+    Action("next", "Next picture", lambda w: w.annotate.step(1), ("D",), "annotate", repeat=True),
+    Action("previous", "Previous picture", lambda w: w.annotate.step(-1), ("A",), "annotate", repeat=True),
     Action("next.predicted", "Next picture to confirm", lambda w: w.annotate.jumps.predicted(), ("J",), "annotate"),
     Action("previous.predicted", "Previous picture to confirm", lambda w: w.annotate.jumps.predicted(-1), ("Shift+J",), "annotate"),
     Action("next.unlabelled", "Next picture to label", lambda w: w.annotate.jumps.unlabelled(), ("U",), "annotate"),

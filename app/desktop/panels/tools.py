@@ -153,7 +153,13 @@ class ToolRow(QWidget):
 
     def _open(self, family: Family, at: QWidget) -> None:
         entries = [
-            Entry(tr(actions.BY_ID[a].text), actions.key(a), lambda n=n: self.picked.emit(n), icon=i, checked=n == self._now)
+            Entry(
+                tr(actions.BY_ID[a].text),
+                actions.key(a),
+                lambda n=n: self.picked.emit(n),
+                icon=i,
+                checked=n == self._now,
+            )
             for n, a, i in family.variants
         ]
         Menu(self, entries).open_at(at.mapToGlobal(QPoint(0, at.height() + 4)))

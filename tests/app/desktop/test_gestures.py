@@ -79,7 +79,7 @@ def test_a_class_that_may_not_be_drawn_so_is_refused_with_the_reason(hand: Hand)
     hand.key("r")
     hand.drag(20, 20, 90, 90)
     assert hand.stored() == {}
-    assert "not drawn as a box" in hand.canvas.hint
+    assert "not drawn as “Box”" in hand.canvas.hint
 
 
 def test_an_object_is_moved_by_dragging_and_stays_inside_the_picture(hand: Hand) -> None:

@@ -7,6 +7,7 @@ from app.desktop.canvas.tools.boxes import BoxTool, CuboidTool, EllipseTool, Rot
 from app.desktop.canvas.tools.brush import BrushTool
 from app.desktop.canvas.tools.lines import LineTool, LinkTool, PointsTool, PolygonTool, QuadTool, SliceTool
 from app.desktop.canvas.tools.select import Select
+from app.desktop.canvas.tools.whole import TagTool
 
 __all__ = ["REACH_PX", "START_PX", "TOOLS", "Clicked", "Select", "Tool", "Ways"]
 
@@ -23,6 +24,7 @@ TOOLS: dict[str, type[Tool]] = {
         LineTool,
         PointsTool,
         BrushTool,
+        TagTool,
         SliceTool,
         LinkTool,
     )
