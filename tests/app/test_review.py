@@ -32,7 +32,7 @@ def where(ws: Workspace, data: int) -> dict[int, tuple[str, str | None]]:
 
 @both
 def test_returned_work_is_found_by_its_author_without_being_assigned(ws: Workspace, tmp_path: Path) -> None:
-    data, (a, b, c, d) = pictures(ws, tmp_path)
+    data, (a, b, *_) = pictures(ws, tmp_path)
     review.judge(ws, data, [a, b], "submitted")
     boss = workspace.open(ws.location if "://" in ws.location else str(ws.folder), person="审核员")
     try:
