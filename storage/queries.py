@@ -502,6 +502,55 @@ def history(conn: Connection, *, asset_id: int, uid: str | None = None, limit: i
 
 
 @dataclass(frozen=True, slots=True)
+class ItemEvent:
+    """A picture got another review state, another person or another split, or joined: what it was from this revision on."""
+
+    rev: int
+    verb: str
+    op: int
+    agent: str
+    at_ms: int
+    split: str
+    review: str
+    assignee: str | None
+
+
+def item_events(conn: Connection, asset_id: int, dataset_id: int, *, limit: int = 100) -> list[ItemEvent]:
+    """What happened to a picture as a member of a dataset, newest first."""
+    sql = (
+        "SELECT c.rev, c.verb, c.op, g.name, c.at_ms, i.split, i.review, w.name FROM item i JOIN change c ON c.rev = i.born "
+        "JOIN agent g ON g.id = c.agent_id LEFT JOIN agent w ON w.id = i.assignee_id "
+        "WHERE i.asset_id = :a AND i.dataset_id = :d ORDER BY c.rev DESC LIMIT :n"
+    )
+    rows = conn.execute(sa.text(sql), {"a": asset_id, "d": dataset_id, "n": limit})
+    return [ItemEvent(*[*r[:5], SPLITS[r[5]], REVIEWS[r[6]], r[7]]) for r in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many pictures are in a review state, with whom, holding what (one of ITEM_STATES)."""
+
+    review: str
+    assignee_id: int | None
+    assignee: str | None
+    state: str
+    n: int
+
+
+def standings(conn: Connection, dataset_id: int) -> list[Standing]:
+    """Pictures by review state, person and content: those that are with somebody or beyond draft."""
+    sql = (
+        "SELECT i.review, i.assignee_id, g.name, i.state, count(*) FROM item i LEFT JOIN agent g ON g.id = i.assignee_id "
+        "WHERE i.dataset_id = :d AND i.died IS NULL AND (i.review <> 0 OR i.assignee_id IS NOT NULL) "
+        "GROUP BY i.review, i.assignee_id, g.name, i.state"
+    )
+    return [
+        Standing(REVIEWS[r[0]], r[1], r[2], ITEM_STATES[r[3]], r[4])
+        for r in conn.execute(sa.text(sql), {"d": dataset_id})
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class Deleted:
     """An object that a person deleted and that does not live: restore it by its row."""
 

@@ -17,7 +17,7 @@ from app.services.workspace import Workspace
 from storage import queries, record
 from storage import steps as undoing
 from storage.jobs import Job
-from storage.queries import Deleted, HistoryRow, Stored
+from storage.queries import Deleted, HistoryRow, ItemEvent, Stored
 from storage.record import Content, Edit
 from storage.steps import Inverted, Step
 from storage.tables import KINDS, ORIGINS
@@ -257,6 +257,12 @@ def history(ws: Workspace, *, asset_id: int, uid: str | None = None, limit: int 
     """What happened on a page, or to one object of it, newest first."""
     with ws.db.read() as conn:
         return queries.history(conn, asset_id=asset_id, uid=uid, limit=limit)
+
+
+def item_events(ws: Workspace, asset_id: int, dataset_id: int) -> list[ItemEvent]:
+    """Review, assignment and split of a picture, newest first."""
+    with ws.db.read() as conn:
+        return queries.item_events(conn, asset_id, dataset_id)
 
 
 def recycled(ws: Workspace, dataset_id: int, *, before: int | None = None, limit: int = 200) -> list[Deleted]:

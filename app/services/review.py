@@ -13,7 +13,8 @@ from annotation.errors import InvalidInput, NotFound
 from app.events import Changes
 from app.services import remarks
 from app.services.workspace import Workspace
-from storage import record, register
+from storage import queries, record, register
+from storage.queries import Standing
 from storage.record import Agent, Draft, ItemEdit
 from storage.register import ItemKey
 from storage.tables import REVIEWS
@@ -77,6 +78,12 @@ def assign(ws: Workspace, dataset_id: int, asset_ids: Sequence[int], person: str
             ]
         )
     return Changes(revision=draft.rev, assets=tuple(rows), datasets=(dataset_id,))
+
+
+def standings(ws: Workspace, dataset_id: int) -> list[Standing]:
+    """Pictures of a dataset by review state, person and content: those that are with somebody or beyond draft."""
+    with ws.db.read() as conn:
+        return queries.standings(conn, dataset_id)
 
 
 def people(ws: Workspace) -> list[Agent]:
