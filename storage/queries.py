@@ -552,7 +552,7 @@ def standings(conn: Connection, dataset_id: int) -> list[Standing]:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """An object that a person deleted and that does not live: restore it by its row."""
+    """An object that a person deleted and that does not live: restore it by its row. box in 1/1000 px, None without one."""
 
     row_id: int
     uid: str
@@ -561,24 +561,43 @@ class Deleted:
     rev: int
     at_ms: int
     agent: str
+    box: tuple[int, int, int, int] | None
 
 
 def deleted(
-    conn: Connection, dataset_id: int, *, before: int | None = None, limit: int = 200
+    conn: Connection, dataset_id: int, *, before: tuple[int, int] | None = None, limit: int = 200
 ) -> list[Deleted]:
-    """The recycle bin: truth that was closed without a successor, newest first, died below revision `before`."""
+    """The recycle bin: truth that was closed without a successor, newest first, below (rev, row_id) `before`."""
     sql = (
-        "SELECT n.id, n.uid, n.asset_id, l.code, n.died, c.at_ms, g.name FROM annotation n "
+        "SELECT n.id, n.uid, n.asset_id, l.code, n.died, c.at_ms, g.name, n.x0, n.y0, n.x1, n.y1 FROM annotation n "
         "JOIN change c ON c.rev = n.died JOIN agent g ON g.id = c.agent_id JOIN label l ON l.id = n.label_id "
-        f"WHERE n.died IS NOT NULL AND n.died < :b AND n.origin <> {MODEL} "
+        f"WHERE n.died IS NOT NULL AND (n.died < :b OR (n.died = :b AND n.id < :i)) AND n.died <= :b AND n.origin <> {MODEL} "
         "AND NOT EXISTS (SELECT 1 FROM annotation m WHERE m.asset_id = n.asset_id AND m.uid = n.uid AND (m.died IS NULL OR m.born >= n.died)) "
         "AND EXISTS (SELECT 1 FROM item i WHERE i.asset_id = n.asset_id AND i.dataset_id = :d) "
         "ORDER BY n.died DESC, n.id DESC LIMIT :n"
     )
     rows = conn.execute(
-        sa.text(sql), {"b": before if before is not None else 2**62, "d": dataset_id, "n": limit}
+        sa.text(sql),
+        {
+            "b": before[0] if before else 2**62,
+            "i": before[1] if before else 0,
+            "d": dataset_id,
+            "n": limit,
+        },
     )
-    return [Deleted(r[0], bytes(r[1]).hex(), *r[2:]) for r in rows]
+    return [
+        Deleted(
+            r[0],
+            bytes(r[1]).hex(),
+            r[2],
+            r[3],
+            r[4],
+            r[5],
+            r[6],
+            None if r[7] is None else (r[7], r[8], r[9], r[10]),
+        )
+        for r in rows
+    ]
 
 
 def rejected(

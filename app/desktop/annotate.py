@@ -23,8 +23,10 @@ from app.desktop.menu import Menu
 from app.desktop.panels.classes import Classes, Queues, Rule
 from app.desktop.panels.details import Attributes, History, Issues
 from app.desktop.panels.objects import ObjectList
+from app.desktop.panels.remarks import Remarks
 from app.desktop.panels.shape import KINDS, Ask, Tags, convert_sheet
 from app.desktop.panels.tools import ToolRow
+from app.desktop.review import STATES, Reviewing
 from app.desktop.route import Route
 from app.desktop.widgets import Elided, Tool, column, frame, label, number, row
 from app.events import Changes
@@ -89,9 +91,16 @@ class Annotate(QWidget):
 
         left = frame("left")
         left.setFixedWidth(248)
-        box = column(left, gap=8, margins=(8, 12, 8, 12))
+        sides = column(left, gap=8, margins=(8, 12, 8, 12))
+        self.label_side = QWidget()
+        box = column(self.label_side, gap=8)
+        sides.addWidget(self.label_side, 1)
+        self.reviewing: Reviewing = Reviewing(desk, self)
+        sides.addWidget(self.reviewing.side, 1)
+        self.reviewing.side.hide()
         box.addWidget(_caption("Queue"))
-        box.addWidget(Queues(desk))
+        self.queues = Queues(desk)
+        box.addWidget(self.queues)
         box.addSpacing(8)
         box.addWidget(_caption("Classes (digit keys)"))
         self.classes = Classes(desk, self.classing.key)
@@ -123,6 +132,7 @@ class Annotate(QWidget):
             self._acts[action] = made
             line.addWidget(made)
         middle.addWidget(tools)
+        middle.addWidget(self.reviewing.bar)
         middle.addWidget(self.canvas, 1)
         below = frame("bottom")
         inside = column(below, gap=4, margins=(0, 8, 0, 4))
@@ -132,6 +142,8 @@ class Annotate(QWidget):
         caption.addWidget(self.where, 1)
         self.ways = label("A and D change the picture · J next to confirm", "second")
         caption.addWidget(self.ways)
+        caption.addWidget(self.reviewing.pill)
+        caption.addWidget(self.reviewing.submit)
         inside.addLayout(caption)
         inside.addWidget(self.strip)
         middle.addWidget(below)
@@ -157,7 +169,8 @@ class Annotate(QWidget):
         self.issues = Issues(desk)
         self.history = History(desk)
         self.tags = Tags(desk, self.canvas, self.editing)
-        for part in (self.tags, self.attributes, self.issues, self.history):
+        self.remarks = Remarks(desk, self.canvas)
+        for part in (self.tags, self.attributes, self.issues, self.remarks, self.history):
             inner.addWidget(part)
         inner.addStretch()
         area = widgets.scroll(details)
@@ -208,6 +221,28 @@ class Annotate(QWidget):
         """Pictures of the query around the open one, in order."""
         return self.route.rows
 
+    def set_mode(self, mode: str) -> None:
+        """ "label", or "review": the same picture and tools with the reviewer's queues and bar."""
+        self.label_side.setVisible(mode == "label")
+        self.reviewing.side.setVisible(mode == "review")
+        self.reviewing.set_mode(mode)
+        self._hint()
+
+    def leave_for_next(self) -> None:
+        """The open picture is done with: show the next of the selection, from its end the one before, else none."""
+        found = self.route.neighbour(1) or self.route.neighbour(-1)
+        if found is not None:
+            self.open(found.asset_id)
+        else:
+            self.close_picture()
+            self._empty()
+
+    def close_picture(self) -> None:
+        """Show no picture; the first of the selection follows when there is one."""
+        self.desk.document.open(None)
+        self.route.now = None
+        self.canvas.set_placeholder(None, None)
+
     def ensure_picture(self) -> None:
         """Open the first picture of the query when none is open."""
         if self.desk.document.asset_id is None:
@@ -251,14 +286,18 @@ class Annotate(QWidget):
             self._empty()
 
     def _caption(self) -> None:
-        state = self.desk.query.state if self.desk.query else None
+        query = self.desk.query
+        state, judged = (query.state, query.review) if query else (None, None)
         names = {"unlabelled": "To label", "predicted": "To confirm", "labelled": "Labelled"}
-        queue = tr(names[state]) if state else tr("All pictures")
+        if judged and judged != "draft":
+            queue = tr(STATES[judged])
+        else:
+            queue = tr(names[state]) if state else tr("All pictures")
         found, at, total = self.route.row, self.route.position, self.route.total
         if found is None:
             self.where.setText(queue)
             return
-        if state is not None and found.state != state:
+        if state not in (None, found.state) or judged not in (None, found.review):
             place = tr("done")
         elif at is None or total is None:
             place = "…"
@@ -489,6 +528,11 @@ class Annotate(QWidget):
         text = self.canvas.tool.hint(self.desk.label_name(self.desk.label or "")) if doc.asset_id else ""
         if doc.asset_id is None or text:
             pass
+        elif self.reviewing.mode == "review":
+            text = tr(
+                "{done} accepts the picture · {back} returns it · {remark} pins a remark",
+                done=actions.key("picture.done"), back=actions.key("picture.return"), remark=actions.key("remark"),
+            )  # fmt: skip
         elif waiting:
             least = f"{float(self.desk.values['accept_score']):.2f}"
             text = tr(

@@ -25,8 +25,9 @@ from app.desktop.memory import Memory
 from app.desktop.tasks import Task, Tasks
 from app.events import Changes, Finished, Started, Work
 from app.i18n import tr
-from app.services import browse, labelling, schema, workspace
+from app.services import browse, labelling, review, schema, workspace
 from app.services.browse import DatasetRow, LabelCount, Query, Totals
+from app.services.review import Standing
 from app.services.workspace import Workspace
 
 log = logging.getLogger("lamproom.desk")
@@ -84,6 +85,8 @@ class Desk(QObject):
         self.dataset: DatasetRow | None = None
         self.schema: LabelSchema | None = None
         self.facets: dict[str, LabelCount] = {}
+        self.standings: list[Standing] = []
+        """Pictures of the dataset by review state, person and content."""
         self.query: Query | None = None
         self.label: str | None = None
         self.problems: list[Trouble] = []
@@ -157,7 +160,7 @@ class Desk(QObject):
         self.thumbs.forget()
         self.pictures.forget()
         self.dataset = self.query = self.schema = self.label = self.totals = None
-        self.datasets, self.facets, self.problems = [], {}, []
+        self.datasets, self.facets, self.standings, self.problems = [], {}, [], []
         self._counting = self._again = False
         self.tasks.let_go(old.close, self.fault)
         self.opened.emit()
@@ -192,7 +195,7 @@ class Desk(QObject):
         found = next((d for d in self.datasets if d.id == dataset_id), None)
         if found is None or (self.dataset is not None and self.dataset.id == dataset_id):
             return
-        self.dataset, self.facets = found, {}
+        self.dataset, self.facets, self.standings = found, {}, []
         self.document.open(None)
         self.dataset_changed.emit()
         self.look_at(Query(found.id))
@@ -276,7 +279,8 @@ class Desk(QObject):
 
         def work() -> tuple[Any, ...]:
             found = browse.facets(ws, data.id) if data is not None else []
-            return browse.totals(ws), browse.datasets(ws), found, browse.problems(ws)
+            standing = review.standings(ws, data.id) if data is not None else []
+            return browse.totals(ws), browse.datasets(ws), found, browse.problems(ws), standing
 
         self.tasks.readers.submit(
             work, lambda got: self._counts(ws, data, *got), self._count_failed, key="counts"
@@ -294,6 +298,7 @@ class Desk(QObject):
         datasets: list[DatasetRow],
         facets: list[LabelCount],
         problems: list[browse.Problem],
+        standings: list[Standing],
     ) -> None:
         self._counting = False
         if ws is self.ws:
@@ -303,6 +308,7 @@ class Desk(QObject):
                 self.dataset = next((d for d in datasets if d.id == self.dataset.id), self.dataset)
                 if data is not None and data.id == self.dataset.id:
                     self.facets = {f.label: f for f in facets}
+                    self.standings = standings
             kept = [t for t in self.problems if t.at]
             self.problems = kept + [Trouble(p.what, p.where, p.asset_id) for p in problems]
             self.counted.emit()
@@ -339,13 +345,28 @@ class Desk(QObject):
         """Read something on a reader thread."""
         self.tasks.readers.submit(work, done, error or self.fault)
 
-    def undo_step(self, step: int) -> Task:
-        """Take back any step, also a whole task's: a task of its own, so that no gesture waits behind it."""
+    def undo_step(
+        self,
+        step: int,
+        *,
+        skip_changed: bool = False,
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> Task:
+        """Take back any step, also a whole task's: a task of its own, so that no gesture waits behind it.
+
+        failed: told on the interface thread why it could not be done, as well as the problem list.
+        """
         ws = self._open()
 
         def work() -> Work:
             yield Started("Undo")
-            yield Finished({}, labelling.undo_step(ws, step))
+            try:
+                done = labelling.undo_step(ws, step, skip_changed=skip_changed)
+            except BaseException as fault:
+                if failed is not None:
+                    self.tasks.courier.send(lambda fault=fault: failed(fault))  # type: ignore[misc]
+                raise
+            yield Finished({}, done)
 
         return self.start(tr("Undo: {what}", what=f"r{step}"), work)
 

@@ -77,6 +77,8 @@ NAMES = {
     "keys": "mdi6.keyboard-outline",
     "help": "mdi6.help-circle-outline",
     "history": "mdi6.history",
+    "back": "mdi6.undo",
+    "remark": "mdi6.comment-outline",
 }
 
 

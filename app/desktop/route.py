@@ -180,8 +180,9 @@ class Route(QObject):
 
     def _inside(self, row: ItemRow) -> bool:
         """False for a picture that a gesture has taken out of the selection; it stays in the strip until the next read."""
-        state = self.query.state if self.query is not None else None
-        return state is None or row.state == state
+        if self.query is None:
+            return True
+        return self.query.state in (None, row.state) and self.query.review in (None, row.review)
 
     def _count(self) -> None:
         """Number and anchors, in the background, once a selection."""

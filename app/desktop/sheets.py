@@ -13,9 +13,11 @@ from PySide6.QtWidgets import QLineEdit
 from annotation.errors import LamproomError
 from app import i18n
 from app.desktop.desk import Desk
+from app.desktop.log import Bin, Steps
 from app.desktop.overlaid import Sheet
 from app.desktop.tasks import Task
 from app.desktop.widgets import label, number
+from app.events import Finished, Started
 from app.i18n import tr
 from app.services.browse import Query
 
@@ -37,9 +39,11 @@ class Sheets:
         if self.open is not None:
             self.open.finish()
 
-    def _sheet(self, title: str, about: str, verb: str, run: Callable[[], None]) -> Sheet:
+    def _sheet(
+        self, title: str, about: str, verb: str, run: Callable[[], None], *, width: int = 560
+    ) -> Sheet:
         self.close()
-        made = Sheet(self.window.body, title, about, verb, run)
+        made = Sheet(self.window.body, title, about, verb, run, width=width)
         self.open = made
 
         def gone() -> None:
@@ -406,6 +410,53 @@ class Sheets:
         for edit in edits:
             edit.textChanged.connect(lambda _: check())
         check()
+
+    # --- what was done -------------------------------------------------------------------------------------------
+
+    def log(self) -> None:
+        """Every step of the workspace, with its undo."""
+        if self.desk.ws is None:
+            return
+        sheet = self._sheet(
+            "Everything that was done",
+            "Newest first. Bulk work is undone whole; a redo brings it back.",
+            "Close",
+            lambda: sheet.finish(),
+            width=720,
+        )
+        sheet.cancel.hide()
+        made = Steps(self.desk, sheet.show_fault)
+        sheet.body.addWidget(made)
+        sheet.present(made.wanted)
+
+    def recycle_bin(self) -> None:
+        """Objects that were deleted in the dataset, to bring back."""
+        ws = self.desk.ws
+        if ws is None or self._dataset() is None:
+            return
+
+        def go() -> None:
+            rows = made.rows()
+
+            def work():
+                from app.services import labelling
+
+                yield Started("Restore", len(rows))
+                yield Finished({"objects": len(rows)}, labelling.restore(ws, rows))
+
+            self._start(tr("Restore · {n}", n=number(len(rows))), work)
+
+        sheet = self._sheet(
+            "Recycle bin",
+            "What was deleted by hand, newest first. Tick what shall come back; it is one step.",
+            "Restore",
+            go,
+            width=640,
+        )
+        made = Bin(self.desk, lambda: sheet.verb.setEnabled(bool(made.chosen)))
+        sheet.verb.setEnabled(False)
+        sheet.body.addWidget(made)
+        sheet.present()
 
 
 def _next_tag(last: str | None) -> str:

@@ -38,7 +38,7 @@ from app.desktop.widgets import (
 )
 from app.i18n import tr
 
-PLACES = ("overview", "gallery", "annotate", "versions")
+PLACES = ("overview", "gallery", "annotate", "review", "versions")
 
 
 class Search(Painted):
@@ -249,17 +249,19 @@ class Window(QWidget):
         """Show a place."""
         if self.desk.ws is None:
             return
-        self.stack.setCurrentWidget(self.places[place])
+        page = "annotate" if place == "review" else place  # the same page with the reviewer's side and bar
+        self.stack.setCurrentWidget(self.places[page])
         for name, made in self._places.items():
             made.setChecked(name == place)
-        if place == "annotate":
+        if page == "annotate":
+            self.annotate.set_mode("review" if place == "review" else "label")
             self.annotate.ensure_picture()
         self.refocus()
         self._place_text()
 
     @property
     def place(self) -> str:
-        """The place shown, "" on the start screen."""
+        """The page shown, "" on the start screen; Review is a mode of Annotate."""
         now = self.stack.currentWidget()
         return next((name for name, page in self.places.items() if page is now), "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,6 +208,12 @@ def thumbnail(ws: Workspace, asset_id: int, *, side_px: int = 320) -> bytes:
     staged.write_bytes(data.tobytes())
     staged.replace(kept)
     return data.tobytes()
+
+
+def paths(ws: Workspace, asset_ids: Collection[int]) -> dict[int, str]:
+    """Paths of assets, by id; those that are not there are left out."""
+    with ws.db.read() as conn:
+        return {i: place.path for i, place in queries.places(conn, list(asset_ids)).items()}
 
 
 def source(ws: Workspace, asset_id: int) -> str:

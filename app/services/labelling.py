@@ -265,8 +265,10 @@ def item_events(ws: Workspace, asset_id: int, dataset_id: int) -> list[ItemEvent
         return queries.item_events(conn, asset_id, dataset_id)
 
 
-def recycled(ws: Workspace, dataset_id: int, *, before: int | None = None, limit: int = 200) -> list[Deleted]:
-    """The recycle bin of a dataset, newest first."""
+def recycled(
+    ws: Workspace, dataset_id: int, *, before: tuple[int, int] | None = None, limit: int = 200
+) -> list[Deleted]:
+    """The recycle bin of a dataset, newest first, below (rev, row_id) `before`."""
     with ws.db.read() as conn:
         return queries.deleted(conn, dataset_id, before=before, limit=limit)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,7 +18,7 @@ from app.services import remarks
 from app.services.workspace import Workspace
 from storage import queries, record, register
 from storage.queries import Standing
-from storage.record import Agent, Draft, ItemEdit
+from storage.record import IMPORT, MODEL, Agent, Draft, ItemEdit
 from storage.register import ItemKey
 from storage.tables import REVIEWS
 
@@ -84,6 +87,47 @@ def standings(ws: Workspace, dataset_id: int) -> list[Standing]:
     """Pictures of a dataset by review state, person and content: those that are with somebody or beyond draft."""
     with ws.db.read() as conn:
         return queries.standings(conn, dataset_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Makeup:
+    """What the labels of a picture are made of, in objects. kept: a prediction accepted as it was; corrected: its shape
+    or attributes changed; relabelled: another class; waiting: predictions nobody has judged; rejected: those that are gone."""
+
+    drawn: int = 0
+    kept: int = 0
+    corrected: int = 0
+    relabelled: int = 0
+    imported: int = 0
+    waiting: int = 0
+    rejected: int = 0
+
+
+def makeup(ws: Workspace, asset_id: int) -> Makeup:
+    """How the labels of a picture came about: each living object compared with the first row of it."""
+    with ws.db.read() as conn:
+        rows = conn.execute(
+            sa.text(
+                "SELECT uid, origin, label_id, kind, x0, y0, x1, y1, geometry, attributes, died FROM annotation "
+                "WHERE asset_id = :a ORDER BY id"
+            ),
+            {"a": asset_id},
+        ).all()
+    first: dict[bytes, Any] = {}
+    last: dict[bytes, Any] = {}
+    for r in rows:
+        first.setdefault(bytes(r[0]), r)
+        if r[10] is None:
+            last[bytes(r[0])] = r
+    n: Counter[str] = Counter()
+    for uid, then in first.items():
+        now = last.get(uid)
+        if then[1] == MODEL:
+            n["rejected" if now is None else "waiting" if now[1] == MODEL else "relabelled" if now[2] != then[2] else
+              "kept" if tuple(now[3:10]) == tuple(then[3:10]) else "corrected"] += 1  # fmt: skip
+        elif now is not None:
+            n["imported" if then[1] == IMPORT else "drawn"] += 1
+    return Makeup(**n)
 
 
 def people(ws: Workspace) -> list[Agent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
@@ -14,17 +15,21 @@ from app.desktop import theme, widgets
 from app.desktop.desk import Desk
 from app.desktop.widgets import Row, column, frame, label, look, number, say
 from app.i18n import tr
+from app.services.browse import Query
 
 QUEUES = (
-    ("", "All pictures", ""),
+    ("all", "All pictures", ""),
     ("unlabelled", "To label", ""),
     ("predicted", "To confirm", "accent"),
-    ("labelled", "Labelled", "green"),
+    ("labelled", "Labelled", ""),
+    ("returned", "Returned to me", "red"),
+    ("submitted", "Submitted", "blue"),
+    ("accepted", "Accepted", "green"),
 )
 
 
 class Queues(QWidget):
-    """States of the dataset's pictures with live counts; a click looks at them."""
+    """What waits in the dataset, with live counts; a click looks at it."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
@@ -40,18 +45,52 @@ class Queues(QWidget):
         desk.dataset_changed.connect(self._fill)
         desk.queried.connect(self._fill)
 
+    def _query(self, code: str) -> Query | None:
+        """The selection behind a queue. What waits is draft: an empty picture that was submitted waits no more."""
+        if self.desk.dataset is None or self.desk.ws is None:
+            return None
+        bare = Query(self.desk.dataset.id)
+        match code:
+            case "unlabelled":
+                return replace(bare, state=code, review="draft")
+            case "predicted" | "labelled":
+                return replace(bare, state=code)
+            case "returned":
+                return replace(bare, review=code, assignee=self.desk.ws.person.id)
+            case "submitted" | "accepted":
+                return replace(bare, review=code)
+        return bare
+
     def _pick(self, code: str) -> None:
-        self.desk.narrow(state=code or None)
+        if (query := self._query(code)) is not None:
+            self.desk.look_at(query)
         self._fill()
 
+    def _count(self, code: str) -> int:
+        data, found, me = (
+            self.desk.dataset,
+            self.desk.standings,
+            self.desk.ws.person.id if self.desk.ws else 0,
+        )
+        if data is None:
+            return 0
+        match code:
+            case "all":
+                return data.n_assets
+            case "unlabelled":
+                return data.n_unlabelled - sum(s.n for s in found if s.state == code and s.review != "draft")
+            case "predicted" | "labelled":
+                return int(getattr(data, f"n_{code}"))
+            case "returned":
+                return sum(s.n for s in found if s.review == code and s.assignee_id == me)
+        return sum(s.n for s in found if s.review == code)
+
     def _fill(self) -> None:
-        data = self.desk.dataset
-        now = (self.desk.query.state or "") if self.desk.query else ""
-        for code, made in self.rows.items():
-            n = 0 if data is None else getattr(data, f"n_{code or 'assets'}")
+        for (code, _, tone), made in zip(QUEUES, self.rows.values(), strict=True):
+            n = self._count(code)
             made.count = number(n)
-            made.tone = {"predicted": "accent", "labelled": "green"}.get(code, "") if n else ""
-            made.setChecked(code == now)
+            made.tone = tone if n else ""
+            made.setChecked(self.desk.query == self._query(code))
             made.update()
 
 

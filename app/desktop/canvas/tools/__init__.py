@@ -6,6 +6,7 @@ from app.desktop.canvas.tools.base import REACH_PX, START_PX, Clicked, Tool, Way
 from app.desktop.canvas.tools.boxes import BoxTool, CuboidTool, EllipseTool, RotatedBoxTool
 from app.desktop.canvas.tools.brush import BrushTool
 from app.desktop.canvas.tools.lines import LineTool, LinkTool, PointsTool, PolygonTool, QuadTool, SliceTool
+from app.desktop.canvas.tools.remark import RemarkTool
 from app.desktop.canvas.tools.select import Select
 from app.desktop.canvas.tools.whole import TagTool
 
@@ -27,6 +28,7 @@ TOOLS: dict[str, type[Tool]] = {
         TagTool,
         SliceTool,
         LinkTool,
+        RemarkTool,
     )
 }
 """By name; a tool that draws bears the name of the kind it draws, but for the brush, which draws masks."""
