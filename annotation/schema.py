@@ -23,6 +23,7 @@ UNCONFIRMED = ("条款待基地核对", "clause to be confirmed by the base")
 MAX_LABELS = 4096
 MAX_NAME = 120
 MAX_TEXT = 4000
+MAX_KEYPOINTS = 200
 
 
 PALETTE: tuple[str, ...] = (
@@ -101,6 +102,25 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Skeleton:
+    """The template of a label's keypoints.
+
+    Attributes:
+        points: (code, zh name, en name) in the order in which `Keypoints` holds them.
+        edges: pairs of points joined by a line, by their places.
+        swaps: pairs of points that change places when the picture is mirrored (left and right), by their places.
+    """
+
+    points: tuple[tuple[str, str, str], ...]
+    edges: tuple[tuple[int, int], ...] = ()
+    swaps: tuple[tuple[int, int], ...] = ()
+
+    def name(self, place: int, language: str) -> str:
+        """The name of a point in "zh…" or another language (en)."""
+        return self.points[place][1 if language.startswith("zh") else 2]
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """A class of objects. `abstract`: a group that cannot be drawn. `retired_to`: the successor of a retired label."""
 
@@ -118,6 +138,7 @@ class Label:
     retired_to: str | None = None
     abstract: bool = False
     aliases: tuple[str, ...] = ()
+    skeleton: Skeleton | None = None
 
     def name(self, language: str) -> str:
         """The name in "zh…" or another language (en)."""

@@ -15,6 +15,7 @@ from annotation.schema import (
     ATTRIBUTE_TYPES,
     CODE,
     KINDS,
+    MAX_KEYPOINTS,
     MAX_LABELS,
     MAX_NAME,
     MAX_TEXT,
@@ -23,6 +24,7 @@ from annotation.schema import (
     Choice,
     Label,
     LabelSchema,
+    Skeleton,
     Source,
     names_of,
 )
@@ -248,7 +250,59 @@ class _Reader:
             retired_to=self.text(table, "retired_to", at) or None,
             abstract=abstract,
             aliases=self.strings(table, "aliases", at),
+            skeleton=self.skeleton(table, at, kinds) if "skeleton" in table else None,
         )
+
+    def skeleton(self, table: dict[str, Any], at: str, kinds: frozenset[str]) -> Skeleton:
+        if "keypoints" not in kinds:
+            self.fault(f"{at}skeleton", "the label cannot be drawn as keypoints", 'add "keypoints" to kinds')
+        value = table["skeleton"]
+        if not isinstance(value, dict):
+            self.fault(
+                f"{at}skeleton", f"is {_short(value)}", "skeleton.points, skeleton.edges, skeleton.swaps"
+            )
+            return Skeleton(())
+        at = f"{at}skeleton."
+        self.unknown(value, _SKELETON_KEYS, at)
+        points: list[tuple[str, str, str]] = []
+        for i, row in enumerate(self.tables(value, "points", at)):
+            spot = f"{at}points.{_tag(row, i)}."
+            self.unknown(row, _CHOICE_KEYS, spot)
+            names = [self.text(row, key, spot, need=True) for key in ("name_zh", "name_en")]
+            points.append((self.code(row, spot), names[0], names[1]))
+        places = {code: i for i, (code, _, _) in enumerate(points)}
+        if not 0 < len(points) <= MAX_KEYPOINTS:
+            self.fault(f"{at}points", f"there are {len(points)}", f"1 to {MAX_KEYPOINTS}")
+        if len(places) < len(points):
+            self.fault(f"{at}points", "two points have the same code", "codes differ within a skeleton")
+        edges, swaps = (self.pairs(value, key, at, places) for key in ("edges", "swaps"))
+        if len({place for pair in swaps for place in pair}) < 2 * len(swaps):
+            self.fault(f"{at}swaps", "a point is in two pairs", "each point changes places with one other")
+        return Skeleton(tuple(points), edges, swaps)
+
+    def pairs(
+        self, table: dict[str, Any], key: str, at: str, places: Mapping[str, int]
+    ) -> tuple[tuple[int, int], ...]:
+        """Pairs of point codes as pairs of places, each pair once."""
+        value = table.get(key, [])
+        if not isinstance(value, list):
+            self.fault(f"{at}{key}", f"is {_short(value)}", 'a list of pairs: [["nose", "left_eye"]]')
+            return ()
+        found: list[tuple[int, int]] = []
+        for pair in value:
+            if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(c, str) for c in pair):
+                self.fault(f"{at}{key}", f"holds {_short(pair)}", 'pairs of codes: ["nose", "left_eye"]')
+                continue
+            a, b = (places.get(code, -1) for code in pair)
+            if min(a, b) < 0:
+                self.fault(f"{at}{key}", f"{_short(pair)} names a point that is not there", "codes of points")
+            elif a == b or (a, b) in found or (b, a) in found:
+                self.fault(
+                    f"{at}{key}", f"{_short(pair)} is no new pair", "two different points, each pair once"
+                )
+            else:
+                found.append((a, b))
+        return tuple(found)
 
     def source(self, table: dict[str, Any], at: str) -> Source:
         value = table.get("source", {})
@@ -316,8 +370,10 @@ _SCHEMA_KEYS = frozenset({"code", "version", "title_zh", "title_en", "source", "
 _CHOICE_KEYS = frozenset({"code", "name_zh", "name_en"})
 _ATTRIBUTE_KEYS = _CHOICE_KEYS | {"type", "choices", "default", "required"}
 _SOURCE_KEYS = frozenset({"standard", "clause", "term", "note"})
+_SKELETON_KEYS = frozenset({"points", "edges", "swaps"})
 _LABEL_KEYS = _CHOICE_KEYS | {
     "parent", "color", "key", "kinds", "attributes", "rule_zh", "rule_en", "source", "retired_to", "abstract", "aliases",
+    "skeleton",
 }  # fmt: skip
 
 
@@ -409,6 +465,8 @@ def _label_lines(label: Label) -> list[str]:
         lines.append(f"aliases = [{', '.join(map(_q, label.aliases))}]")
     if label.attributes:
         lines.append(f"attributes = [{', '.join(_q(a.code) for a in label.attributes)}]")
+    if label.skeleton is not None:
+        lines += _skeleton_lines(label.skeleton)
     if label.retired_to:
         lines.append(f"retired_to = {_q(label.retired_to)}")
     lines += [f"{k} = {_q(v)}" for k, v in (("rule_zh", label.rule_zh), ("rule_en", label.rule_en)) if v]
@@ -420,6 +478,18 @@ def _label_lines(label: Label) -> list[str]:
     ]
     if pairs:
         lines.append(f"source = {{ {', '.join(f'{k} = {_q(v)}' for k, v in pairs)} }}")
+    return lines
+
+
+def _skeleton_lines(skeleton: Skeleton) -> list[str]:
+    rows = (
+        f"{{ code = {_q(code)}, name_zh = {_q(zh)}, name_en = {_q(en)} }}" for code, zh, en in skeleton.points
+    )
+    lines = [f"skeleton.points = [{', '.join(rows)}]"]
+    for key, pairs in (("edges", skeleton.edges), ("swaps", skeleton.swaps)):
+        if pairs:
+            found = (f"[{', '.join(_q(skeleton.points[i][0]) for i in pair)}]" for pair in pairs)
+            lines.append(f"skeleton.{key} = [{', '.join(found)}]")
     return lines
 
 

@@ -34,7 +34,7 @@ from annotation.core import (
 from annotation.errors import InvalidFile, InvalidInput, LamproomError
 from annotation.formats import base
 from annotation.formats.base import Loss, Problems, Record, Sizes
-from annotation.labels import LabelSchema
+from annotation.labels import LabelSchema, Skeleton
 
 MAX_BYTES = 4 * 2**30
 MAX_IMAGES = 20_000_000
@@ -417,7 +417,7 @@ class _Writer:
             row: dict[str, Any] = {"id": n + 1, "name": code, "supercategory": label.parent or ""}
             row |= {"name_zh": label.name_zh, "name_en": label.name_en}
             if points := self.n_keypoints.get(n + 1):
-                row |= {"keypoints": [str(i) for i in range(points)], "skeleton": []}
+                row |= _template(label.skeleton, points)
             categories.append(row)
         info = {"description": name, "schema": schema.code, "schema_version": schema.version}
         self._spool.close()
@@ -468,6 +468,16 @@ def _body(a: Annotation, record: Record) -> dict[str, Any] | None:
     if a.score is not None:
         row["score"] = a.score
     return row
+
+
+def _template(skeleton: Skeleton | None, points: int) -> dict[str, Any]:
+    """The category's keypoint names and edges (from 1); bare numbers when the label has no template that fits."""
+    if skeleton is None or len(skeleton.points) != points:
+        return {"keypoints": [str(i) for i in range(points)], "skeleton": []}
+    return {
+        "keypoints": [code for code, _, _ in skeleton.points],
+        "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges],
+    }
 
 
 def _minus(a: float, b: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from annotation import marks
 from annotation.core import (
     Annotation,
     Box,
@@ -84,7 +85,7 @@ shapes: st.SearchStrategy[Shape] = st.one_of(
     text.filter(bool).map(Caption),
 )
 
-keys = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
+keys = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True) | st.sampled_from(marks.NAMES)
 values = st.one_of(text, st.integers(-(2**53) + 1, 2**53 - 1), st.booleans())
 uids = st.integers(0, 2**128 - 1).map(lambda n: f"{n:032x}")
 

@@ -8,8 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation import checks, geometry, labels
-from annotation.core import Annotation, Box, Mask, Polygon, Polyline, RotatedBox, Shape, Tag
+from annotation import checks, geometry, labels, raster
+from annotation.core import (
+    Annotation,
+    Box,
+    Caption,
+    Ellipse,
+    Keypoints,
+    Mask,
+    Polygon,
+    Polyline,
+    Quad,
+    RotatedBox,
+    Shape,
+    Tag,
+)
 from tests.annotation.strategies import annotations, patient
 
 SCHEMA = labels.load("coal_mine")
@@ -35,11 +48,18 @@ def test_sound_work_has_no_issue() -> None:
     [
         (person(Box(5, 5, 7, 90)), ("tiny", "warning")),
         (person(Mask(4, 4, (16,))), ("tiny", "warning")),
-        (person(Box(700, 5, 800, 90)), ("outside", "error")),
-        (person(Box(600, 5, 800, 90)), ("outside", "warning")),
+        (person(Box(700, 5, 800, 90)), ("outside", "info")),
+        (person(Box(600, 5, 800, 90)), ("outside", "info")),
+        (person(Quad((5, 5, 6, 5, 6, 50, 5, 50))), ("tiny", "warning")),
+        (person(RotatedBox(50, 50, 200, 2, 45)), ("tiny", "warning")),
+        (person(Ellipse(50, 50, 1, 20)), ("tiny", "warning")),
+        (person(Quad((5, 5, 50, 50, 50, 5, 5, 50))), ("crossing", "warning")),
+        (person(Keypoints((9.0, 9.0) * 16, (2,) * 16)), ("skeleton", "error")),
+        (person(Keypoints((9.0, 9.0) * 17, (0,) * 17)), ("skeleton", "warning")),
+        (Annotation("scene_description", Caption(" …")), ("blank", "error")),
         (Annotation("ufo", Box(5, 5, 50, 50)), ("stranger", "error")),
         (Annotation("personnel", Box(5, 5, 50, 50)), ("stranger", "error")),
-        (person(RotatedBox(50, 50, 20, 20, 3)), ("kind", "error")),
+        (person(Polyline((5, 5, 50, 50))), ("kind", "error")),
         (person(Box(5, 5, 50, 50), attributes={}), ("required", "error")),
         (person(Box(5, 5, 50, 50), attributes={"helmet_worn": "perhaps"}), ("value", "error")),
         (person(Box(5, 5, 50, 50), attributes=SOUND | {"unsure": "yes"}), ("value", "error")),
@@ -60,6 +80,55 @@ def test_two_of_one_label_in_one_place_are_a_duplicate_named_once() -> None:
     assert twice == [("duplicate", "warning")]
     assert found(person(Box(10, 10, 110, 110)), person(Box(20, 10, 120, 110), 2)) == []
     assert found(person(Box(10, 10, 110, 110)), Annotation("helmet", Box(10, 10, 110, 110))) == []
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        RotatedBox(100, 100, 80, 10, 45), Quad((10, 10, 90, 12, 88, 60, 8, 58)), Ellipse(100, 100, 30, 60, 20),
+        Polygon((((10, 10, 90, 12, 50, 60),),)), raster.to_mask(Box(10, 10, 60, 60), width=99, height=99),
+        Keypoints(tuple(float(n * n % 101) for n in range(34)), (2,) * 17),
+    ],
+    ids=lambda s: type(s).__name__,
+)  # fmt: skip
+def test_every_kind_that_covers_a_place_twice_is_a_duplicate(shape: Shape) -> None:
+    assert found(person(shape), person(shape, 2)) == [("duplicate", "warning")]
+
+
+def test_areas_that_only_share_a_box_are_no_duplicates() -> None:
+    assert found(person(RotatedBox(100, 100, 80, 10, 45)), person(RotatedBox(100, 100, 80, 10, 135), 2)) == []
+    one, other = Polygon((((0, 0, 99, 0, 0, 99),),)), Polygon((((99, 99, 99, 0, 0, 99),),))
+    assert found(person(one), person(other, 2)) == []
+    masks = [raster.to_mask(shape, width=99, height=99) for shape in (one, other)]
+    assert found(person(masks[0]), person(masks[1], 2)) == []
+
+
+def test_the_same_tag_twice_is_a_duplicate() -> None:
+    twice = [Annotation("smoke", Tag(), uid=f"{n:032x}") for n in (1, 2)]
+    assert found(*twice) == [("duplicate", "warning")]
+
+
+def test_an_issue_leads_to_its_place() -> None:
+    (box,) = checks.check((person(Box(10, 10, 50, 90), attributes={}),), SCHEMA, None)
+    assert box.place == (30, 50)
+    (bow,) = checks.check((person(Polygon((((0, 0, 50, 50, 50, 0, 0, 50),),))),), SCHEMA, None)
+    assert bow.place == (25, 25)
+    (tag,) = checks.check((Annotation("ufo", Tag()),), SCHEMA, None)
+    assert tag.place is None
+
+
+def test_thousands_in_one_place_are_checked_in_little_memory() -> None:
+    import tracemalloc
+
+    many = tuple(person(Box(10, 10, 60, 60), n) for n in range(3000))
+    tracemalloc.start()
+    try:
+        issues = list(checks.duplicate(checks.Page(many, SCHEMA, None)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(issues) == 2999
+    assert peak < 150e6
 
 
 def test_duplicates_are_found_across_the_blocks_of_the_table() -> None:
@@ -107,7 +176,9 @@ def test_messages_are_in_both_languages_and_name_the_label() -> None:
     assert issue.message("en") == "person lacks the required attribute Helmet"
 
 
-codes = st.sampled_from(["person", "helmet", "large_coal", "towline", "ufo", "personnel"])
+codes = st.sampled_from(
+    ["person", "helmet", "large_coal", "towline", "ufo", "personnel", "scene", "scene_description"]
+)
 
 
 @patient

@@ -13,7 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation import geometry, labels, rle, rows
-from annotation.core import Annotation, Box, Keypoints, Mask, Points, Polygon, Polyline, RotatedBox
+from annotation.core import (
+    Annotation,
+    Box,
+    Caption,
+    Cuboid,
+    Ellipse,
+    Keypoints,
+    Mask,
+    Points,
+    Polygon,
+    Polyline,
+    Quad,
+    RotatedBox,
+)
 from annotation.errors import InvalidFile, InvalidInput, LamproomError
 from annotation.formats import Record, base, coco
 from tests.annotation.strategies import patient
@@ -217,6 +230,35 @@ def test_shapes_come_back_as_they_are_or_as_the_losses_say(tmp_path: Path) -> No
     assert isinstance(ringed, Mask)
     assert geometry.area(ringed) == 1500
     assert not rle.decode(ringed)[25, 25]
+
+
+def test_kinds_that_coco_does_not_know_become_outlines_and_marks_stay_behind(tmp_path: Path) -> None:
+    corners = (10.0, 10.0, 30.0, 12.0, 28.0, 40.0, 8.0, 38.0)
+    shapes = (Quad(corners), Ellipse(50, 40, 20, 10, 30), Cuboid((*corners, *(v + 5 for v in corners))))
+    found = [
+        Annotation("person", shape, {"@order": 3, "@group": "a" * 32, "unsure": True}) for shape in shapes
+    ]
+    record = Record("a.jpg", 100, 80, (*found, Annotation("scene_description", Caption("一句话"))))
+    lost = {loss.what.split(":")[0]: loss.n for loss in coco.losses([record], SCHEMA)}
+    assert lost == {
+        "captions": 1, "quadrilaterals": 1, "ellipses": 1, "cuboids": 1, "groups": 3, "order in depth": 3,
+    }  # fmt: skip
+    (path,) = coco.write([record], tmp_path, schema=SCHEMA, name="t")
+    (got,) = coco.read(path)
+    assert len(got.annotations) == 3
+    for a, b in zip(got.annotations, found, strict=True):
+        assert isinstance(a.shape, Polygon)
+        assert geometry.area(a.shape) == pytest.approx(geometry.area(b.shape), rel=0.02)
+        assert dict(a.attributes) == {"unsure": True}
+
+
+def test_a_category_names_the_points_of_its_template_and_their_edges(tmp_path: Path) -> None:
+    full = Annotation("person", Keypoints((5.0, 5.0) * 17, (2,) * 17))
+    (path,) = coco.write([Record("a.jpg", 100, 80, (full,))], tmp_path, schema=SCHEMA, name="t")
+    person = next(c for c in json.loads(path.read_text())["categories"] if c["name"] == "person")
+    assert person["keypoints"][:2] == ["nose", "left_eye"]
+    assert [16, 14] in person["skeleton"]
+    assert len(person["skeleton"]) == 19
 
 
 def test_an_entry_with_keypoints_and_a_box_of_its_own_becomes_two_annotations(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation import formats, geometry, labels, rows
+from annotation import canonical, formats, geometry, labels, rows
 from annotation.core import Annotation, Box, Polygon, RotatedBox, Tag
 from annotation.errors import InvalidFile, InvalidInput
 from annotation.formats import FORMATS, Record, base, coco, native, yolo
@@ -179,6 +179,9 @@ def test_the_native_format_loses_nothing(
     assert (got.path, got.width, got.height, got.split) == (record.path, 640, 480, "val")
     for a, b in zip(got.annotations, found, strict=True):
         assert (a.uid, a.label, a.origin) == (b.uid, b.label, b.origin)
+        assert {
+            k: v if not isinstance(v, str) else canonical.nfc(v) for k, v in b.attributes.items()
+        } == a.attributes
         assert rows.to_row(a.shape) == rows.to_row(b.shape)
         assert (a.score is None) == (b.score is None)
         assert a.score is None or b.score is None or abs(a.score - b.score) <= 5e-7

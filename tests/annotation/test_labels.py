@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from annotation import labels
 from annotation.errors import InvalidFile, InvalidInput, LamproomError, NotFound
-from annotation.labels import Attribute, Choice, Label, LabelSchema, Source
+from annotation.labels import Attribute, Choice, Label, LabelSchema, Skeleton, Source
 from annotation.schema import KINDS
 from tests.annotation.strategies import patient
 
 HEAD = 'code = "t"\ntitle_zh = "测"\ntitle_en = "T"\n'
 ONE = '[[labels]]\ncode = "a"\nname_zh = "甲"\nname_en = "A"\nkinds = ["box"]\n'
 TWO = ONE.replace('"a"', '"b"').replace('"甲"', '"乙"').replace('"A"', '"B"')
+BONE = ONE.replace('"box"', '"keypoints"') + (
+    'skeleton.points = [{code="p", name_zh="左", name_en="l"}, {code="q", name_zh="右", name_en="r"}, {code="r", name_zh="下", name_en="d"}]\n'
+)
 
 
 def faults(text: str) -> list[str]:
@@ -69,6 +72,19 @@ def test_a_small_schema_is_read_with_defaults() -> None:
         (ONE + TWO.replace('"B"', '"甲"'), "labels.b.aliases", "means a already"),
         (ONE + "key='1'\n" + TWO + "key='1'\n", "labels.b.key", "belongs to a"),
         (ONE + "color='#112233'\n" + TWO + "color='#112233'\n", "labels.b.color", "colour of a"),
+        (BONE.replace('"keypoints"', '"box"'), "labels.a.skeleton", "cannot be drawn as keypoints"),
+        (ONE.replace('"box"', '"keypoints"') + "skeleton = 3\n", "labels.a.skeleton", "is 3"),
+        (BONE.replace('"q"', '"p"'), "labels.a.skeleton.points", "same code"),
+        (BONE.replace('"q"', '"Q"'), "labels.a.skeleton.points.2.code", "'Q'"),
+        (BONE.replace('name_zh="左", ', ""), "labels.a.skeleton.points.p.name_zh", "missing"),
+        (BONE + "skeleton.lines = []\n", "labels.a.skeleton.lines", "not a key"),
+        (BONE + "skeleton.edges = 3\n", "labels.a.skeleton.edges", "is 3"),
+        (BONE + "skeleton.edges = [['p']]\n", "labels.a.skeleton.edges", "holds ['p']"),
+        (BONE + "skeleton.edges = [['p', 'x']]\n", "labels.a.skeleton.edges", "not there"),
+        (BONE + "skeleton.edges = [['p', 'p']]\n", "labels.a.skeleton.edges", "no new pair"),
+        (BONE + "skeleton.edges = [['p', 'q'], ['q', 'p']]\n", "labels.a.skeleton.edges", "no new pair"),
+        (BONE + "skeleton.swaps = [['p', 'q'], ['p', 'r']]\n", "labels.a.skeleton.swaps", "in two pairs"),
+        (ONE.replace('"box"', '"keypoints"') + "skeleton.points = []\n", "labels.a.skeleton.points", "there are 0"),
         (ONE.replace('"a"', '"A-1"'), "labels.1.code", "'A-1'"),
         (ONE.replace('name_zh = "甲"\n', ""), "labels.a.name_zh", "missing"),
         ("", "labels", "none"),
@@ -190,11 +206,18 @@ def schemas(draw: st.DrawFn) -> LabelSchema:
         Attribute("n", "数", "number", "number", default=draw(st.none() | st.integers(-9, 9))),
         Attribute("t", "字", "text", "text", default=draw(st.none() | control.map(nfc))),
     )
+    bones = Skeleton(
+        tuple((f"p{i}", nfc(f"点{i} {draw(texts)}"), f"p {i}") for i in range(draw(st.integers(4, 6)))),
+        draw(st.sampled_from(((), ((0, 1), (3, 1))))),
+        ((2, 3),),
+    )
     n = draw(st.integers(1, 5))
     kinds = st.frozensets(st.sampled_from(sorted(KINDS)), min_size=1)
+    allowed = [draw(kinds) for _ in range(n)]
     found = tuple(
         Label(
-            f"l{i}", nfc(f"名{i} {draw(texts)}"), nfc(f"n{i} {draw(texts)}"), f"#00000{i}", draw(kinds),
+            f"l{i}", nfc(f"名{i} {draw(texts)}"), nfc(f"n{i} {draw(texts)}"), f"#00000{i}", allowed[i],
+            skeleton=bones if "keypoints" in allowed[i] and draw(st.booleans()) else None,
             parent=f"l{draw(st.integers(0, i - 1))}" if i and draw(st.booleans()) else None,
             key=str(i) if draw(st.booleans()) else None, attributes=tuple(a for a in pool if draw(st.booleans())),
             rule_zh=nfc(draw(lines).replace("\t", " ")), rule_en=nfc(draw(texts)),

@@ -105,8 +105,8 @@ def test_the_shipped_text_is_the_first_version_and_survives_the_canonical_form(s
 def test_coal_mine_has_the_three_hazard_kinds_at_the_top_and_the_classes_of_a_mine() -> None:
     coal = labels.load("coal_mine")
     tops = [label for label in coal.labels if label.parent is None]
-    assert [top.name_zh for top in tops] == ["人的不安全行为", "物的不安全状态", "管理缺陷"]
-    assert all(top.source.standard == "GB/T 15236-2008" for top in tops)
+    assert [top.name_zh for top in tops] == ["人的不安全行为", "物的不安全状态", "管理缺陷", "整幅画面"]
+    assert all(top.source.standard == "GB/T 15236-2008" for top in tops[:3])
     expected = {
         "person": "人员", "helmet": "安全帽", "no_helmet": "未戴安全帽的头部", "guard_plate": "护帮板", "large_coal": "大块煤",
         "hydraulic_support": "液压支架", "towline": "拖缆", "gangue": "矸石", "anchor_bolt": "锚杆（异物）", "belt_deviation": "胶带跑偏",
@@ -152,3 +152,42 @@ def test_grotto_nests_cave_wall_niche_figure_and_has_the_seven_groups() -> None:
     ]
     for name in ("crack", "spalling", "efflorescence", "裂隙", "空鼓", "酥碱", "起甲"):
         assert grotto.resolve(name), name
+
+
+def test_what_may_be_outlined_may_also_be_painted_and_drawn_by_corners_or_round(schema: LabelSchema) -> None:
+    for label in schema.drawable():
+        if "polygon" in label.kinds:
+            assert {"mask", "quad", "ellipse"} <= label.kinds, label.code
+        if {"polygon", "box"} <= label.kinds:
+            assert "rotated_box" in label.kinds, label.code
+
+
+def test_tags_and_captions_of_the_whole_picture_can_be_given(schema: LabelSchema) -> None:
+    assert [la.code for la in schema.drawable() if la.kinds == {"tag"}] == ["scene"]
+    assert [la.code for la in schema.drawable() if la.kinds == {"caption"}] == ["scene_description"]
+    assert [la.code for la in schema.labels[-2:]] == ["scene", "scene_description"], "class ids only grow"
+
+
+def test_a_skeleton_is_complete_and_its_sides_change_places(schema: LabelSchema) -> None:
+    found = [label for label in schema.drawable() if "keypoints" in label.kinds]
+    assert [label.code for label in found] == ["person" if schema.code == "coal_mine" else "figure"]
+    skeleton = found[0].skeleton
+    assert skeleton is not None
+    assert all(re.search(r"[\u4e00-\u9fff]", zh) and en.isascii() for _, zh, en in skeleton.points)
+    joined = {place for edge in skeleton.edges for place in edge}
+    assert joined == set(range(len(skeleton.points))), "every point hangs on a line"
+    codes = [code for code, _, _ in skeleton.points]
+    sides = [code for code in codes if code.startswith("left_")]
+    assert [(codes[a], codes[b]) for a, b in skeleton.swaps] == [(c, f"right_{c[5:]}") for c in sides]
+    assert skeleton.name(2, "zh_CN") != skeleton.name(2, "en")
+
+
+def test_a_persons_skeleton_has_the_seventeen_points_of_coco_in_its_order() -> None:
+    person = labels.load("coal_mine").label("person")
+    assert person is not None
+    assert person.skeleton is not None
+    assert [code for code, _, _ in person.skeleton.points] == [
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
+        "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    ]  # fmt: skip
+    assert len(person.skeleton.edges) == 19

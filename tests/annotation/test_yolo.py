@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation import geometry, labels, rows
-from annotation.core import Annotation, Box, Keypoints, Mask, Polygon
+from annotation.core import Annotation, Box, Caption, Cuboid, Ellipse, Keypoints, Mask, Polygon, Quad
 from annotation.errors import InvalidFile, InvalidInput, LamproomError
 from annotation.formats import Record, base, yamlite, yolo
 from tests.annotation.strategies import patient
@@ -314,3 +314,27 @@ def test_any_text_is_read_by_the_little_yaml_or_refused(text: str) -> None:
         assert isinstance(yamlite.loads(text, "t"), dict)
     except InvalidInput as error:
         assert error.where == "t"
+
+
+def test_kinds_that_yolo_does_not_know_are_boxes_or_outlines_and_captions_stay_behind(tmp_path: Path) -> None:
+    corners = (10.0, 10.0, 30.0, 12.0, 28.0, 40.0, 8.0, 38.0)
+    shapes = (Quad(corners), Ellipse(50, 40, 20, 10, 30), Cuboid((*corners, *(v + 5 for v in corners))))
+    found = (
+        *(Annotation("person", shape) for shape in shapes),
+        Annotation("scene_description", Caption("x")),
+    )
+    record = Record("a.jpg", 100, 80, found)
+    for polygons in (False, True):
+        lost = {loss.what for loss in yolo.losses([record], SCHEMA, polygons=polygons)}
+        assert "captions: left out" in lost
+        assert len(lost) == 4
+        out = tmp_path / str(polygons)
+        out.mkdir()
+        yolo.write([record], out, schema=SCHEMA, name="t", polygons=polygons)
+        (got,) = yolo.read(out, sizes=lambda _: (100, 80))
+        assert [a.kind for a in got.annotations] == ["polygon" if polygons else "box"] * 3
+        for a, shape in zip(got.annotations, shapes, strict=True):
+            box, want = geometry.bbox(a.shape), geometry.bbox(shape)
+            assert box is not None
+            assert want is not None
+            assert (box.x0, box.y1) == pytest.approx((want.x0, want.y1), abs=0.2)
