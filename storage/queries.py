@@ -429,6 +429,37 @@ def marked(conn: Connection, lowest: int, highest: int, code: str) -> list[Store
     return [_stored(r) for r in conn.execute(sa.text(sql), args)]
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What became of an asset's annotations after a revision.
+
+    Attributes:
+        opened: rows opened since and live. closed: ids of rows closed since.
+        count, newest_id: how many rows are live now, and the highest id of them (0 without any).
+    """
+
+    opened: list[Stored]
+    closed: list[int]
+    count: int
+    newest_id: int
+
+
+def since(conn: Connection, asset_id: int, rev: int) -> News:
+    """The news of an asset after a revision; costs what changed, not what is there (count and newest id come from one
+    index)."""
+    at = {"a": asset_id, "r": rev}
+    # `+` keeps SQLite off the index by asset, which would read every live row.
+    opened = conn.execute(
+        sa.text(_STORED + "WHERE n.born > :r AND +n.asset_id = :a AND n.died IS NULL ORDER BY n.uid"), at
+    )
+    closed = conn.execute(sa.text("SELECT id FROM annotation WHERE asset_id = :a AND died > :r"), at)
+    count, newest = conn.execute(
+        sa.text("SELECT count(*), coalesce(max(id), 0) FROM annotation WHERE asset_id = :a AND died IS NULL"),
+        at,
+    ).one()
+    return News([_stored(r) for r in opened], [r[0] for r in closed], count, newest)
+
+
 def at_revision(conn: Connection, asset_id: int, rev: int) -> list[Stored]:
     """Annotations of an asset as they were at a revision, by uid."""
     sql = (

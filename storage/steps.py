@@ -95,32 +95,39 @@ def _stands(conn: Connection, number: int) -> bool:
     return number not in undone
 
 
-def stack(conn: Connection, asset_id: int, agent_id: int) -> tuple[list[int], list[int]]:
-    """(done, redo): steps of one person on one page, oldest first; read from the changes, so it survives restarts.
+def tops(conn: Connection, asset_id: int, agent_id: int) -> tuple[int | None, int | None]:
+    """(what undo takes back next, what redo brings back next): steps of one person on one page that stand.
 
-    The last of each is one that stands.
+    Read from the newest change backwards and only as far as needed, so it survives restarts, and the ten-thousandth
+    gesture on a page costs what the first did.
     """
-    done: list[int] = []
-    redo: list[int] = []
-    rows = conn.execute(
-        sa.text("SELECT step, op, inverts FROM change WHERE asset_id IS NOT NULL AND asset_id = :a AND agent_id = :g "
-                "AND step = rev ORDER BY rev"),
-        {"a": asset_id, "g": agent_id},
-    )  # fmt: skip
-    for number, op, target in rows:
-        if op == DO:
-            done.append(number)
-            redo.clear()
-        elif op == UNDO and target in done:
-            done.remove(target)
-            redo.append(number)
-        elif op == REDO and target in redo:
-            redo.remove(target)
-            done.append(number)
-    for steps_ in (done, redo):  # somebody else may have undone them from the log
-        while steps_ and not _stands(conn, steps_[-1]):
-            steps_.pop()
-    return done, redo
+    done: int | None = None
+    redo: int | None = None
+    cleared = False  # a gesture was met: what was undone before it cannot be redone
+    taken: set[int] = set()  # targets of what was met: undone, or redone under another number
+    before, limit = 2**62, 32
+    while True:
+        rows = conn.execute(
+            sa.text("SELECT step, op, inverts FROM change WHERE asset_id IS NOT NULL AND asset_id = :a AND rev < :b "
+                    "AND agent_id = :g AND step = rev ORDER BY rev DESC LIMIT :n"),
+            {"a": asset_id, "g": agent_id, "b": before, "n": limit},
+        ).all()  # fmt: skip
+        for number, op, target in rows:
+            # Somebody else may have undone it from the log: then it is passed over.
+            top = number not in taken and (op != UNDO or not cleared) and _stands(conn, number)
+            if op != DO:
+                taken.add(target)
+            if op == UNDO:
+                redo = number if top and redo is None else redo
+                continue
+            if top and done is None:
+                done = number
+            cleared = cleared or op == DO
+            if done is not None and (cleared or redo is not None):
+                return done, redo
+        if len(rows) < limit:
+            return done, redo
+        before, limit = rows[-1][0], min(2048, limit * 4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,55 +7,70 @@ Save button and no timer: what the status line calls saved is on the disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
+from annotation import sets
 from annotation.core import Annotation, AnnotationSet
 from annotation.errors import LamproomError
+from annotation.rows import snapped
 from app.desktop.tasks import Tasks
 from app.events import Changes
 from app.services import browse, labelling
 
 Edit = Callable[[AnnotationSet], AnnotationSet]
-MARK_MOVED = "edit"
+_MANY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The usual Edit: put these annotations, take those uids away. Costs what changes, not what the picture holds.
+
+    `only_there`: what was deleted meanwhile stays deleted.
+    """
+
+    changed: Mapping[str, Annotation]
+    gone: frozenset[str] = frozenset()
+    only_there: bool = False
+
+    def __call__(self, old: AnnotationSet) -> AnnotationSet:
+        changed: Collection[Annotation] = self.changed.values()
+        if self.only_there:
+            changed = [a for a in changed if sets.find(old, a.uid) is not None]
+        return sets.laid_over(old, changed, self.gone)
 
 
 def put(*annotations: Annotation) -> Edit:
     """Add annotations, or replace those of the same uid."""
-
-    def edit(old: AnnotationSet) -> AnnotationSet:
-        new = {a.uid: a for a in annotations}
-        return (*(new.pop(a.uid, a) for a in old), *new.values())
-
-    return edit
+    return Delta({a.uid: a for a in annotations})
 
 
 def change(annotations: Collection[Annotation]) -> Edit:
     """Replace those still there; one deleted meanwhile stays deleted."""
-    new = {a.uid: a for a in annotations}
-    return lambda old: tuple(new.get(a.uid, a) for a in old)
+    return Delta({a.uid: a for a in annotations}, only_there=True)
 
 
 def drop(uids: Collection[str]) -> Edit:
     """Remove annotations."""
-    gone = frozenset(uids)
-    return lambda old: tuple(a for a in old if a.uid not in gone)
+    return Delta({}, frozenset(uids))
 
 
 def accepted(uids: Collection[str]) -> Edit:
     """Predictions become truth: origin human, the score dropped, the uid kept."""
-    chosen = frozenset(uids)
-    return lambda old: tuple(
-        replace(a, origin="human", score=None) if a.uid in chosen and a.origin == "model" else a for a in old
-    )
+
+    def edit(old: AnnotationSet) -> AnnotationSet:
+        there = [a for uid in uids if (a := sets.find(old, uid)) is not None and a.origin == "model"]
+        return sets.laid_over(old, [replace(a, origin="human", score=None) for a in there])
+
+    return edit
 
 
-def same_but_for(old: AnnotationSet, new: AnnotationSet) -> bool:
-    """True when both hold equal annotations, in whatever order."""
-    return old is new or (len(old) == len(new) and {a.uid: a for a in old} == {a.uid: a for a in new})
+def _as_stored(a: Annotation) -> Annotation:
+    """The annotation as it comes back from the record."""
+    return replace(a, shape=snapped(a.shape))
 
 
 class Document(QObject):
@@ -101,12 +116,14 @@ class Document(QObject):
 
     def get(self, uid: str) -> Annotation | None:
         """An annotation by uid."""
-        return next((a for a in self.annotations if a.uid == uid), None)
+        return sets.find(self.annotations, uid)
 
     def chosen(self) -> list[Annotation]:
-        """The selected annotations."""
-        wanted = set(self.selection)
-        return [a for a in self.annotations if a.uid in wanted]
+        """The selected annotations, in the order of their uid."""
+        if len(self.selection) > _MANY:
+            wanted = set(self.selection)
+            return [a for a in self.annotations if a.uid in wanted]
+        return [a for uid in sorted(self.selection) if (a := self.get(uid)) is not None]
 
     def predictions(self, least: float = 0.0) -> list[Annotation]:
         """Predictions with at least this score, best first."""
@@ -173,12 +190,28 @@ class Document(QObject):
         """One gesture: shown now, committed in order."""
         if not self.loaded or self.asset_id is None:
             return
-        after = edit(self.annotations)
-        if same_but_for(self.annotations, after):
+        edit = self._kept(edit)
+        before, ws = self.annotations, self.ws
+        changed, gone = sets.difference(before, edit(before))
+        if not changed and not gone:
             return
-        ws = self.ws
-        self._show(after)
+        # Shown as the record will hold it, so that nothing moves when its answer comes.
+        self._show(sets.laid_over(before, [_as_stored(a) for a in changed], gone))
         self._write(lambda page: labelling.save(ws, page, edit(page.annotations), verb=verb))
+
+    def _kept(self, edit: Edit) -> Edit:
+        """The edit, but what is locked stays as it is."""
+        locked = self.locked
+        if not locked:
+            return edit
+
+        def held(old: AnnotationSet) -> AnnotationSet:
+            changed, gone = sets.difference(old, edit(old))
+            return sets.laid_over(
+                old, [a for a in changed if a.uid not in locked], [uid for uid in gone if uid not in locked]
+            )
+
+        return held
 
     def accept(self, uids: Collection[str]) -> None:
         """Make predictions truth, as one step."""
@@ -199,25 +232,27 @@ class Document(QObject):
         self._write(lambda page: labelling.redo(ws, page) or page)
 
     def _judge(self, uids: Collection[str], shown: Callable[[Collection[str]], Edit], service: Any) -> None:
-        models = {a.uid for a in self.annotations if a.origin == "model"}
-        chosen = [uid for uid in uids if uid in models]
+        models = [a for uid in uids if (a := self.get(uid)) is not None and a.origin == "model"]
+        chosen = [a.uid for a in models if a.uid not in self.locked]
         if not chosen or not self.loaded:
             return
         ws = self.ws
         self._show(shown(chosen)(self.annotations))
 
         def write(page: labelling.Page) -> labelling.Page:
-            there = [
-                uid for uid in chosen if any(a.uid == uid and a.origin == "model" for a in page.annotations)
-            ]
+            found = [sets.find(page.annotations, uid) for uid in chosen]
+            there = [a.uid for a in found if a is not None and a.origin == "model"]
             return service(ws, page, there) if there else page
 
         self._write(write)
 
     def _show(self, annotations: AnnotationSet) -> None:
         self.annotations = annotations
-        there = {a.uid for a in annotations}
-        kept = tuple(uid for uid in self.selection if uid in there)
+        if len(self.selection) > _MANY:
+            there = {a.uid for a in annotations}
+            kept = tuple(uid for uid in self.selection if uid in there)
+        else:
+            kept = tuple(uid for uid in self.selection if self.get(uid) is not None)
         if kept != self.selection:
             self.selection = kept
             self.selected.emit()
@@ -260,8 +295,12 @@ class Document(QObject):
         self.revision = max(self.revision, page.revision)
         if asset_id == self.asset_id:
             self.can_undo, self.can_redo = can_undo, can_redo
-            if last and not same_but_for(self.annotations, page.annotations):
+            if last and any(sets.difference(self.annotations, page.annotations)):
                 self._show(page.annotations)
+            elif last:
+                self.annotations = (
+                    page.annotations
+                )  # equal: what the next gesture leaves alone is the same object
         self.saving.emit()
         self.saved.emit(Changes(revision=page.revision, assets=(asset_id,)))
 

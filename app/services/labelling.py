@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from annotation import canonical
+from sqlalchemy.engine import Connection
+
+from annotation import canonical, sets
 from annotation.core import Annotation, AnnotationSet
 from annotation.errors import InvalidInput, NotFound
 from annotation.rows import from_row, to_row
@@ -84,6 +86,38 @@ def load(ws: Workspace, asset_id: int, *, revision: int | None = None) -> Page:
     )
 
 
+_READ_ANEW_AFTER = 5_000
+"""Revisions: of an older page the whole is read again."""
+
+
+def refresh(ws: Workspace, page: Page) -> Page:
+    """The page as the record holds it now; costs what changed since it was read. What did not change stays the same object."""
+    with ws.db.read() as conn:
+        return _brought_up(conn, page, record.newest(conn))
+
+
+def _brought_up(conn: Connection, page: Page, revision: int) -> Page:
+    """The page at `revision`, the newest of `conn`: its rows with the news laid over, checked against the record.
+
+    The check: as many live rows as the page now has, and none with a higher id. Rows of one asset are numbered in the
+    order they are committed, so a change this connection could not see by revision (PostgreSQL draws them before
+    it commits) shows in one of the two, and the page is read whole.
+    """
+    if revision - page.revision <= _READ_ANEW_AFTER:
+        news = queries.since(conn, page.asset_id, page.revision)
+        closed, rows = frozenset(news.closed), dict(page.rows)
+        gone = [uid for uid, row in rows.items() if row in closed] if closed else []
+        for uid in gone:
+            del rows[uid]
+        rows.update((r.uid, r.id) for r in news.opened)
+        if len(rows) == news.count and max(rows.values(), default=0) == news.newest_id:
+            gone = [uid for uid in gone if uid not in rows]
+            laid = sets.laid_over(page.annotations, map(value, news.opened), gone)
+            return Page(page.asset_id, revision, laid, rows)
+    found = queries.live(conn, page.asset_id)
+    return Page(page.asset_id, revision, tuple(map(value, found)), {r.uid: r.id for r in found})
+
+
 def save(ws: Workspace, page: Page, after: AnnotationSet, *, verb: str) -> Page:
     """Commit one gesture: the difference between `page` and `after`, by uid, as one flushed change.
 
@@ -123,11 +157,9 @@ def save_many(
 
 def _difference(page: Page, after: AnnotationSet) -> tuple[list[Annotation], list[str]]:
     """(annotations that are new or changed, uids that are gone)."""
-    before = {a.uid: a for a in page.annotations}
-    new = {a.uid: a for a in after}
-    if len(new) != len(after):
+    if len({a.uid for a in after}) != len(after):
         raise InvalidInput("two objects share one uid")
-    return [a for a in after if before.get(a.uid) != a], [uid for uid in before if uid not in new]
+    return sets.difference(page.annotations, after)
 
 
 def accept(ws: Workspace, page: Page, uids: Iterable[str]) -> Page:
@@ -171,11 +203,7 @@ def _commit(
                 edits.append(Edit(old, content(a, p.asset_id, numbers[a.label], origin="human", from_id=old)))
             edits += [Edit(closes=p.rows[uid]) for uid in gone]
         draft.annotate(edits)
-        found = [queries.live(draft.conn, p.asset_id) for p, _, _ in gestures]
-    return [
-        Page(p.asset_id, draft.rev, tuple(map(value, rows)), {r.uid: r.id for r in rows})
-        for (p, _, _), rows in zip(gestures, found, strict=True)
-    ]
+        return [_brought_up(draft.conn, p, draft.rev) for p, _, _ in gestures]
 
 
 def undo(ws: Workspace, page: Page) -> Page | None:
@@ -190,19 +218,18 @@ def redo(ws: Workspace, page: Page) -> Page | None:
 
 def _turn(ws: Workspace, page: Page, op: int) -> Page | None:
     with ws.db.read() as conn:
-        done, undone = undoing.stack(conn, page.asset_id, ws.person.id)
-        if not (done if op == record.UNDO else undone):
-            return None
-        target = (done if op == record.UNDO else undone)[-1]
+        target = undoing.tops(conn, page.asset_id, ws.person.id)[0 if op == record.UNDO else 1]
+    if target is None:
+        return None
     undoing.invert(ws.db, target, agent_id=ws.person.id, activity_id=ws.session(), op=op)
-    return load(ws, page.asset_id)
+    return refresh(ws, page)
 
 
 def can_undo(ws: Workspace, asset_id: int) -> tuple[bool, bool]:
     """(undo possible, redo possible) for this person on this page."""
     with ws.db.read() as conn:
-        done, undone = undoing.stack(conn, asset_id, ws.person.id)
-    return bool(done), bool(undone)
+        done, undone = undoing.tops(conn, asset_id, ws.person.id)
+    return done is not None, undone is not None
 
 
 def undo_step(ws: Workspace, step: int, *, skip_changed: bool = False) -> Changes:

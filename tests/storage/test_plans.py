@@ -31,7 +31,7 @@ HOT: dict[str, Callable[[Connection], object]] = {
     "places": lambda c: queries.places(c, [1]),
     "rejected": lambda c: queries.rejected(c, [1, 2], bytes(32)),
     "facets": lambda c: queries.facets(c, 1),
-    "stack": lambda c: steps.stack(c, 1, 1),
+    "tops of undo and redo": lambda c: steps.tops(c, 1, 1),
     "steps": lambda c: steps.steps(c),
     "effects of a step": lambda c: steps._effects(c, 1),
     "live of objects": lambda c: steps._live(

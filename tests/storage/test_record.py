@@ -90,11 +90,11 @@ def test_the_undo_stack_of_a_person_survives_a_restart_and_is_their_own(world: W
     undone = world.undo(mine[2])
     world.reopen()
     with world.db.read() as conn:
-        assert steps.stack(conn, page, world.agents["A"].id) == (mine[:2], [undone.step])
-        assert steps.stack(conn, page, world.agents["B"].id) == ([theirs], [])
+        assert steps.tops(conn, page, world.agents["A"].id) == (mine[1], undone.step)
+        assert steps.tops(conn, page, world.agents["B"].id) == (theirs, None)
     world.apply(Edit(opens=world.content(page, box=4)))
     with world.db.read() as conn:
-        assert steps.stack(conn, page, world.agents["A"].id)[1] == []  # a new gesture empties redo
+        assert steps.tops(conn, page, world.agents["A"].id)[1] is None  # a new gesture empties redo
 
 
 def bulk(world: World, pages: list[int], *, who: str = "A", running: bool = False) -> int:

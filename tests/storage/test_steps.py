@@ -85,7 +85,7 @@ def test_undo_on_a_page_passes_over_a_step_that_somebody_else_undid(world: World
     top = world.apply(Edit(opens=world.content(asset)))
     world.undo(top, who="B")
     with world.db.read() as conn:
-        assert steps.stack(conn, asset, world.agents["A"].id) == ([below], [])
+        assert steps.tops(conn, asset, world.agents["A"].id) == (below, None)
 
 
 def test_an_undo_of_what_changed_since_is_refused_and_writes_nothing(world: World) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QPainter
 
+from annotation import sets
 from annotation.core import AnnotationSet
 from app.desktop.canvas import overlay as overlays
 from app.desktop.canvas import scene as scenes
@@ -45,6 +46,13 @@ class Settled:
         self._overlay: Overlay | None = None
         self.worker = Worker(courier, self._drawn)
 
+    @property
+    def drawn(self) -> bool:
+        """True when what is shown is what there is: nothing is being drawn for it."""
+        made = self._overlay
+        there = made is not None and made.request.scene is self.scene
+        return (there or not self.scene.annotations) and self.worker.idle
+
     def clear(self) -> None:
         """Another picture: nothing is there yet."""
         self.scene, self._overlay = scenes.EMPTY, None
@@ -52,7 +60,8 @@ class Settled:
     def settle(self, annotations: AnnotationSet) -> None:
         """Other annotations: what changed is patched at once, the rest follows from the worker."""
         old, self.scene = self.scene, scenes.build(annotations, self.scene)
-        changed = scenes.differences(old, self.scene)
+        fresh, gone = sets.difference(old.annotations, annotations)
+        changed = {a.uid for a in fresh}.union(gone)
         if (
             self._overlay is not None
             and self._overlay.request.scene is old

@@ -11,7 +11,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from annotation.core import Annotation, Box, Polygon
-from app.desktop.canvas import overlay, scene, shapes
+from app.desktop.canvas import ink, overlay, scene, shapes
 from app.desktop.canvas.overlay import Request, Style
 from app.desktop.canvas.pictures import mips
 from app.desktop.tasks import Courier, Pool
@@ -152,10 +152,9 @@ def test_a_patched_overlay_equals_a_fresh_one(qapp) -> None:
 def test_tags_do_not_overlap_and_are_shortened_before_they_hide_an_object(qapp) -> None:
     items = objects(*[("a", Box(30 + 4 * i, 60 + 3 * i, 90 + 4 * i, 140 + 3 * i), "model") for i in range(6)])
     made = overlay.render(Request(scene.build(items), STYLE, 1.0, 0.0, 0.0, (200, 200)))
-    boxes = [(t.x, t.y, t.x + t.ink.shape[1], t.y + t.ink.shape[0]) for t in made.tags]
-    assert boxes
-    for i, a in enumerate(boxes):
-        assert all(overlay._overlap(a, b) == 0 for b in boxes[i + 1 :])
+    boxes = np.array([t.rect for t in made.tags if t.ink.shape[0] > 14], np.float32)
+    assert len(boxes)
+    assert (np.triu(ink.covered(boxes, boxes), 1) == 0).all()
 
 
 def test_far_zoom_draws_nothing_wrong_and_raises_nothing(qapp) -> None:
