@@ -238,6 +238,7 @@ class Desk(QObject):
         return Style(
             {label.code: label.color for label in self.schema.labels},
             {label.code: label.name(i18n.language()) for label in self.schema.labels},
+            keys={label.code: label.key for label in self.schema.labels if label.key},
         )
 
     def _read_schema(self) -> None:

@@ -22,6 +22,7 @@ from app.desktop.tasks import Courier
 MARGIN = (400, 250)
 _ROOM_PX = 10
 """How far what is drawn of an object reaches beyond its bounding box."""
+_SEAM_PX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,10 @@ def patch(overlay: Overlay, scene: Scene, uids: set[str], *, hidden: frozenset[s
         x0, y0, x1, y1 = max(0, x0), max(0, y0), min(w, x1), min(h, y1)
         if x0 >= x1 or y0 >= y1:
             continue
-        piece = drawing.draw(new, (x1 - x0, y1 - y0), old.ox - x0, old.oy - y0)
+        # cv2 smooths a line less at the border of the buffer: drawn a little larger and cut, or a seam is seen.
+        cut = slice(_SEAM_PX, -_SEAM_PX)
+        wide = (x1 - x0 + 2 * _SEAM_PX, y1 - y0 + 2 * _SEAM_PX)
+        piece = drawing.draw(new, wide, old.ox - x0 + _SEAM_PX, old.oy - y0 + _SEAM_PX)[cut, cut]
         for tag in overlay.tags:
             ink.blend(piece, tag.ink, tag.x - x0, tag.y - y0)
         overlay.buffer[y0:y1, x0:x1] = piece

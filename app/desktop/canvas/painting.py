@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRect, Qt
 from PySide6.QtGui import QColor, QPainter, QPolygonF
 
-from annotation.core import Shape
+from annotation.core import Keypoints, Points, Shape
 from app.desktop import theme
 from app.desktop.canvas import layer as layers
 from app.desktop.canvas import live, shapes
@@ -89,9 +90,10 @@ def _in_hand(canvas: Canvas, p: QPainter) -> None:
         found = canvas.scene.get(canvas.hovered)
         if found is not None:
             dashed = found.origin == "model"
-            outline(canvas, p, found.shape, style.colour(found.label), fill=False, dashed=dashed)
-    for annotation in canvas.live.values():
-        outline(canvas, p, annotation.shape, style.colour(annotation.label))
+            edges = style.edges.get(found.label, ())
+            outline(canvas, p, found.shape, style.colour(found.label), fill=False, dashed=dashed, edges=edges)
+    for a in canvas.live.values():
+        outline(canvas, p, a.shape, style.colour(a.label), edges=style.edges.get(a.label, ()))
     if (one := canvas.one_chosen()) is not None:
         shown = canvas.live.get(one.uid, one)
         for handle, x, y in canvas.handles(shown.shape):
@@ -99,9 +101,27 @@ def _in_hand(canvas: Canvas, p: QPainter) -> None:
 
 
 def outline(
-    canvas: Canvas, p: QPainter, shape: Shape, colour: str, *, fill: bool = True, dashed: bool = False
+    canvas: Canvas,
+    p: QPainter,
+    shape: Shape,
+    colour: str,
+    *,
+    fill: bool = True,
+    dashed: bool = False,
+    edges: Sequence[tuple[int, int]] = (),
 ) -> None:
-    """A shape in hand or under the mouse."""
+    """A shape in hand or under the mouse; `edges` of its skeleton, when it has one."""
+    if isinstance(shape, Points | Keypoints):
+        flat = shape.points
+        at = [QPointF(*canvas.to_screen(x, y)) for x, y in zip(flat[::2], flat[1::2], strict=True)]
+        seen = shape.visibility if isinstance(shape, Keypoints) else (2,) * len(at)
+        for i, j in edges:
+            if i < len(at) and j < len(at) and seen[i] and seen[j]:
+                live.outline(p, QPolygonF([at[i], at[j]]), colour, closed=False, fill=False, dashed=dashed)
+        for point, v in zip(at, seen, strict=True):
+            if v:
+                live.joint(p, point.x(), point.y(), colour, seen=v == 2, side=5.0)
+        return
     for ring, closed in shapes.rings(shape):
-        line = QPolygonF([QPointF(*canvas.to_screen(float(x), float(y))) for x, y in ring])
+        line = QPolygonF([QPointF(*canvas.to_screen(x, y)) for x, y in ring.tolist()])
         live.outline(p, line, colour, closed=closed, fill=fill, dashed=dashed)

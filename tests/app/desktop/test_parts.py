@@ -143,10 +143,7 @@ def test_a_patched_overlay_equals_a_fresh_one(qapp) -> None:
     after = (*items[:3], moved, *items[4:])
     made = drawn(items)
     overlay.patch(made, scene.build(after), {moved.uid})
-    assert (
-        np.abs(made.buffer.astype(int) - drawn(after).buffer.astype(int)).max() <= 40
-    )  # anti-aliasing at the seams
-    assert (made.buffer != drawn(after).buffer).any(axis=2).mean() < 0.002
+    assert (made.buffer == drawn(after).buffer).all()
 
 
 def test_tags_do_not_overlap_and_are_shortened_before_they_hide_an_object(qapp) -> None:
@@ -176,10 +173,11 @@ def test_five_thousand_selected_objects_are_drawn_in_well_under_a_second(qapp) -
 
 def test_a_small_polygon_keeps_three_vertices() -> None:
     triangle = Polygon((((0.0, 0.0, 9.0, 0.0, 9.0, 9.0),),))
-    assert shapes.delete_vertex(triangle, 0, 1) is None
-    four = shapes.insert_vertex(triangle, 0, 2, 0.0, 9.0)
+    assert shapes.delete_vertices(triangle, [(0, 1)]) is None
+    four = shapes.insert_vertex(triangle, (0, 2), 0.0, 9.0)
+    assert isinstance(four, Polygon)
     assert four.parts[0][0] == (0.0, 0.0, 9.0, 0.0, 9.0, 9.0, 0.0, 9.0)
-    assert shapes.delete_vertex(four, 0, 3) == triangle
+    assert shapes.delete_vertices(four, [(0, 3)]) == triangle
 
 
 def test_the_mip_level_chosen_is_never_stretched_when_a_larger_one_is_there() -> None:
