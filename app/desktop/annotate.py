@@ -55,10 +55,7 @@ class Annotate(QWidget):
         self.editing.tell = self.say
         self.editing.previous = self._before
         self.editing.ask_relation = self._ask_relation
-        self.canvas.layers += [
-            figures.points_layer(self.canvas, self.editing.edges),
-            figures.links_layer(self.canvas),
-        ]
+        self.canvas.layers.append(figures.links_layer(self.canvas))
         self.strip = Strip(desk.thumbs)
         self._build()
         doc = desk.document

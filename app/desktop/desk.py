@@ -239,6 +239,11 @@ class Desk(QObject):
             {label.code: label.color for label in self.schema.labels},
             {label.code: label.name(i18n.language()) for label in self.schema.labels},
             keys={label.code: label.key for label in self.schema.labels if label.key},
+            edges={
+                label.code: tuple(found.edges)
+                for label in self.schema.labels
+                if (found := getattr(label, "skeleton", None)) is not None
+            },
         )
 
     def _read_schema(self) -> None:

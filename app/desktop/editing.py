@@ -480,12 +480,6 @@ class Editing:
 
     # --- skeletons -----------------------------------------------------------------------------------------------
 
-    def edges(self, code: str) -> tuple[tuple[int, int], ...]:
-        """The edges of a class's skeleton."""
-        one = self.desk.schema.label(code) if self.desk.schema else None
-        skeleton = getattr(one, "skeleton", None)
-        return tuple(skeleton.edges) if skeleton is not None else ()
-
     def toggle_seen(self) -> None:
         """The keypoint under the mouse, or those in hand: seen becomes hidden, hidden becomes seen."""
         one = self.canvas.one_chosen()

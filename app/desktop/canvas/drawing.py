@@ -249,7 +249,7 @@ class _Sheet:
                 look = (0.7, max(1, self.thick - round(ratio))) if cube and n else (1.0, self.thick)
                 if dashed:
                     unit = ratio if i in self.large else 0.6 * ratio
-                    pieces = _dashes(ring.astype(np.float32) / (1 << _SHIFT), closed, (w, h), unit)
+                    pieces = _dashes(ring.astype(np.float32) / np.float32(1 << _SHIFT), closed, (w, h), unit)
                     plain[colour, False, *look].extend(
                         _fixed(pieces.reshape(-1, 2), 1, 0, 0).reshape(-1, 2, 2)
                     )
@@ -286,7 +286,7 @@ class _Sheet:
             if lines and self.scene.predicted[i]:
                 h, w = self.buffer.shape[:2]
                 dashes = [
-                    _dashes(one.astype(np.float32) / (1 << _SHIFT), False, (w, h), r.ratio) for one in lines
+                    _dashes(one.astype(np.float32) / np.float32(1 << _SHIFT), False, (w, h), r.ratio) for one in lines
                 ]
                 lines = list(_fixed(np.concatenate(dashes).reshape(-1, 2), 1, 0, 0).reshape(-1, 2, 2))
             if lines:
