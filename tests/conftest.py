@@ -27,7 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--headed", action="store_true", help="show real windows instead of Qt's offscreen platform"
     )
     parser.addoption(
-        "--whole", action="store_true", help="2,000 hostile inputs and 50 kills of each kind, not samples"
+        "--whole",
+        action="store_true",
+        help="2,000 hostile inputs, 50 kills of each kind and 200 of the desk, not samples",
     )
 
 

@@ -23,9 +23,8 @@ import pytest
 from annotation import scenes
 from app import cli
 from app.services import browse, labelling, onnx, versions, workspace
-from app.services.workspace import Workspace
-from storage import db as database
 from tests.support import hostile
+from tests.support.sound import sound
 
 MOMENTS, WHOLE = 3, 50
 FILES = 1500
@@ -67,32 +66,6 @@ def moment_in(seconds: float, seed: str) -> float:
     return random.Random(seed).uniform(0.2, 1.0) * seconds
 
 
-def whole(ws: Workspace) -> None:
-    """The file is sound, and what the writer counts agrees with the rows."""
-    assert database.fault(ws.db) == ""
-    for data in browse.datasets(ws):
-        with ws.db.read() as conn:
-            items = (
-                conn.exec_driver_sql(
-                    f"SELECT asset_id FROM item WHERE died IS NULL AND dataset_id = {data.id}"
-                )
-                .scalars()
-                .all()
-            )
-            counted = conn.exec_driver_sql(
-                "SELECT origin, count(*) FROM annotation WHERE died IS NULL AND asset_id IN "
-                f"(SELECT asset_id FROM item WHERE died IS NULL AND dataset_id = {data.id}) GROUP BY origin"
-            ).all()
-        assert len(items) == len(set(items)) == data.n_assets
-        facets = browse.facets(ws, data.id)
-        kept = {
-            0: sum(f.n_human for f in facets),
-            1: sum(f.n_model for f in facets),
-            2: sum(f.n_import for f in facets),
-        }
-        assert {o: n for o, n in kept.items() if n} == dict(counted)
-
-
 # --- ingest ------------------------------------------------------------------------------------------------------
 
 
@@ -130,11 +103,11 @@ def test_a_killed_ingest_resumes_to_every_file_once(
         until_s=moment_in(ingest_s, f"ingest {moment}"),
     )
     with workspace.open(home) as ws:
-        whole(ws)
+        sound(ws)
         before = browse.totals(ws).assets
     assert cli.main(["-w", home, "ingest", str(files), "--dataset", "d", "--json"]) == 0
     with workspace.open(home) as ws:
-        whole(ws)
+        sound(ws)
         with ws.db.read() as conn:
             digests = conn.exec_driver_sql("SELECT blake3 FROM asset").scalars().all()
         assert len(digests) == len({bytes(d) for d in digests}) == FILES >= before
@@ -161,7 +134,7 @@ def ready(home: str, pictures: Path) -> None:
 def found(home: str) -> Counter[tuple[str, str]]:
     """How many predictions of each label every picture has."""
     with workspace.open(home) as ws:
-        whole(ws)
+        sound(ws)
         rows = browse.page(ws, browse.Query(browse.dataset(ws, "d").id), limit=10_000)
         return Counter(
             (row.path, a.label) for row in rows for a in labelling.load(ws, row.asset_id).annotations
@@ -222,7 +195,7 @@ def test_a_killed_editor_loses_no_gesture_that_was_called_saved(
         line.split() for line in ended.out.splitlines() if line.count(" ") == 1 and ended.out.endswith("\n")
     ] or [line.split() for line in ended.out.splitlines()[:-1]]
     with workspace.open(home) as ws:
-        whole(ws)
+        sound(ws)
         asset_id = browse.page(ws, browse.Query(1))[0].asset_id
         for revision, uid in lines[-5:]:  # what was on the page when it was called saved
             assert uid in {a.uid for a in labelling.load(ws, asset_id, revision=int(revision)).annotations}
@@ -280,4 +253,4 @@ def test_a_killed_export_leaves_all_or_nothing_and_the_next_one_is_whole(
         assert contents(out) == expected
     assert [p.name for p in out.parent.iterdir()] == ["out"]
     with workspace.open(home) as ws:
-        whole(ws)
+        sound(ws)
