@@ -157,7 +157,7 @@ def test_yesterdays_bulk_change_is_undone_from_the_log(hand: Hand, qtbot: QtBot)
     ws, data = hand.desk.ws, hand.desk.dataset.id
     list(bulk.accept(ws, Query(data)))
     assert all(a.origin == "human" for a in labelling.load(ws, 2).annotations)
-    hand.key("h", CTRL)
+    hand.key(Qt.Key.Key_F8)
     steps = hand.window.findChild(Steps)
     assert steps is not None
     steps._choose("bulk")
@@ -175,7 +175,7 @@ def test_a_step_whose_objects_changed_says_so_and_offers_to_undo_the_rest(hand: 
     list(bulk.accept(ws, Query(data)))
     page = labelling.load(ws, 2)
     labelling.save(ws, page, page.annotations[1:], verb="delete")
-    hand.key("h", CTRL)
+    hand.key(Qt.Key.Key_F8)
     steps = hand.window.findChild(Steps)
     assert steps is not None
     qtbot.waitUntil(lambda: any(s.verb == "accept" for s in steps._rows))
