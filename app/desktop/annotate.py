@@ -21,7 +21,8 @@ from app.desktop.gallery.strip import Strip
 from app.desktop.jumps import Jumps
 from app.desktop.menu import Menu
 from app.desktop.panels.classes import Classes, Queues, Rule
-from app.desktop.panels.details import Attributes, History, Issues
+from app.desktop.panels.details import Attributes, Issues
+from app.desktop.panels.history import History
 from app.desktop.panels.objects import ObjectList
 from app.desktop.panels.remarks import Remarks
 from app.desktop.panels.shape import KINDS, Ask, Tags, convert_sheet

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePol
 from app.desktop import theme, widgets
 from app.desktop.activity import TaskCard
 from app.desktop.desk import Desk
-from app.desktop.panels.details import ago, verb_text
+from app.desktop.said import ago, verb_text
 from app.desktop.widgets import Elided, Meter, Pill, button, column, frame, label, number, row
 from app.i18n import tr
 from app.services import browse, labelling

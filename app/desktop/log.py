@@ -16,7 +16,7 @@ from shiboken6 import isValid
 from annotation.errors import Conflict
 from app.desktop import theme, widgets
 from app.desktop.desk import Desk
-from app.desktop.panels.details import ago, verb_text
+from app.desktop.said import ago, verb_text
 from app.desktop.widgets import Elided, button, column, label, look, number, row, say
 from app.i18n import tr, tr_fault
 from app.services import browse, labelling

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.desktop import widgets
 from app.desktop.desk import Desk
-from app.desktop.panels.details import ago
+from app.desktop.said import ago
 from app.desktop.sheets import Sheets
 from app.desktop.widgets import Elided, Pill, button, column, frame, label, number, row
 from app.i18n import tr

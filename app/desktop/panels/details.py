@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
-from PySide6.QtCore import QPoint, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetrics, QIntValidator, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QIntValidator, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLineEdit, QPushButton, QSizePolicy, QWidget
 
 from annotation import checks
 from annotation.core import Annotation
-from annotation.errors import LamproomError
 from annotation.schema import Attribute, Label
 from app import i18n
 from app.desktop import actions, document, theme, widgets
@@ -21,45 +19,6 @@ from app.desktop.desk import Desk
 from app.desktop.panels.flow import Flow
 from app.desktop.widgets import Elided, button, column, frame, label, look, row
 from app.i18n import tr
-from app.services import labelling
-
-_HISTORY_SHOWN = 12
-VERBS = {
-    "draw box": "Draw box",
-    "draw polygon": "Draw polygon",
-    "reshape": "Reshape",
-    "move": "Move",
-    "relabel": "Change class",
-    "attribute": "Change attribute",
-    "delete": "Delete",
-    "accept": "Accept",
-    "reject": "Reject",
-    "restore": "Restore",
-    "prelabel": "Pre-label",
-    "import": "Import",
-    "schema": "Label schema",
-    "ingest": "Add pictures",
-}
-
-
-def verb_text(verb: str, op: int) -> str:
-    """What was done, in the language in use."""
-    done = tr(VERBS[verb]) if verb in VERBS else verb
-    return tr("Undo: {what}", what=done) if op == 1 else tr("Redo: {what}", what=done) if op == 2 else done
-
-
-def ago(at_ms: int) -> str:
-    """How long ago, in a few words."""
-    seconds = max(0, int(time.time() - at_ms / 1000))
-    if seconds < 10:
-        return tr("just now")
-    if seconds < 60:
-        return tr("{n} s ago", n=seconds)
-    if seconds < 3600:
-        return tr("{n} min ago", n=seconds // 60)
-    if seconds < 20 * 3600:
-        return time.strftime("%H:%M", time.localtime(at_ms / 1000))
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_ms / 1000))
 
 
 class Value(QPushButton):
@@ -255,146 +214,6 @@ class Attributes(QWidget):
 def _short(text: str) -> str:
     """A choice without the remark in brackets; the tool tip has it whole."""
     return text.split("（")[0].split(" (")[0]
-
-
-class _Event(QWidget):
-    """One line of the history: dot and thread, what, who, when, revision; a click on it looks at restoring."""
-
-    clicked = Signal()
-
-    def __init__(self, what: str, under: str, first: bool, last: bool) -> None:
-        super().__init__()
-        self._what, self._under, self._first, self._last, self._hot = what, under, first, last, False
-        self.setFixedHeight(40)
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setToolTip(f"{what} · {under}")
-
-    def enterEvent(self, event) -> None:
-        self._hot = True
-        self.update()
-
-    def leaveEvent(self, event) -> None:
-        self._hot = False
-        self.update()
-
-    def mousePressEvent(self, event) -> None:
-        self.clicked.emit()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        t = theme.current()
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        p.setPen(QPen(QColor(t.line), 1.5))
-        if not self._last:
-            p.drawLine(QPoint(8, 14), QPoint(8, self.height()))
-        if not self._first:
-            p.drawLine(QPoint(8, 0), QPoint(8, 10))
-        p.setPen(Qt.PenStyle.NoPen)
-        p.setBrush(QColor(t.accent if self._first else t.second))
-        p.drawEllipse(QPoint(8, 11), 4, 4)
-        room = self.width() - 24
-        p.setFont(theme.font(12, bold=True))
-        p.setPen(QColor(t.blue if self._hot else t.text))
-        p.drawText(
-            QRect(24, 2, room, 18), _LEFT, QFontMetrics(p.font()).elidedText(self._what, _RIGHT_CUT, room)
-        )
-        p.setFont(theme.font(11))
-        p.setPen(QColor(t.second))
-        p.drawText(
-            QRect(24, 20, room, 16), _LEFT, QFontMetrics(p.font()).elidedText(self._under, _RIGHT_CUT, room)
-        )
-        p.end()
-
-
-_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-_RIGHT_CUT = Qt.TextElideMode.ElideRight
-
-
-class History(QWidget):
-    """What happened to the selected object, or on the page; one click brings the page back to that revision."""
-
-    def __init__(self, desk: Desk) -> None:
-        super().__init__()
-        self.desk = desk
-        self._ticket = 0
-        self._rows: list[labelling.HistoryRow] = []
-        self.head = label("History", "head")
-        self.note = label(kind="small")
-        self._body = QWidget()
-        self._box = column(self._body, gap=0)
-        box = column(self, gap=8, margins=(16, 12, 16, 12))
-        top = row()
-        top.addWidget(self.head)
-        top.addStretch()
-        top.addWidget(self.note)
-        box.addLayout(top)
-        box.addWidget(self._body)
-        doc = desk.document
-        doc.opened.connect(self._read)
-        doc.selected.connect(self._read)
-        doc.changed.connect(self._read)
-        doc.saved.connect(lambda _: self._read())
-
-    def retranslate(self) -> None:
-        """Draw again in the language in use."""
-        self._fill()
-
-    def _read(self) -> None:
-        self._ticket += 1
-        ticket, doc, ws = self._ticket, self.desk.document, self.desk.ws
-        asset_id = doc.asset_id
-        if ws is None or asset_id is None:
-            self._rows = []
-            self._fill()
-            return
-        if not doc.loaded or doc.pending:
-            return
-        uid = doc.selection[0] if len(doc.selection) == 1 else None
-
-        def done(rows: list[labelling.HistoryRow]) -> None:
-            if ticket == self._ticket:
-                self._rows = rows
-                self._fill()
-
-        self.desk.tasks.readers.submit(
-            lambda: labelling.history(ws, asset_id=asset_id, uid=uid, limit=60),
-            done,
-            lambda fault: self._lost(uid, fault),
-            key="history",
-        )
-
-    def _lost(self, uid: str | None, fault: BaseException) -> None:
-        if not isinstance(fault, LamproomError):
-            raise fault
-
-    def _fill(self) -> None:
-        widgets.clear(self._box)
-        steps: dict[int, list[labelling.HistoryRow]] = {}
-        for found in self._rows:
-            steps.setdefault(found.rev, []).append(found)
-        self.note.setText(tr("click restores") if len(steps) > 1 else "")
-        shown = list(steps.items())[:_HISTORY_SHOWN]
-        for i, (rev, rows) in enumerate(shown):
-            first = rows[0]
-            what = verb_text(first.verb, first.op)
-            what += f" · {self.desk.label_name(first.label)}" if len(rows) == 1 else f" · {len(rows)}"
-            who = first.agent
-            line = _Event(what, f"{who} · {ago(first.at_ms)} · r{rev}", i == 0, i == len(shown) - 1)
-            line.clicked.connect(lambda rev=rev: self._restore(rev))
-            self._box.addWidget(line)
-        self.setVisible(bool(shown))
-
-    def _restore(self, revision: int) -> None:
-        ws, doc = self.desk.ws, self.desk.document
-        asset_id = doc.asset_id
-        if ws is None or asset_id is None:
-            return
-
-        def done(page: labelling.Page) -> None:
-            if doc.asset_id == asset_id:
-                doc.commit(lambda _: page.annotations, "restore")
-
-        self.desk.ask(lambda: labelling.load(ws, asset_id, revision=revision), done)
 
 
 class Issues(QWidget):

@@ -11,7 +11,7 @@ from app.desktop.canvas import shapes
 from app.desktop.canvas.tools.remark import RemarkTool
 from app.desktop.canvas.view import Canvas
 from app.desktop.desk import Desk
-from app.desktop.panels.details import ago
+from app.desktop.said import ago
 from app.desktop.widgets import button, column, frame, label, row, say
 from app.i18n import tr
 from app.services import remarks

@@ -18,7 +18,7 @@ from app.desktop import theme
 from app.desktop.desk import Desk
 from app.desktop.editing import Editing
 from app.desktop.overlaid import Overlaid, Sheet
-from app.desktop.panels.details import Flow
+from app.desktop.panels.flow import Flow
 from app.desktop.widgets import button, clear, column, label, look, row, say
 from app.i18n import tr
 

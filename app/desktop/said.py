@@ -1,0 +1,60 @@
+"""How steps and times are said to a person, in the language in use."""
+
+from __future__ import annotations
+
+import time
+
+from app.i18n import tr
+
+VERBS = {
+    "draw box": "Draw box",
+    "draw polygon": "Draw polygon",
+    "reshape": "Reshape",
+    "move": "Move",
+    "relabel": "Change class",
+    "attribute": "Change attribute",
+    "delete": "Delete",
+    "accept": "Accept",
+    "reject": "Reject",
+    "restore": "Restore",
+    "prelabel": "Pre-label",
+    "import": "Import",
+    "assign": "Assign",
+    "remark": "Write a remark",
+    "edit remark": "Change a remark",
+    "delete remark": "Delete a remark",
+    "resolve": "Resolve a remark",
+    "reopen": "Open a remark again",
+    "review: draft": "Back to draft",
+    "review: submitted": "Submit",
+    "review: accepted": "Accept the picture",
+    "review: returned": "Return the picture",
+    "schema": "Label schema",
+    "ingest": "Add pictures",
+}
+
+
+def verb_text(verb: str, op: int) -> str:
+    """What was done, in the language in use."""
+    done = tr(VERBS[verb]) if verb in VERBS else verb
+    return tr("Undo: {what}", what=done) if op == 1 else tr("Redo: {what}", what=done) if op == 2 else done
+
+
+def review_text(verb: str, op: int, assignee: str | None) -> str:
+    """What happened to a picture as a member of a dataset."""
+    what = verb_text(verb, op)
+    return f"{what} → {assignee}" if verb == "assign" and assignee else what
+
+
+def ago(at_ms: int) -> str:
+    """How long ago, in a few words."""
+    seconds = max(0, int(time.time() - at_ms / 1000))
+    if seconds < 10:
+        return tr("just now")
+    if seconds < 60:
+        return tr("{n} s ago", n=seconds)
+    if seconds < 3600:
+        return tr("{n} min ago", n=seconds // 60)
+    if seconds < 20 * 3600:
+        return time.strftime("%H:%M", time.localtime(at_ms / 1000))
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_ms / 1000))
