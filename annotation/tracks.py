@@ -102,11 +102,11 @@ def interpolate(a: Shape, b: Shape, t: float) -> Shape:
         case Box(), Box():
             return Box(*_mix((a.x0, a.y0, a.x1, a.y1), (b.x0, b.y0, b.x1, b.y1), t))
         case RotatedBox(), RotatedBox():
-            numbers = _mix((a.cx, a.cy, a.w, a.h), (b.cx, b.cy, b.w, b.h), t)
-            return RotatedBox(*numbers, _turn(a.degrees, b.degrees, t, 360.0))
+            cx, cy, w, h = _mix((a.cx, a.cy, a.w, a.h), (b.cx, b.cy, b.w, b.h), t)
+            return RotatedBox(cx, cy, w, h, _turn(a.degrees, b.degrees, t, 360.0))
         case Ellipse(), Ellipse():
-            numbers = _mix((a.cx, a.cy, a.rx, a.ry), (b.cx, b.cy, b.rx, b.ry), t)
-            return Ellipse(*numbers, _turn(a.degrees, b.degrees, t, 180.0))
+            cx, cy, rx, ry = _mix((a.cx, a.cy, a.rx, a.ry), (b.cx, b.cy, b.rx, b.ry), t)
+            return Ellipse(cx, cy, rx, ry, _turn(a.degrees, b.degrees, t, 180.0))
         case Quad(), Quad():
             return Quad(_mix(a.points, b.points, t))
         case Cuboid(), Cuboid():
