@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, Qt
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
+from PySide6.QtGui import QMouseEvent, QWheelEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.desktop import main, theme
@@ -174,13 +175,9 @@ class Seat:
         )  # fmt: skip
         self.app.sendEvent(self.canvas, event)
 
-    def key(self, key: Qt.Key, keys=_NONE, text: str = "", on: QWidget | None = None) -> None:
+    def key(self, key: Qt.Key | str, keys=_NONE, on: QWidget | None = None) -> None:
         """A key goes down and up, by way of the shortcuts."""
-        target = on or self.canvas
-        override = QKeyEvent(QEvent.Type.ShortcutOverride, key, keys, text)
-        self.app.sendEvent(target, override)
-        for kind in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
-            self.app.sendEvent(target, QKeyEvent(kind, key, keys, text))
+        QTest.keyClick(on or self.canvas, key, keys)
 
     # --- clock ---------------------------------------------------------------------------------------------------
 

@@ -123,10 +123,11 @@ class _Sheet:
         self.joints: list[int] = order[~sized].tolist()
         self.thick = max(1, round((2 if self.crowd <= _FINE_AT_MOST else 1) * r.ratio))
         self.selected = {scene.places[uid] for uid in r.selected if uid in scene.places}
+        self._inks = {a: r.style.colour(a) for a in {scene.annotations[i].label for i in seen.tolist()}}
         self._project()
 
     def colour(self, i: int) -> str:
-        return self.r.style.colour(self.scene.annotations[i].label)
+        return self._inks[self.scene.annotations[i].label]
 
     def _project(self) -> None:
         """All rings in view to the buffer's fixed point in one go: calls for each would cost ten times the drawing."""
