@@ -381,7 +381,8 @@ class Annotate(QWidget):
 
     def undo(self) -> None:
         """Take the last point of the gesture in hand back, else undo on this picture."""
-        if not self.canvas.tool.back() and not self.canvas.tool.cancel():
+        tool = self.canvas.tool
+        if not tool.back() and not (tool.busy and tool.cancel()):
             self.desk.document.undo()
 
     def redo(self) -> None:

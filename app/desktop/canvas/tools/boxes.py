@@ -149,17 +149,19 @@ class RotatedBoxTool(BoxTool):
         super().__init__(canvas)
         self._turning: RotatedBox | None = None
         self._edge: tuple[Point, Point] | None = None
-        self._began = 0.0
+        self._bearing = self._free_turn = 0.0
 
     @property
     def busy(self) -> bool:
         return self._turning is not None or super().busy
 
     def press(self, x: float, y: float, *, add: bool) -> None:
-        if self._turning is not None:
-            self.enter()
-        else:
+        if self._turning is None:
             super().press(x, y, add=add)
+            return
+        if self._edge is not None:
+            self.move(x, y, square=False)
+        self.enter()
 
     def release(self, x: float, y: float) -> None:
         if self._turning is None:
@@ -182,7 +184,8 @@ class RotatedBoxTool(BoxTool):
         else:
             w, h = box.x1 - box.x0, box.y1 - box.y0
             self._turning = RotatedBox((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, w, h, 0.0)
-            self._began = math.degrees(math.atan2(y - self._turning.cy, x - self._turning.cx))
+            self._bearing = math.degrees(math.atan2(y - self._turning.cy, x - self._turning.cx))
+            self._free_turn = 0.0
         self.stepped()
 
     def move(self, x: float, y: float, *, square: bool) -> None:
@@ -192,12 +195,15 @@ class RotatedBoxTool(BoxTool):
             self._turning = over_edge(*self._edge, self.place(x, y))
             self.canvas.update()
         else:
-            now = math.degrees(math.atan2(y - self._turning.cy, x - self._turning.cx)) - self._began
-            self._set_turn(round(now / 15) * 15 if square else now)
+            now = math.degrees(math.atan2(y - self._turning.cy, x - self._turning.cx))
+            self._free_turn += now - self._bearing  # relative: what keys have turned stays turned
+            self._bearing = now
+            self._set_turn(round(self._free_turn / 15) * 15 if square else self._free_turn)
 
     def turn(self, degrees: float) -> bool:
         if self._turning is None or self._edge is not None:
             return False
+        self._free_turn += degrees
         self._set_turn(self._turning.degrees + degrees)
         return True
 
@@ -266,10 +272,11 @@ class CuboidTool(BoxTool):
         return self._front is not None or super().busy
 
     def press(self, x: float, y: float, *, add: bool) -> None:
-        if self._front is not None:
-            self.enter()
-        else:
+        if self._front is None:
             super().press(x, y, add=add)
+        else:
+            self.move(x, y, square=add)
+            self.enter()
 
     def release(self, x: float, y: float) -> None:
         if self._front is None:
