@@ -43,7 +43,7 @@ class Annotate(QWidget):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self.desk = desk
+        self.desk: Desk = desk
         self.route = Route(desk.tasks.readers, self)
         self._want_first = False
         self.canvas: Canvas = Canvas(desk.document, desk.tasks.courier)

@@ -76,6 +76,8 @@ def _as_stored(a: Annotation) -> Annotation:
 class Document(QObject):
     """See the module. Interface thread only, but for `_pages`, which belongs to the writer thread."""
 
+    leaving = Signal()
+    """Another picture is about to open: what is still to be committed to this one must be committed now."""
     opened = Signal()
     """Another picture, or none."""
     changed = Signal()
@@ -132,6 +134,7 @@ class Document(QObject):
 
     def open(self, asset_id: int | None) -> None:
         """Show another picture; its annotations come from a reader, behind every gesture still on its way."""
+        self.leaving.emit()
         self._opening += 1
         ticket = self._opening
         self.asset_id, self.asset = asset_id, None

@@ -28,6 +28,7 @@ from annotation.core import (
     new_uid,
 )
 from annotation.errors import LamproomError
+from annotation.schema import Skeleton
 from app import i18n
 from app.desktop import document
 from app.desktop.canvas import shapes
@@ -35,6 +36,7 @@ from app.desktop.canvas.tools.base import SNAP_PX
 from app.desktop.canvas.tools.brush import BrushTool
 from app.desktop.canvas.tools.lines import LinkTool, PolygonTool, SliceTool
 from app.desktop.canvas.tools.select import Select
+from app.desktop.canvas.tools.skeleton import SkeletonTool
 from app.desktop.canvas.tools.whole import TagTool
 from app.desktop.desk import Desk
 from app.i18n import tr
@@ -66,6 +68,7 @@ class Editing:
         self._tool("slice", SliceTool).cut = self._cut
         self._tool("link", LinkTool).linked = self._linked
         self._tool("polygon", PolygonTool).add_ring = self._add_ring
+        self._tool("keypoints", SkeletonTool).template = self.skeleton
         self._tool("tag", TagTool).toggle = self.toggle_tag
         pool = desk.tasks.readers
         self._tool("brush", BrushTool).run = lambda work, done: pool.submit(work, done, desk.fault)
@@ -479,6 +482,11 @@ class Editing:
             self.apply(lambda old: edits.add(old, made), "caption")
 
     # --- skeletons -----------------------------------------------------------------------------------------------
+
+    def skeleton(self, code: str) -> Skeleton | None:
+        """The skeleton of a class."""
+        one = self.desk.schema.label(code) if self.desk.schema else None
+        return one.skeleton if one is not None else None
 
     def toggle_seen(self) -> None:
         """The keypoint under the mouse, or those in hand: seen becomes hidden, hidden becomes seen."""

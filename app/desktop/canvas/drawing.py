@@ -287,7 +287,8 @@ class _Sheet:
             if lines and self.scene.predicted[i]:
                 h, w = self.buffer.shape[:2]
                 dashes = [
-                    _dashes(one.astype(np.float32) / np.float32(1 << _SHIFT), False, (w, h), r.ratio) for one in lines
+                    _dashes(one.astype(np.float32) / np.float32(1 << _SHIFT), False, (w, h), r.ratio)
+                    for one in lines
                 ]
                 lines = list(_fixed(np.concatenate(dashes).reshape(-1, 2), 1, 0, 0).reshape(-1, 2, 2))
             if lines:

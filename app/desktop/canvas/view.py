@@ -113,6 +113,7 @@ class Canvas(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, False)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(320, 240)
+        doc.leaving.connect(lambda: self.tool.finish())
         doc.opened.connect(self._opened)
         doc.changed.connect(self._changed)
         doc.selected.connect(self._selected)

@@ -101,7 +101,7 @@ def test_the_turning_handle_turns_a_rotated_box_about_its_middle(free: Hand) -> 
     free.key(ENTER)
     before = only(free)
     free.key("v")
-    handles = dict(((i, j), (x, y)) for (i, j), x, y in free.canvas.handles(before))
+    handles = {handle: (x, y) for handle, x, y in free.canvas.handles(before)}
     x, y = handles[(3, 0)]
     free.drag(x, y, 250, 130)
     after = only(free)

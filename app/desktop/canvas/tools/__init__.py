@@ -8,6 +8,7 @@ from app.desktop.canvas.tools.brush import BrushTool
 from app.desktop.canvas.tools.lines import LineTool, LinkTool, PointsTool, PolygonTool, QuadTool, SliceTool
 from app.desktop.canvas.tools.remark import RemarkTool
 from app.desktop.canvas.tools.select import Select
+from app.desktop.canvas.tools.skeleton import SkeletonTool
 from app.desktop.canvas.tools.whole import TagTool
 
 __all__ = ["REACH_PX", "START_PX", "TOOLS", "Clicked", "Select", "Tool", "Ways"]
@@ -24,6 +25,7 @@ TOOLS: dict[str, type[Tool]] = {
         PolygonTool,
         LineTool,
         PointsTool,
+        SkeletonTool,
         BrushTool,
         TagTool,
         SliceTool,

@@ -326,6 +326,7 @@ class BrushTool(Tool):
         elif stroke.fresh:
             doc.commit(document.put(new), "draw mask")
             doc.select((new.uid,))
+            self.canvas.made.emit(new.uid)
         else:
             verb = "erase" if self.canvas.ways.erase else "paint"
             doc.commit(document.change([new]), verb)
