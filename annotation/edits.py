@@ -11,7 +11,7 @@ from dataclasses import replace as _with
 from types import MappingProxyType
 from typing import Literal
 
-from annotation import geometry, handles, marks, rows, transform
+from annotation import geometry, handles, marks, rows, sets, transform
 from annotation.core import Annotation, AnnotationSet, AttributeValue, Shape, new_uid
 from annotation.errors import InvalidInput, NotFound
 from annotation.handles import Handle
@@ -21,14 +21,13 @@ Place = Literal["top", "raise", "lower", "bottom"]
 
 
 def find(annotations: AnnotationSet, uid: str) -> Annotation:
-    """The annotation of that uid.
+    """The annotation of that uid in a set in the order of uids.
 
     Raises:
         NotFound: when there is none.
     """
-    for a in annotations:
-        if a.uid == uid:
-            return a
+    if (found := sets.find(annotations, uid)) is not None:
+        return found
     raise NotFound("no such object on this picture", where=uid, remedy="reload the picture")
 
 
@@ -43,8 +42,7 @@ def add(annotations: AnnotationSet, *new: Annotation) -> AnnotationSet:
         if a.uid in uids:
             raise InvalidInput("an object with this uid is there already", where=a.uid)
         uids.add(a.uid)
-    held = (_with(a, shape=rows.snapped(a.shape)) for a in new)
-    return tuple(sorted((*annotations, *held), key=lambda a: a.uid))
+    return sets.laid_over(annotations, (_with(a, shape=rows.snapped(a.shape)) for a in new))
 
 
 def remove(annotations: AnnotationSet, uids: Iterable[str]) -> AnnotationSet:

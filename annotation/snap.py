@@ -1,88 +1,27 @@
-"""Snapping: a point to the shapes around it, and a polygon's outline to its neighbours' so that they share a border."""
+"""Snapping: a polygon's outline to its neighbours', so that they share one border."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from annotation import geometry
-from annotation.core import (
-    Box,
-    Caption,
-    Coords,
-    Cuboid,
-    Ellipse,
-    Keypoints,
-    Mask,
-    Points,
-    Polygon,
-    Polyline,
-    Quad,
-    RotatedBox,
-    Shape,
-    Tag,
-)
+from annotation.core import Coords, Polygon, Shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-What = Literal["", "vertex", "edge"]
 DETOUR = 3.0
 """A neighbour's border is followed between two vertices when it is at most so many times as long as the straight way
 (plus twice the reach); else the polygon crosses a bay there and goes straight."""
 
 
-def snap_point(x: float, y: float, neighbours: Iterable[Shape], reach: float) -> tuple[float, float, What]:
-    """The place that a point at (x, y) snaps to, within `reach` px: the nearest vertex of a neighbour, else the
-    nearest place on an edge, else where it was (""). Masks, tags and captions have neither."""
-    vertex: tuple[float, float, float] | None = None
-    edge: tuple[float, float, float] | None = None
-    for shape in neighbours:
-        corners, lines = _parts(shape)
-        for px, py in geometry.pairs(corners):
-            away = float(np.hypot(px - x, py - y))
-            if away <= reach and (vertex is None or away < vertex[0]):
-                vertex = (away, px, py)
-        if vertex is not None:
-            continue
-        for points, closed in lines:
-            _, px, py = geometry.nearest(points, x, y, closed=closed)
-            away = float(np.hypot(px - x, py - y))
-            if away <= reach and (edge is None or away < edge[0]):
-                edge = (away, px, py)
-    if vertex is not None:
-        return vertex[1], vertex[2], "vertex"
-    return (edge[1], edge[2], "edge") if edge is not None else (x, y, "")
-
-
-def _parts(shape: Shape) -> tuple[Coords, list[tuple[Coords, bool]]]:
-    """The vertices of a shape, and its lines and rings (closed)."""
-    match shape:
-        case Box() | RotatedBox():
-            ring = geometry.corners(shape)
-            return ring, [(ring, True)]
-        case Quad(points):
-            return points, [(points, True)]
-        case Ellipse():
-            return (), [(geometry.ellipse_ring(shape), True)]
-        case Polygon(parts):
-            rings = [ring for part in parts for ring in part]
-            return tuple(c for ring in rings for c in ring), [(ring, True) for ring in rings]
-        case Polyline(points):
-            return points, [(points, False)]
-        case Cuboid(points):
-            edges = geometry.CUBOID_EDGES
-            lines = [((*points[2 * i : 2 * i + 2], *points[2 * j : 2 * j + 2]), False) for i, j in edges]
-            return points, lines
-        case Points(points):
-            return points, []
-        case Keypoints(points, visibility):
-            seen = [c for i, v in enumerate(visibility) if v for c in points[2 * i : 2 * i + 2]]
-            return tuple(seen), []
-        case Mask() | Tag() | Caption():
-            return (), []
+def _borders(shape: Shape) -> list[Coords]:
+    """The rings of a shape that has an area; a mask's pixels are no border to draw along."""
+    outline = geometry.outline(shape)
+    return [ring for part in outline.parts for ring in part] if outline is not None else []
 
 
 def snap_border(polygon: Polygon, neighbours: Iterable[Shape], reach: float) -> Polygon:
@@ -90,10 +29,7 @@ def snap_border(polygon: Polygon, neighbours: Iterable[Shape], reach: float) -> 
     and the neighbour's own vertices taken over between two such vertices: then both run along one border, without a
     gap and without an overlap. A ring that would shrink to nothing stays as it was."""
     borders = [
-        np.asarray(points, dtype=np.float64).reshape(-1, 2)
-        for shape in neighbours
-        for points, closed in _parts(shape)[1]
-        if closed
+        np.asarray(ring, dtype=np.float64).reshape(-1, 2) for shape in neighbours for ring in _borders(shape)
     ]
     if not borders:
         return polygon

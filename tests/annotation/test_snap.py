@@ -1,79 +1,19 @@
-"""Snapping: vertices before edges, nothing beyond the reach, and a shared border without gap or overlap."""
+"""Snapping: one border without gap or overlap, bays crossed, and nothing moved that is out of reach."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation import geometry, raster
+from annotation import geometry
 from annotation.core import (
-    Box,
-    Caption,
-    Cuboid,
-    Ellipse,
-    Keypoints,
-    Points,
     Polygon,
     Polyline,
-    Quad,
-    RotatedBox,
-    Shape,
     Tag,
 )
-from annotation.snap import snap_border, snap_point
-from tests.annotation.strategies import patient, shapes
-
-near = st.floats(-100, 100)
-
-
-def test_a_vertex_is_taken_before_an_edge_and_an_edge_before_nothing() -> None:
-    box = Box(0, 0, 10, 10)
-    assert snap_point(1, 1, [box], 2) == (0, 0, "vertex")
-    assert snap_point(5, 1, [box], 2) == (5, 0, "edge")
-    assert snap_point(5, 5, [box], 2) == (5, 5, "")
-    assert snap_point(5, 1, [box, Points((5.5, 2.5))], 2) == (5.5, 2.5, "vertex")
-    assert snap_point(5, 1, [], 2) == (5, 1, "")
-
-
-@pytest.mark.parametrize(
-    ("shape", "x", "y", "want"),
-    [
-        (RotatedBox(0, 0, 10, 10, 45), 0, 7, (0, math.sqrt(50), "vertex")),
-        (Quad((0, 0, 9, 0, 9, 9, 0, 9)), 10, 5, (9, 5, "edge")),
-        (Ellipse(0, 0, 10, 10), 0, 10.5, (0, 10, "edge")),
-        (Polyline((0, 0, 9, 0)), 5, 1, (5, 0, "edge")),
-        (Polyline((0, 0, 9, 0, 9, 9)), 4.5, 5.5, (4.5, 5.5, "")),
-        (Cuboid((0, 0, 9, 0, 9, 9, 0, 9, 4, -4, 13, -4, 13, 5, 4, 5)), 2, -2.5, (2.25, -2.25, "edge")),
-        (Keypoints((0, 0, 9, 9), (0, 1)), 0, 1, (0, 1, "")),
-        (Keypoints((0, 0, 9, 9), (0, 1)), 9, 8, (9, 9, "vertex")),
-        (raster.to_mask(Box(0, 0, 9, 9), width=20, height=20), 0, 1, (0, 1, "")),
-        (Tag(), 0, 1, (0, 1, "")),
-        (Caption("a"), 0, 1, (0, 1, "")),
-    ],
-    ids=lambda v: type(v).__name__,
-)
-def test_every_kind_offers_its_vertices_and_edges(
-    shape: Shape, x: float, y: float, want: tuple[float, float, str]
-) -> None:
-    px, py, what = snap_point(x, y, [shape], 2)
-    assert what == want[2]
-    assert (px, py) == pytest.approx(want[:2], abs=1e-9)
-
-
-@patient
-@given(near, near, st.lists(shapes, max_size=3), st.floats(0, 50))
-def test_a_point_never_goes_farther_than_its_reach(
-    x: float, y: float, around: list[Shape], reach: float
-) -> None:
-    px, py, what = snap_point(x, y, around, reach)
-    assert math.hypot(px - x, py - y) <= reach * (1 + 1e-9)
-    assert (px, py) == (x, y) or what
-
-
-# ---------------------------------------------------------------------------------------------------------------
+from annotation.snap import snap_border
+from tests.annotation.strategies import patient
 
 NEIGHBOUR = Polygon((((0.0, 0.0, 50.0, 0.0, 52.0, 20.0, 49.0, 30.0, 51.0, 60.0, 0.0, 60.0),),))
 
