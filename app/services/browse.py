@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from annotation.errors import InvalidInput
 from app.services.workspace import Workspace
-from storage import media, queries, record
+from storage import media, queries, record, register
 from storage.queries import AssetRow, DatasetRow, ItemRow, LabelCount
 from storage.queries import Query as Query  # callers build queries without importing storage
 from storage.tables import SEEN
@@ -171,6 +171,17 @@ def whole(ws: Workspace, asset_id: int, data: bytes = b"") -> media.Picture:
     data = data or read_bytes(ws, asset_id)
     with _naming(ws, asset_id):
         return media.picture(data)
+
+
+def partners(ws: Workspace, asset_id: int, paths: Sequence[str]) -> list[int]:
+    """Pictures of the same folder of sources that lie at one of these paths, in the order of the paths."""
+    with ws.db.read() as conn:
+        root = conn.execute(
+            sa.text("SELECT source_root_id FROM asset WHERE id = :a"), {"a": asset_id}
+        ).scalar_one()
+        known = register.known(conn, int(root), paths)
+    found = (one.asset_id for path in paths for one in known.get(path, ()))
+    return [i for i in dict.fromkeys(found) if i is not None and i != asset_id]
 
 
 @contextlib.contextmanager

@@ -105,23 +105,6 @@ def crosshair(p: QPainter, size: QSize, mouse: QPointF) -> None:
         p.drawLine(QPointF(0, y + shift), QPointF(size.width(), y + shift))
 
 
-def small_map(
-    p: QPainter, size: QSize, image: QImage, wh: tuple[int, int], seen: tuple[float, float, float, float]
-) -> None:
-    """The whole picture (w, h) in the lower right corner, and the rectangle of it that is in view."""
-    w, h = wh
-    factor = min(108 / w, 80 / h)
-    box = QRectF(size.width() - w * factor - 16, size.height() - h * factor - 16, w * factor, h * factor)
-    p.setPen(QPen(QColor(0, 0, 0, 200), 3))
-    p.setBrush(Qt.BrushStyle.NoBrush)
-    p.drawRect(box)
-    p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-    p.drawImage(box, image)
-    x0, y0, x1, y1 = seen
-    p.setPen(QPen(QColor(theme.DARK.accent), 1.5))
-    p.drawRect(QRectF(box.x() + x0 * factor, box.y() + y0 * factor, (x1 - x0) * factor, (y1 - y0) * factor))
-
-
 def hint(p: QPainter, width: int, text: str) -> None:
     """The two or three keys that matter now, on a dark pill."""
     face = theme.font(12)
