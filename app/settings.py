@@ -58,6 +58,8 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("brush_form", "round", "Form of the brush", choices=("round", "square", "area")),
         Setting("relations", [], "Relations used last"),
         Setting("tools", [], "Tools used last"),
+        Setting("eyes", [], "How the pictures of each dataset are seen"),
+        Setting("eye_tools", ["grid", "map"], "What is laid over the picture for finding one's way"),
     )
 }
 

@@ -83,7 +83,5 @@ def _swapped(text: str, word: str, other: str) -> str:
         return ""
     hit = hits[-1]
     same = hit.group()
-    new = (
-        other.upper() if same.isupper() else other.capitalize() if same[:1].isupper() else other
-    )
+    new = other.upper() if same.isupper() else other.capitalize() if same[:1].isupper() else other
     return text[: hit.start()] + new + text[hit.end() :]

@@ -52,6 +52,8 @@ class Layer:
         self.peek = False
         """The original is shown while this is on."""
         self.partner: Mips | None = None
+        self.paired = False
+        """A partner is there or being looked for."""
         self.names = ("", "")
         """What the open picture and its partner are called."""
         self.mode = ""
@@ -72,7 +74,7 @@ class Layer:
     @property
     def split(self) -> bool:
         """Two panes stand side by side."""
-        return self.mode == "side" and self.partner is not None
+        return self.mode == "side" and self.paired
 
     @property
     def shown_look(self) -> Look:
@@ -116,8 +118,9 @@ class Layer:
         thumb: QImage | None,
     ) -> None:
         """The picture in a pane of `size` (w, h) widget pixels, its border, and the grid when pixels are large."""
-        if pane.partner and self.partner is not None:
-            self._picture(p, self.partner, camera, size, ratio, wh, self.shift)
+        if pane.partner:
+            if self.partner is not None:
+                self._picture(p, self.partner, camera, size, ratio, wh, self.shift)
         elif mips is not None:
             self._picture(p, mips, camera, size, ratio, wh, (0.0, 0.0))
         elif thumb is not None:
@@ -170,7 +173,7 @@ class Layer:
 
     def paint_frame(self, p: QPainter, width: int, height: int) -> None:
         """Over everything: what each pane shows, and the divider."""
-        if not self.comparing:
+        if not (self.comparing or self.split):
             return
         t, names = theme.current(), self.names
         p.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -254,6 +254,12 @@ def _colours(name: str, table: bytes) -> NDArray[np.uint32]:
     return np.ascontiguousarray(np.hstack([bgr, full])).view(np.uint32).ravel()
 
 
+def sample_colour(name: str, share: float) -> tuple[int, int, int]:
+    """R, G, B that a false colour gives to a brightness of 0..1."""
+    value = int(_colours(name, bytes(range(256)))[round(255 * share)])
+    return (value >> 16) & 255, (value >> 8) & 255, value & 255
+
+
 def _gray(bgra: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2GRAY), np.uint8)
 
