@@ -17,11 +17,13 @@ from app.desktop.canvas.view import Canvas
 from app.desktop.classing import Classing
 from app.desktop.desk import Desk
 from app.desktop.editing import Editing
+from app.desktop.eye import Eye
 from app.desktop.gallery.strip import Strip
 from app.desktop.jumps import Jumps
 from app.desktop.menu import Menu
 from app.desktop.panels.classes import Classes, Queues, Rule
 from app.desktop.panels.details import Attributes, Issues
+from app.desktop.panels.eye import EyePanel
 from app.desktop.panels.history import History
 from app.desktop.panels.objects import ObjectList
 from app.desktop.panels.remarks import Remarks
@@ -58,7 +60,11 @@ class Annotate(QWidget):
         self.editing.ask_relation = self._ask_relation
         self.canvas.layers.append(figures.links_layer(self.canvas))
         self.strip = Strip(desk.thumbs)
+        self.eye: Eye = Eye(desk, self.canvas, self.route)
+        self.eye_panel: EyePanel = EyePanel(self.eye)
         self._build()
+        self.eye.changed.connect(self._seen)
+        self.picture_changed.connect(self.eye.seen)
         doc = desk.document
         doc.opened.connect(self._hint)
         doc.changed.connect(self._changed)
@@ -116,6 +122,10 @@ class Annotate(QWidget):
         self.tool_row = ToolRow(used=lambda: [str(t) for t in desk.values["tools"]])  # type: ignore[union-attr]
         self.tool_row.picked.connect(self.set_tool)
         line.addWidget(self.tool_row, 1)
+        self.seeing = Tool("Look", actions.key("eye.panel"), "eye")
+        self.seeing.setObjectName("seeing")
+        self.seeing.clicked.connect(lambda _=False: self.eye_panel.reveal())
+        line.addWidget(self.seeing)
         self._acts: dict[str, Tool] = {}
         for action, icon, run in (
             ("undo", "undo", self.undo),
@@ -131,7 +141,10 @@ class Annotate(QWidget):
             line.addWidget(made)
         middle.addWidget(tools)
         middle.addWidget(self.reviewing.bar)
-        middle.addWidget(self.canvas, 1)
+        beside = row(gap=0)
+        beside.addWidget(self.canvas, 1)
+        beside.addWidget(self.eye_panel)
+        middle.addLayout(beside, 1)
         below = frame("bottom")
         inside = column(below, gap=4, margins=(0, 8, 0, 4))
         caption = row(margins=(16, 0, 16, 0))
@@ -183,6 +196,7 @@ class Annotate(QWidget):
         self._caption()
         for made in self._acts.values():
             made.updateGeometry()
+        self._seen()
 
     # --- which picture -------------------------------------------------------------------------------------------
 
@@ -210,6 +224,7 @@ class Annotate(QWidget):
             lambda made: self._picture(asset_id, made),
             lambda fault: self._no_picture(asset_id, fault),
         )
+        self.eye.opened()
         self.canvas.repaint()  # before the panels, which may take a moment
         self.route.read_on()
         self.picture_changed.emit()
@@ -270,6 +285,14 @@ class Annotate(QWidget):
     def _saved(self, changes: Changes) -> None:
         for asset_id in changes.assets:
             self.route.changed_row(asset_id)
+
+    def _seen(self) -> None:
+        """How the picture is seen, said in the tool row."""
+        self.seeing.setText(self.eye.text)
+        self.seeing.setAccessibleName(self.eye.text)
+        self.seeing.setChecked(self.eye.on and not self.eye.look.plain)
+        self.seeing.updateGeometry()
+        self.seeing.update()
 
     def _routed(self) -> None:
         """Other rows, position or number: the strip, the caption and what is decoded ahead follow."""

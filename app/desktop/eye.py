@@ -159,11 +159,11 @@ class Eye(QObject):
     def text(self) -> str:
         """The state in a few words, as the tool row says it."""
         if not self.on or self.look.plain:
-            return tr("Seeing")
+            return tr("Look")
         if self.used:
             name = preset_name(self.presets[self.used - 1].name)
-            return tr("Seeing · {name} {n}", name=name, n=self.used)
-        return tr("Seeing · own")
+            return tr("Look · {name} {n}", name=name, n=self.used)
+        return tr("Look · own")
 
     def _looked(self) -> None:
         self.layer.look = self.look if self.on else PLAIN

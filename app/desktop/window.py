@@ -485,6 +485,7 @@ class Window(QWidget):
         if isinstance(focus, QLineEdit):
             focus.clearFocus()  # an attribute being typed is a gesture too
         self.annotate.canvas.tool.cancel()
+        self.annotate.eye.finish()
         self.hide()
         self.annotate.canvas.worker.close()
         if self._qt_texts is not None:

@@ -28,7 +28,14 @@ class Dial(QAbstractSlider):
     """The person chose a value."""
 
     def __init__(
-        self, caption: str, low: float, high: float, neutral: float, *, ratio: bool = False, whole: bool = False
+        self,
+        caption: str,
+        low: float,
+        high: float,
+        neutral: float,
+        *,
+        ratio: bool = False,
+        whole: bool = False,
     ) -> None:
         """`ratio`: equal steps multiply, e.g. gamma. `whole`: only whole numbers."""
         super().__init__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtCore import QEasingCurve, QEvent, QPropertyAnimation, Qt
+from PySide6.QtCore import QByteArray, QEasingCurve, QEvent, QPropertyAnimation, Qt
 from PySide6.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QLabel, QLineEdit, QPushButton, QWidget
 
@@ -34,7 +34,7 @@ class EyePanel(QFrame):
         self.setMaximumWidth(0)
         self.setMinimumWidth(0)
         self.hide()
-        self._slide = QPropertyAnimation(self, b"maximumWidth", self)
+        self._slide = QPropertyAnimation(self, QByteArray(b"maximumWidth"), self)
         self._slide.setDuration(_SLIDE_MS)
         self._slide.setEasingCurve(QEasingCurve.Type.OutCubic)
         self._slide.finished.connect(self._slid)
@@ -59,7 +59,7 @@ class EyePanel(QFrame):
     def _build(self) -> None:
         eye, box = self.eye, self._box
         head = row(gap=8)
-        head.addWidget(label("Seeing", "head"))
+        head.addWidget(label("Look", "head"))
         head.addStretch()
         self.switch = self._choice("On", eye.switch, lambda: eye.on and not eye.look.plain)
         head.addWidget(self.switch)
@@ -83,7 +83,7 @@ class EyePanel(QFrame):
         self.forget = button("Forget this preset", lambda: eye.drop(eye.used), kind="link")
         box.addWidget(self.forget, 0, Qt.AlignmentFlag.AlignLeft)
 
-        self._head("Window", ("Automatic", eye.auto, lambda: eye.on and eye.look.auto))
+        self._head("Window", self._choice("Automatic", eye.auto, lambda: eye.on and eye.look.auto))
         self.histogram = Histogram()
         self.histogram.moved.connect(lambda low, high: eye.set(low=low, high=high, auto=False))
         box.addWidget(self.histogram)
@@ -95,7 +95,10 @@ class EyePanel(QFrame):
         self._dial("clahe", "Local contrast")
         self._dial("denoise", "Noise taken out", whole=True)
 
-        self._head("Colour", ("Negative", lambda: eye.set(invert=not eye.look.invert), lambda: eye.look.invert))
+        self._head(
+            "Colour",
+            self._choice("Negative", lambda: eye.set(invert=not eye.look.invert), lambda: eye.look.invert),
+        )
         channels = Flow(6)
         for name, text in (
             ("", "All"),
@@ -130,7 +133,12 @@ class EyePanel(QFrame):
         eye, box = self.eye, self._box
         self._head("Compare")
         modes = Flow(6)
-        for mode, text in (("", "Off"), ("side", "Side by side"), ("swipe", "Divider"), ("blink", "In turns")):
+        for mode, text in (
+            ("", "Off"),
+            ("side", "Side by side"),
+            ("swipe", "Divider"),
+            ("blink", "In turns"),
+        ):
             modes.addWidget(
                 self._choice(
                     text, lambda mode=mode: eye.compare(mode), lambda mode=mode: eye.layer.mode == mode
@@ -173,17 +181,13 @@ class EyePanel(QFrame):
             ("grid", "Pixel grid"),
             ("keep", "Keep the view"),
         ):
-            made = self._choice(
-                text, lambda tool=tool: eye.toggle(tool), lambda tool=tool: tool in eye.tools
-            )
+            made = self._choice(text, lambda tool=tool: eye.toggle(tool), lambda tool=tool: tool in eye.tools)
             key = actions.key(f"eye.{tool}") if f"eye.{tool}" in actions.BY_ID else ""
             made.setToolTip(key)
             tools.addWidget(made)
         self._box.addLayout(tools)
 
-    def _head(
-        self, text: str, extra: tuple[str, Callable[[], object], Callable[[], bool]] | None = None
-    ) -> None:
+    def _head(self, text: str, extra: QWidget | None = None) -> None:
         self._box.addSpacing(2)
         self._box.addWidget(widgets.rule())
         line = row(gap=8)
@@ -191,11 +195,15 @@ class EyePanel(QFrame):
         line.addWidget(made)
         line.addStretch()
         if extra is not None:
-            line.addWidget(self._choice(*extra))
+            line.addWidget(extra)
         self._box.addLayout(line)
 
     def _choice(self, text: str, run: Callable[[], object], on: Callable[[], bool]) -> QPushButton:
-        made = button(text, lambda: (run(), self._refresh()), kind="choice")
+        def chosen() -> None:
+            run()
+            self._refresh()  # a choice that changed nothing must not stay pressed
+
+        made = button(text, chosen, kind="choice")
         made.setCheckable(True)
         made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._choices.append((made, on))
@@ -292,13 +300,19 @@ class EyePanel(QFrame):
         ways += [(d.uid, tr("place in {name}", name=d.name)) for d in eye.desk.datasets[:8] if d.uid != here]
         widgets.clear(self._rules)
         for rule, text in ways:
-            run = eye.mark if rule == "marked" else lambda rule=rule: eye.find_by(rule)
-            made = button("", lambda run=run: (run(), self._ways()), kind="choice")
+            made = button("", lambda rule=rule: self._way(rule), kind="choice")
             made.setText(text)
             made.setAccessibleName(text)
             made.setCheckable(True)
             made.setChecked(eye.rule == rule)
             self._rules.addWidget(made)
+
+    def _way(self, rule: str) -> None:
+        if rule == "marked":
+            self.eye.mark()
+        else:
+            self.eye.find_by(rule)
+        self._ways()
 
     def _sampled(self) -> None:
         """Another picture: its samples, and what they are."""

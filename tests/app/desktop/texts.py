@@ -9,8 +9,9 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parents[3] / "app/desktop"
 FIRST = {
     "tr", "label", "button", "Tool", "Figure", "_caption", "field", "text_field", "path_field", "choices", "share",
+    "_head", "_choice",
 }  # fmt: skip
-SECOND = {"say", "Action"}
+SECOND = {"say", "Action", "_dial"}
 NAMED = {"tip", "hint", "note"}
 TABLES = {"SECTIONS", "VERBS", "QUEUES", "STATE_TEXT", "ORIGIN_TEXT", "SCHEMAS", "_ORIGINS"}
 CODES = {"unlabelled", "predicted", "labelled", "box", "polygon", "mask", "tag"}
