@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.desktop.actions.action import Action
 
-_PRESET_KEYS = ("F5", "F6", "F7", "F8")
+_PRESET_KEYS = ("F5", "F6", "F7", "F9")
 
 
 def _preset(key: str, n: int) -> Action:

@@ -13,8 +13,8 @@ from app.desktop import actions, theme, widgets
 from app.desktop.canvas import look as looks
 from app.desktop.canvas.look import BOUNDS
 from app.desktop.eye import Eye, preset_name
-from app.desktop.panels.details import Flow
 from app.desktop.panels.dials import Dial, Histogram
+from app.desktop.panels.flow import Flow
 from app.desktop.widgets import Elided, button, column, label, look, row, say
 from app.i18n import tr
 
