@@ -164,8 +164,9 @@ def _json(value: object) -> str:
 def _flat(points: Coords, least: int, *, exactly: bool = False) -> list[int]:
     n = len(points)
     if n % 2 or n < 2 * least or n > 2 * (least if exactly else MAX_POINTS):
-        many = "exactly" if exactly else "at least"
-        raise InvalidInput(f"{n} numbers where {many} {least} points (x, y) are needed")
+        if exactly:
+            raise InvalidInput(f"{n} numbers where {least} points (x, y) are needed")
+        raise InvalidInput(f"{n} numbers where at least {least} points (x, y) are needed")
     return canonical.snaps(points)
 
 
