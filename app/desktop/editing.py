@@ -194,9 +194,8 @@ class Editing:
         at = self.canvas.to_source(mouse.x(), mouse.y()) if mouse is not None else shapes.middle(one.shape)
         assert at is not None
         handle, _ = shapes.nearest_edge(one.shape, *at)
-        self.reshape(
-            lambda shape: shapes.insert_vertex(shape, handle, *shapes.foot(one.shape, *at)), "reshape"
-        )
+        x, y = shapes.foot(one.shape, *at)
+        self.reshape(lambda shape: shapes.insert_vertex(shape, handle, x, y), "reshape")
 
     def snap_selected(self) -> None:
         """The vertices of the selected objects go to a neighbour's border where one is near."""
