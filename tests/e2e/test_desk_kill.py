@@ -1,7 +1,8 @@
 """kill -9 at random moments of work at the desk: what the status line had called saved is in the record, exactly.
 
 One workspace from beginning to end: every desk goes on where the killed one before it stopped. A few kills in the suite,
-200 with --whole. The moment is uniform over a run, its start included.
+200 with --whole. The moment is uniform over a run; a quarter of a run is its start, however long a busy machine takes for
+that, the rest begins when the first picture can be worked on.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from tests.support.sound import sound
 
 pytestmark = pytest.mark.gui
 KILLS, WHOLE = 6, 200
-PICTURES, WORK_S = 8, 2.5
+PICTURES = 8
+START, WORK_S = 0.25, 3.0
 WORKER = Path(__file__).with_name("desk_worker.py")
 
 
@@ -44,16 +46,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A desk from its start to its kill."""
+    """A desk from its start to its kill: what it showed, what it said on stderr, and how long until it was at work."""
 
     shown: tuple[Shown, ...]
     said: str
-    first_s: float | None
+    start_s: float | None
     ended: bool
 
 
-def run(place: Path, seed: int, *, until_s: float | None = None) -> Run:
-    """Work at the desk and kill it after `until_s`; None: as soon as thirty states have been called saved."""
+def run(place: Path, seed: int, *, start_s: float = 60.0, work_s: float = 0.0) -> Run:
+    """Work at the desk; kill it after `start_s`, or, once a picture can be worked on before that, `work_s` later."""
     log = place.parent / "desk.log"
     with log.open("wb") as err:
         child = subprocess.Popen(
@@ -62,35 +64,34 @@ def run(place: Path, seed: int, *, until_s: float | None = None) -> Run:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, start_new_session=True,
         )  # fmt: skip
     assert child.stdout is not None
-    began, first, got, ended = time.monotonic(), None, b"", False
+    began, started, got, ended = time.monotonic(), None, b"", False
+    end = began + start_s
     with selectors.DefaultSelector() as wait:
         wait.register(child.stdout, selectors.EVENT_READ)
-        while True:
-            left = (until_s if until_s is not None else 60.0) - (time.monotonic() - began)
-            if left <= 0 or (until_s is None and got.count(b"\n") >= 30):
-                break
+        while (left := end - time.monotonic()) > 0:
             if wait.select(left):
                 part = os.read(child.stdout.fileno(), 65536)
                 if not part:
                     ended = True
                     break
                 got += part
-                if first is None and b"saved" in got:
-                    first = time.monotonic() - began
+                if started is None and any(s.digest != "-" for s in _shown(got)):
+                    started = time.monotonic()
+                    end = started + work_s
     os.killpg(child.pid, signal.SIGKILL)
     got += child.stdout.read()
     child.wait(10)
     child.stdout.close()
-    return Run(tuple(_shown(got)), log.read_text(errors="replace"), first, ended)
+    return Run(_shown(got), log.read_text(errors="replace"), started and started - began, ended)
 
 
-def _shown(got: bytes) -> list[Shown]:
+def _shown(got: bytes) -> tuple[Shown, ...]:
     found = []
-    for line in got.decode().splitlines():
+    for line in got[: got.rfind(b"\n") + 1].decode().splitlines():
         word, rev, asset_id, seen, verb = line.split()
         assert word == "saved"
         found.append(Shown(int(rev), int(asset_id), seen, verb))
-    return found
+    return tuple(found)
 
 
 def furnish(place: Path) -> Path:
@@ -143,20 +144,20 @@ def test_nothing_the_status_line_called_saved_is_lost_by_a_kill(
     kills = WHOLE if pytestconfig.getoption("--whole") else KILLS
     rng = random.Random("kill")
     place = furnish(tmp_path)
-    undisturbed = run(place, 0)
-    assert not undisturbed.ended, undisturbed.said
-    assert undisturbed.first_s is not None, undisturbed.said
-    span_s = undisturbed.first_s + WORK_S
-    everything = list(undisturbed.shown)
-    at_work, verbs = 0, Counter(s.verb for s in everything)
+    usual = run(place, 0, work_s=WORK_S)
+    assert usual.start_s is not None, usual.said
+    everything, at_work = list(usual.shown), 0
     for n in range(1, kills + 1):
-        moment = rng.uniform(0.0, span_s)
-        done = run(place, n, until_s=moment)
-        told = f"kill {n} after {moment:.2f} s"
+        moment = rng.random()
+        if moment < START:
+            done = run(place, n, start_s=usual.start_s * moment / START)
+        else:
+            done = run(place, n, work_s=WORK_S * (moment - START) / (1 - START))
+            assert done.start_s is not None, done.said
+        told = f"kill {n}, {moment:.0%} into the run"
         assert not done.ended, f"{told}: the desk ended by itself: {done.said}"
         assert "Traceback" not in done.said, f"{told}: {done.said}"
-        at_work += len(done.shown) > 1
-        verbs.update(s.verb for s in done.shown)
+        at_work += done.start_s is not None
         everything += done.shown
         with workspace.open(str(place), person="07") as ws:
             sound(ws)
@@ -168,9 +169,9 @@ def test_nothing_the_status_line_called_saved_is_lost_by_a_kill(
     with workspace.open(str(place), person="07") as ws:
         assert untrue(ws, everything) == []  # no later kill touched what an earlier one had left
         newest = browse.totals(ws).revision
+    verbs = Counter(s.verb for s in everything)
     print(
         f"{kills} kills, {at_work} of them at work; {len(everything)} states called saved, r{newest}; {dict(verbs)}"
     )
-    assert at_work >= kills // 3
-    if kills == WHOLE:
-        assert set(WEIGHTS) <= set(verbs)
+    assert len(everything) > 5 * kills
+    assert set(WEIGHTS) <= set(verbs) or kills < WHOLE
