@@ -24,6 +24,7 @@ from app.desktop.menu import Menu
 from app.desktop.panels.classes import Classes, Queues, Rule
 from app.desktop.panels.details import Attributes, Issues
 from app.desktop.panels.eye import EyePanel
+from app.desktop.panels.frames import Timeline
 from app.desktop.panels.history import History
 from app.desktop.panels.objects import ObjectList
 from app.desktop.panels.remarks import Remarks
@@ -31,6 +32,8 @@ from app.desktop.panels.shape import KINDS, Ask, Tags, convert_sheet
 from app.desktop.panels.tools import ToolRow
 from app.desktop.review import STATES, Reviewing
 from app.desktop.route import Route
+from app.desktop.sequence import Reel
+from app.desktop.smart import Smart
 from app.desktop.widgets import Elided, Tool, column, frame, label, number, row
 from app.events import Changes
 from app.i18n import tr, tr_fault, tr_sentence
@@ -59,6 +62,8 @@ class Annotate(QWidget):
         self.editing.previous = self._before
         self.editing.ask_relation = self._ask_relation
         self.canvas.layers.append(figures.links_layer(self.canvas))
+        self.smart: Smart = Smart(desk, self.canvas, self.route.near, self)
+        self.sequence: Reel = Reel(desk, self.open, self)
         self.strip = Strip(desk.thumbs)
         self.eye: Eye = Eye(desk, self.canvas, self.route)
         self.eye_panel: EyePanel = EyePanel(self.eye)
@@ -86,6 +91,9 @@ class Annotate(QWidget):
         self.canvas.refused.connect(self._refused)
         self.canvas.pointer.connect(self.pointed)
         self.strip.picked.connect(self.open)
+        self.smart.changed.connect(self._hint)
+        self.smart.refused.connect(self.say)
+        self.sequence.told.connect(self.say)
 
     def _build(self) -> None:
         desk = self.desk
@@ -156,6 +164,7 @@ class Annotate(QWidget):
         caption.addWidget(self.reviewing.pill)
         caption.addWidget(self.reviewing.submit)
         inside.addLayout(caption)
+        inside.addWidget(Timeline(desk, self.sequence))
         inside.addWidget(self.strip)
         middle.addWidget(below)
         whole.addLayout(middle, 1)

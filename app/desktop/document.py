@@ -22,6 +22,8 @@ from app.events import Changes
 from app.services import browse, labelling
 
 Edit = Callable[[AnnotationSet], AnnotationSet]
+Wide = Callable[[labelling.Page], tuple[labelling.Page, tuple[int, ...]]]
+"""A gesture over several pictures: this picture's page -> the page as it is then, and the ids of all that changed."""
 _MANY = 64
 
 
@@ -110,6 +112,9 @@ class Document(QObject):
         self._pending: dict[int, int] = {}
         self._pages: dict[int, labelling.Page] = {}
         self._opening = 0
+        self.across: Callable[[list[Annotation], str], Callable[..., Any] | None] | None = None
+        """(objects of a gesture as they were and shall be, verb) -> how it is saved when other pictures must follow:
+        (page, annotations after) -> page and the ids of all that changed; None when they need not."""
 
     @property
     def pending(self) -> int:
@@ -200,7 +205,16 @@ class Document(QObject):
             return
         # Shown as the record will hold it, so that nothing moves when its answer comes.
         self._show(sets.laid_over(before, [_as_stored(a) for a in changed], gone))
+        was = [a for uid in (*gone, *(a.uid for a in changed)) if (a := sets.find(before, uid)) is not None]
+        if self.across is not None and (wide := self.across([*changed, *was], verb)) is not None:
+            self._write(lambda page: wide(page, edit(page.annotations)))
+            return
         self._write(lambda page: labelling.save(ws, page, edit(page.annotations), verb=verb))
+
+    def reach(self, gesture: Wide) -> None:
+        """One gesture that reaches over other pictures too, on the undo stack of this one."""
+        if self.loaded and self.asset_id is not None:
+            self._write(gesture)
 
     def _kept(self, edit: Edit) -> Edit:
         """The edit, but what is locked stays as it is."""
@@ -261,24 +275,25 @@ class Document(QObject):
             self.selected.emit()
         self.changed.emit()
 
-    def _write(self, gesture: Callable[[labelling.Page], labelling.Page]) -> None:
+    def _write(self, gesture: Callable[[labelling.Page], labelling.Page] | Wide) -> None:
         asset_id, ws = self.asset_id, self.ws
         if asset_id is None or ws is None or not self.loaded:
             return
         self._pending[asset_id] = self._pending.get(asset_id, 0) + 1
         self.saving.emit()
 
-        def work() -> tuple[labelling.Page, bool, bool]:
+        def work() -> tuple[labelling.Page, tuple[int, ...], bool, bool]:
             page = self._pages.get(asset_id) or labelling.load(ws, asset_id)
             try:
-                page = gesture(page)
+                done = gesture(page)
+                page, touched = done if isinstance(done, tuple) else (done, (asset_id,))
             except LamproomError:
                 self._pages.pop(asset_id, None)  # the next gesture starts from what the record holds now
                 raise
             self._pages[asset_id] = page
             while len(self._pages) > 16:
                 self._pages.pop(next(iter(self._pages)))
-            return page, *labelling.can_undo(ws, asset_id)
+            return page, touched, *labelling.can_undo(ws, asset_id)
 
         self._tasks.writer.submit(
             work, lambda got: self._written(asset_id, *got), lambda e: self._refused(asset_id, e)
@@ -293,7 +308,9 @@ class Document(QObject):
             self._pending.pop(asset_id, None)
         return not left
 
-    def _written(self, asset_id: int, page: labelling.Page, can_undo: bool, can_redo: bool) -> None:
+    def _written(
+        self, asset_id: int, page: labelling.Page, touched: tuple[int, ...], can_undo: bool, can_redo: bool
+    ) -> None:
         last = self._settle(asset_id)
         self.revision = max(self.revision, page.revision)
         if asset_id == self.asset_id:
@@ -305,7 +322,7 @@ class Document(QObject):
                     page.annotations
                 )  # equal: what the next gesture leaves alone is the same object
         self.saving.emit()
-        self.saved.emit(Changes(revision=page.revision, assets=(asset_id,)))
+        self.saved.emit(Changes(revision=page.revision, assets=touched))
 
     def _refused(self, asset_id: int, fault: BaseException) -> None:
         last = self._settle(asset_id)

@@ -79,6 +79,10 @@ NAMES = {
     "history": "mdi6.history",
     "back": "mdi6.undo",
     "remark": "mdi6.comment-outline",
+    "scissors": "mdi6.content-cut",
+    "grabcut": "mdi6.selection-ellipse-arrow-inside",
+    "wand": "mdi6.magic-staff",
+    "prompt": "mdi6.creation",
 }
 
 

@@ -146,21 +146,33 @@ class Sheets:
     # --- models --------------------------------------------------------------------------------------------------
 
     def add_model(self) -> None:
-        """Copy an ONNX detector into the workspace."""
+        """Copy an ONNX detector, or a promptable pair, into the workspace."""
         ws = self.desk.ws
         if ws is None:
             return
 
         def go() -> None:
             file, title = Path(path.text().strip()).expanduser(), name.text().strip() or None
+            other = decoder.text().strip()
             sheet.verb.setEnabled(False)
 
             def work():
                 from app.services import onnx
 
+                if other:
+                    return onnx.add_pair(ws, file, Path(other).expanduser(), name=title)
                 return onnx.add(ws, file, name=title)
 
-            self.desk.ask(work, lambda row: self.prelabel(row.name), failed)
+            self.desk.ask(work, lambda row: added(row.name, bool(other)), failed)
+
+        def added(title: str, pair: bool) -> None:
+            if not pair:
+                self.prelabel(title)
+                return
+            self.close()
+            self.window.annotate.smart.use(title)
+            self.window.go("annotate")
+            self.window.annotate.set_tool("prompt")
 
         def failed(fault: BaseException) -> None:
             sheet.verb.setEnabled(True)
@@ -170,14 +182,72 @@ class Sheets:
 
         sheet = self._sheet(
             "Add a model",
-            "An ONNX detector (YOLOX, YOLOv5, v8, v11). What it is is read from the file itself.",
+            "An ONNX detector (YOLOX, YOLOv5, v8, v11), or encoder and decoder of a promptable model (SAM). What it is is read from the files themselves.",
             "Add the model",
             go,
         )
-        path = sheet.path_field("ONNX file", hint="model.onnx", files=True)
+        path = sheet.path_field("ONNX file", hint="model.onnx, or encoder.onnx", files=True)
+        decoder = sheet.path_field(
+            "Decoder of a promptable model", hint="decoder.onnx; empty for a detector", files=True
+        )
         name = sheet.text_field("Name", hint="Empty: the file's name")
         self._need(sheet, path)
         sheet.present(path)
+
+    def choose_promptable(self) -> None:
+        """Which promptable model the prompt tool uses."""
+        ws = self.desk.ws
+        if ws is None:
+            return
+
+        def read():
+            from app.services import onnx
+
+            return [row for row in onnx.pairs(ws) if row.present]
+
+        def known(rows) -> None:
+            if not rows:
+                self.add_model()
+                return
+
+            def go() -> None:
+                self.close()
+                self.window.annotate.smart.use(chosen())
+                self.window.annotate.set_tool("prompt")
+
+            now = str(self.desk.values.get("smart_model") or rows[-1].name)
+            sheet = self._sheet(
+                "Promptable model", "Click or drag a box; the model draws the mask.", "Use this model", go
+            )
+            names = [(row.name, row.name) for row in rows]
+            chosen = sheet.choices("Model", names, now if now in [r.name for r in rows] else rows[-1].name)
+            sheet.present(sheet.verb)
+
+        self.desk.ask(read, known)
+
+    def copy_forward(self) -> None:
+        """Copy what is selected, or everything, to the next pictures of the queue."""
+        if self.desk.document.asset_id is None:
+            return
+
+        def go() -> None:
+            n = chosen()
+            self.close()
+            self.window.annotate.sequence.copy_forward(int(n))
+
+        n = len(self.desk.document.selection) or len(self.desk.document.annotations)
+        sheet = self._sheet(
+            "Copy to the next pictures",
+            "One step that can be undone. Left out where the same object is already.",
+            "Copy",
+            go,
+        )
+        line = label(kind="second")
+        line.setText(tr("{n} objects of this picture", n=number(n)))
+        sheet.body.addWidget(line)
+        chosen = sheet.choices("Pictures", [(v, v) for v in ("1", "5", "10", "20", "50", "100", "500")], "10")
+        sheet.verb.setEnabled(n > 0)
+        sheet.present(sheet.verb)
 
     def prelabel(self, model: str = "") -> None:
         """Let a model propose objects on the dataset."""

@@ -176,6 +176,9 @@ class Window(QWidget):
         line.addSpacing(24)
         self.provider = label(kind="second")
         line.addWidget(self.provider)
+        line.addSpacing(16)
+        self.model = label(kind="second")
+        line.addWidget(self.model)
         line.addStretch(1)
         self.task_meter = Meter("accent")
         self.task_meter.setFixedWidth(140)
@@ -205,6 +208,7 @@ class Window(QWidget):
         self.annotate.canvas.zoomed.connect(lambda _: self._place_text())
         self.annotate.pointed.connect(self._pointed)
         self.annotate.picture_changed.connect(self._place_text)
+        self.annotate.smart.said.connect(self.model.setText)
         self.home.picked.connect(self.show_dataset)
         self.gallery.opened.connect(self.show_asset)
         self.activity.picture.connect(self.show_asset)
@@ -491,6 +495,7 @@ class Window(QWidget):
         if self._qt_texts is not None:
             QApplication.removeTranslator(self._qt_texts)
             self._qt_texts = None
+        self.annotate.smart.close()
         self.desk.close()
         event.accept()
 

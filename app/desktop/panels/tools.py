@@ -48,6 +48,15 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family("points", (("keypoints", "tool.keypoints", "keypoints"), ("points", "tool.points", "points"))),
     Family("brush", (("brush", "tool.brush", "brush"),)),
+    Family(
+        "smart",
+        (
+            ("scissors", "tool.scissors", "scissors"),
+            ("grabcut", "tool.grabcut", "grabcut"),
+            ("wand", "tool.wand", "wand"),
+            ("prompt", "tool.prompt", "prompt"),
+        ),
+    ),
     Family("whole", (("tag", "tool.tag", "tag"), ("caption", "caption", "caption"))),
 )
 

@@ -9,6 +9,7 @@ from app.desktop.canvas.tools.lines import LineTool, LinkTool, PointsTool, Polyg
 from app.desktop.canvas.tools.remark import RemarkTool
 from app.desktop.canvas.tools.select import Select
 from app.desktop.canvas.tools.skeleton import SkeletonTool
+from app.desktop.canvas.tools.smart import GrabCutTool, PromptTool, ScissorsTool, WandTool
 from app.desktop.canvas.tools.whole import TagTool
 
 __all__ = ["REACH_PX", "START_PX", "TOOLS", "Clicked", "Select", "Tool", "Ways"]
@@ -31,6 +32,10 @@ TOOLS: dict[str, type[Tool]] = {
         SliceTool,
         LinkTool,
         RemarkTool,
+        ScissorsTool,
+        GrabCutTool,
+        WandTool,
+        PromptTool,
     )
 }
 """By name; a tool that draws bears the name of the kind it draws, but for the brush, which draws masks."""
