@@ -24,7 +24,7 @@ def _holds(name: str) -> Callable[[Window], bool]:
 
 
 ROWS: tuple[Action, ...] = (
-    Action("tool.scissors", "Intelligent scissors", lambda w: w.annotate.set_tool("scissors"), ("M",), "annotate", "magnetic lasso livewire edge 智能剪刀"),
+    Action("tool.scissors", "Intelligent scissors", lambda w: w.annotate.set_tool("scissors"), ("Shift+X",), "annotate", "magnetic lasso livewire edge 智能剪刀"),
     Action("tool.grabcut", "GrabCut", lambda w: w.annotate.set_tool("grabcut"), ("G",), "annotate", "foreground cut out 前景"),
     Action("tool.wand", "Magic wand (flood fill)", lambda w: w.annotate.set_tool("wand"), ("W",), "annotate", "colour tolerance 魔棒"),
     Action("tool.prompt", "Segment by prompts", lambda w: w.annotate.set_tool("prompt"), ("S",), "annotate", "sam segment anything mask 分割 提示"),
@@ -36,8 +36,8 @@ ROWS: tuple[Action, ...] = (
     Action("copy.forward", "Copy to the next pictures…", lambda w: w.sheets.copy_forward(), ("Ctrl+Shift+D",), "annotate", "propagate 复制到后续"),
     Action("track.key", "Key frame: set or take back", lambda w: w.annotate.sequence.toggle_key(), ("F6",), "annotate", "track keyframe 关键帧 轨迹"),
     Action("track.proceed", "The track goes on here", lambda w: w.annotate.sequence.proceed(), ("Shift+F6",), "annotate", "continue keyframe 继续"),
-    Action("track.key.previous", "Previous key frame", lambda w: w.annotate.sequence.go_key(-1), ("F7",), "annotate", "上一关键帧", repeat=True),
-    Action("track.key.next", "Next key frame", lambda w: w.annotate.sequence.go_key(1), ("F8",), "annotate", "下一关键帧", repeat=True),
+    Action("track.key.previous", "Previous key frame", lambda w: w.annotate.sequence.go_key(-1), ("F2",), "annotate", "上一关键帧", repeat=True),
+    Action("track.key.next", "Next key frame", lambda w: w.annotate.sequence.go_key(1), ("F3",), "annotate", "下一关键帧", repeat=True),
     Action("track.follow", "Track by template", lambda w: w.annotate.sequence.follow("template"), ("F9",), "annotate", "follow object forward 跟踪", when=_chosen),
     Action("track.follow.flow", "Track by optical flow", lambda w: w.annotate.sequence.follow("flow"), ("Shift+F9",), "annotate", "lucas kanade 光流", when=_chosen),
     Action("track.delete", "Delete the track from here on", lambda w: w.annotate.sequence.delete_onward(), ("Shift+Del",), "annotate", "track end 删除轨迹", when=_tracked),

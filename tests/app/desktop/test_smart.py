@@ -99,7 +99,7 @@ def only(hand: Hand, asset: int = 1) -> Annotation:
 
 
 def test_scissors_follow_the_edge_from_click_to_click(film: Hand) -> None:
-    film.key(Key.Key_M)
+    film.key(Key.Key_X, SHIFT)
     tool = film.canvas.tool
     assert isinstance(tool, ScissorsTool)
     x, y = centre(0)
@@ -115,7 +115,7 @@ def test_scissors_follow_the_edge_from_click_to_click(film: Hand) -> None:
 
 
 def test_scissors_take_points_back_and_escape_drops_everything(film: Hand) -> None:
-    film.key(Key.Key_M)
+    film.key(Key.Key_X, SHIFT)
     tool = film.canvas.tool
     assert isinstance(tool, ScissorsTool)
     x, y = centre(0)
@@ -405,9 +405,9 @@ def test_one_goes_from_key_to_key_with_the_object_in_hand(film: Hand) -> None:
     film.settled()
     sequence = film.window.annotate.sequence
     film.qtbot.waitUntil(lambda: any(len(frames.keys(t)) == 2 for t in sequence.tracks.values()))
-    film.key(Key.Key_F7)
+    film.key(Key.Key_F2)
     film.qtbot.waitUntil(lambda: film.ready(1) and len(film.doc.selection) == 1)
-    film.key(Key.Key_F8)
+    film.key(Key.Key_F3)
     film.qtbot.waitUntil(lambda: film.ready(6) and len(film.doc.selection) == 1)
 
 
