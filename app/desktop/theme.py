@@ -195,6 +195,7 @@ def sheet(t: Theme) -> str:
     QFrame[look="inset"] {{ background: {t.raised}; border: none; border-radius: {RADIUS}px; }}
     QFrame[look="rule"] {{ background: {t.line}; border: none; max-height: 1px; min-height: 1px; }}
     QFrame[look="float"] {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: 10px; }}
+    QLabel[look="bubble"] {{ background: {t.text}; color: {t.background}; border-radius: 8px; padding: 6px 12px; font-weight: 700; }}
     QFrame[look="warned"] {{ background: {mix(t.panel, t.accent, 0.14)}; border: none; border-radius: {RADIUS}px; }}
     QFrame[look="wrong"] {{ background: {mix(t.panel, t.red, 0.18)}; border: none; border-radius: {RADIUS}px; }}
 

@@ -78,6 +78,7 @@ class Window(QWidget):
         self.palette: Palette | None = None
         self.sheets: Sheets
         self.annotate: Annotate
+        self.gallery: Gallery
         self._qt_texts: QTranslator | None = None
         self._shortcuts: list[QShortcut] = []
         whole = column(self, gap=0)

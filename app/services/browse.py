@@ -100,6 +100,17 @@ def rows_at(
     return rows[skip:]
 
 
+def ids_at(
+    ws: Workspace, query: Query, marks: Sequence[int], first: int, n: int, *, every: int = ANCHOR_EVERY
+) -> list[int]:
+    """Asset ids number `first` to `first + n - 1` (from 0) of the query, by its anchors."""
+    block = min(first // every, len(marks))
+    skip = first - block * every
+    with ws.db.read() as conn:
+        found = queries.asset_ids(conn, _mine(ws, query), after=marks[block - 1] if block else 0, limit=skip + n)
+    return found[skip:]
+
+
 def position(ws: Workspace, query: Query, asset_id: int, marks: Sequence[int] = ()) -> int:
     """Number of pictures of the query before this one; with its `anchors` only those behind the nearest are counted."""
     block = bisect_left(marks, asset_id)

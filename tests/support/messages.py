@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FAULTS = {"LamproomError", "InvalidInput", "InvalidFile", "NotFound", "Conflict", "Unavailable"}
+FAULTS = {"LamproomError", "Misread", "InvalidInput", "InvalidFile", "NotFound", "Conflict", "Unavailable"}
 FIRST = {"tr", "group", "opt", "arg", "Warned", "Started", "Loss", "tr_sentence"}
 """Calls whose first argument is shown."""
 THIRD = {"verb", "Finding"}

@@ -1,55 +1,71 @@
-"""The grid of pictures: own scroll area, because Qt's list lays 1.5 million items out for 23 seconds and this opens at once.
+"""The grid: own scroll area, because Qt's list lays 1.5 million items out for 23 seconds and this opens at once.
 
-Only the cells in view are painted, from rows and thumbnails that are there; the rest is a quiet empty cell in its place.
+Only the cells in view are painted, from rows and pixels that are there; the rest is a quiet empty cell in its place.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 
-from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPoint, QRect, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
+    QAccessible,
+    QAccessibleEvent,
     QColor,
-    QFontMetrics,
     QKeyEvent,
     QMouseEvent,
     QPainter,
-    QPainterPath,
     QPaintEvent,
-    QPen,
     QResizeEvent,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QAbstractScrollArea, QFrame
+from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QLabel
 
 from app.desktop import theme
+from app.desktop.gallery import cells
+from app.desktop.gallery.cells import CAPTION_PX, STATE_TEXT, TONES, Look, Outline
+from app.desktop.gallery.crops import Crops
 from app.desktop.gallery.rows import Rows
+from app.desktop.gallery.selection import Selection
 from app.desktop.gallery.thumbnails import Thumbnails
-from app.desktop.widgets import number
+from app.desktop.widgets import look, number
 from app.i18n import tr
 from app.services.browse import ItemRow
+from app.services.listing import ObjectRow
+
+__all__ = ["STATE_TEXT", "TONES", "Grid"]
 
 log = logging.getLogger(__name__)
 
 GAP, EDGE = 12, 16
-CAPTION_PX = 48
-TONES = {"unlabelled": "second", "predicted": "accent", "labelled": "green"}
-STATE_TEXT = {"unlabelled": "Unlabelled", "predicted": "To confirm", "labelled": "Labelled"}
+LEAST, MOST = 120, 420
+_KEPT_OUTLINES = 3000
 
 
 class Grid(QAbstractScrollArea):
-    """Shows `rows`; `opened` when a picture is to be annotated, `chosen` when the selection changed."""
+    """Shows `rows`; `opened` (asset, object uid or "") when one is to be annotated, `chosen` when the selection changed."""
 
-    opened = Signal(int)
+    opened = Signal(int, str)
     chosen = Signal()
+    moved = Signal()
+    """Another cell is current."""
 
-    def __init__(self, rows: Rows, thumbs: Thumbnails) -> None:
+    def __init__(self, rows: Rows, thumbs: Thumbnails, crops: Crops) -> None:
         super().__init__()
-        self.rows, self.thumbs = rows, thumbs
+        self.rows, self.thumbs, self.crops = rows, thumbs, crops
         self.side = 208
         self.current = -1
-        self.selection: set[int] = set()
+        self.selection = Selection()
         self.note = ""
+        self.looks = Look()
+        self.outlines_of: Callable[[int, Callable[[list[Outline]], None]], None] | None = None
+        """Asks for the objects of a picture, when they are to be drawn over thumbnails."""
+        self.slowest_ms = 0.0
+        """The longest paint so far."""
+        self._outlines: OrderedDict[int, list[Outline] | None] = OrderedDict()
         self._hot = -1
         self._anchor = -1
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -59,9 +75,21 @@ class Grid(QAbstractScrollArea):
         self.viewport().setAutoFillBackground(False)
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, False)
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, False)
-        rows.came.connect(self.viewport().update)
+        self._bubble = look(QLabel(self), "bubble")
+        self._bubble.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._bubble.hide()
+        self._rest = QTimer(self, singleShot=True, interval=900)
+        self._rest.timeout.connect(self._bubble.hide)
+        rows.came.connect(self._came)
         rows.counted.connect(self._counted)
-        thumbs.came.connect(self._thumb_came)
+        thumbs.came.connect(self._pixels_came)
+        crops.came.connect(self._pixels_came)
+        self.retranslate()
+
+    def retranslate(self) -> None:
+        """The name a screen reader says."""
+        self.setAccessibleName(tr("Pictures"))
+        self._speak()
 
     # --- geometry ------------------------------------------------------------------------------------------------
 
@@ -76,8 +104,12 @@ class Grid(QAbstractScrollArea):
         wide = max(80, room // self.columns - GAP)
         return QSize(wide, (wide - 12) * 3 // 4 + CAPTION_PX + 8)
 
+    @property
+    def _step(self) -> int:
+        return self._cell.height() + GAP
+
     def rect_of(self, position: int) -> QRect:
-        """Where a picture's cell is, in viewport pixels."""
+        """Where a cell is, in viewport pixels."""
         cell = self._cell
         line, column = divmod(position, self.columns)
         x = EDGE + column * (cell.width() + GAP)
@@ -85,7 +117,7 @@ class Grid(QAbstractScrollArea):
         return QRect(QPoint(x, y), cell)
 
     def position_at(self, at: QPoint) -> int:
-        """The picture under a point, or -1."""
+        """The cell under a point, or -1."""
         cell = self._cell
         column, inside = divmod(at.x() - EDGE, cell.width() + GAP)
         line, below = divmod(at.y() - EDGE + self.verticalScrollBar().value(), cell.height() + GAP)
@@ -95,18 +127,18 @@ class Grid(QAbstractScrollArea):
 
     def visible(self) -> range:
         """Positions in view."""
-        step = self._cell.height() + GAP
+        step = self._step
         top = self.verticalScrollBar().value()
         first = max(0, (top - EDGE) // step) * self.columns
         last = ((top + self.viewport().height() - EDGE) // step + 1) * self.columns
-        return range(first, min(self.rows.count, last))
+        return range(min(first, self.rows.count), min(self.rows.count, last))
 
     def go_to(self, position: int) -> None:
-        """Make a picture current and bring it into view."""
+        """Make a cell current and bring it into view."""
         if not 0 <= position < self.rows.count:
             return
         self.current = position
-        step = self._cell.height() + GAP
+        step = self._step
         top = position // self.columns * step
         bar = self.verticalScrollBar()
         if top < bar.value():
@@ -114,36 +146,89 @@ class Grid(QAbstractScrollArea):
         elif top + step + EDGE > bar.value() + self.viewport().height():
             bar.setValue(top + step + EDGE - self.viewport().height())
         self.viewport().update()
+        self._speak()
+        self.moved.emit()
+
+    def jump(self, position: int) -> None:
+        """Choose a cell alone and bring it to the middle."""
+        if 0 <= position < self.rows.count:
+            self.selection.only(position, position + 1)
+            self._anchor = position
+            middle = position // self.columns * self._step - (self.viewport().height() - self._step) // 2
+            self.verticalScrollBar().setValue(middle)
+            self.go_to(position)
+            self.chosen.emit()
 
     def set_side(self, side: int) -> None:
         """Larger or smaller cells; what is in view stays in view."""
         first = self.visible().start
-        self.side = min(max(side, 120), 420)
+        self.side = min(max(side, LEAST), MOST)
         self._range()
-        self.go_to(self.current if self.current >= 0 else first)
+        top = first // self.columns * self._step
+        self.verticalScrollBar().setValue(top)
+        self.viewport().update()
 
-    def chosen_ids(self) -> list[int]:
-        """Asset ids of the selected pictures at hand."""
-        return [row.asset_id for p in sorted(self.selection) if (row := self.rows.row(p)) is not None]
+    # --- choosing ------------------------------------------------------------------------------------------------
+
+    def chosen_rows(self) -> list[ItemRow | ObjectRow]:
+        """The chosen rows that are at hand, at most a thousand."""
+        out: list[ItemRow | ObjectRow] = []
+        for position in self.selection:
+            if (row := self.rows.row(position)) is not None:
+                out.append(row)
+            if len(out) >= 1000:
+                break
+        return out
+
+    @property
+    def everything(self) -> bool:
+        """True when all that matches is chosen."""
+        return self.rows.count > 0 and self.selection.spans() == [(0, self.rows.count)]
+
+    def choose_all(self) -> None:
+        """Choose all that matches."""
+        self.selection.only(0, self.rows.count)
+        self.chosen.emit()
+        self.viewport().update()
 
     def clear_selection(self) -> None:
         """Choose nothing."""
         if self.selection:
-            self.selection = set()
+            self.selection.clear()
             self.chosen.emit()
             self.viewport().update()
+
+    def row_now(self) -> ItemRow | ObjectRow | None:
+        """The current cell's row."""
+        return self.rows.row(self.current) if self.current >= 0 else None
+
+    def _open(self, position: int) -> None:
+        row = self.rows.row(position)
+        if isinstance(row, ObjectRow):
+            self.opened.emit(row.asset_id, row.uid)
+        elif row is not None:
+            self.opened.emit(row.asset_id, "")
+
+    def _came(self) -> None:
+        self.viewport().update()
+        if self.hasFocus():
+            self._speak()
 
     def _counted(self) -> None:
         if not self.rows.known:
             self.current, self._anchor = -1, -1
+            self._outlines.clear()
             self.clear_selection()
             self.verticalScrollBar().setValue(0)
+        elif any(end > self.rows.count for _, end in self.selection.spans()):
+            self.clear_selection()
+        self.current = min(self.current, self.rows.count - 1)
         self._range()
         self.viewport().update()
 
     def _range(self) -> None:
         lines = -(-self.rows.count // self.columns)
-        step = self._cell.height() + GAP
+        step = self._step
         bar = self.verticalScrollBar()
         bar.setRange(0, max(0, lines * step - GAP + 2 * EDGE - self.viewport().height()))
         bar.setPageStep(max(1, self.viewport().height() // step * step))
@@ -152,6 +237,7 @@ class Grid(QAbstractScrollArea):
     # --- painting ------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        began = time.perf_counter()
         p = QPainter(self.viewport())
         try:
             self._paint(p, event.rect())
@@ -159,6 +245,7 @@ class Grid(QAbstractScrollArea):
             log.exception("painting the gallery")
         finally:
             p.end()
+        self.slowest_ms = max(self.slowest_ms, 1000 * (time.perf_counter() - began))
 
     def _paint(self, p: QPainter, dirty: QRect) -> None:
         t = theme.current()
@@ -172,78 +259,121 @@ class Grid(QAbstractScrollArea):
             return
         p.setRenderHint(QPainter.RenderHint.Antialiasing)
         p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        wanted: list[int] = []
+        pictures: list[int] = []
+        objects: list[int] = []
+        focus = self.hasFocus()
         for position in self.visible():
             box = self.rect_of(position)
             row = self.rows.row(position)
-            if row is not None:
-                wanted.append(row.asset_id)
+            if isinstance(row, ObjectRow):
+                objects.append(row.id)
+            elif row is not None:
+                pictures.append(row.asset_id)
             if box.intersects(dirty):
-                self._paint_cell(p, box, position, row)
-        self.thumbs.keep_only(wanted)
+                self._paint_cell(p, box, position, row, focus)
+        self.thumbs.keep_only(pictures)
+        self.crops.keep_only(objects)
 
-    def _paint_cell(self, p: QPainter, box: QRect, position: int, row: ItemRow | None) -> None:
-        t = theme.current()
-        selected, current = position in self.selection, position == self.current and self.hasFocus()
-        edge = t.blue if selected else t.accent if current else t.second if position == self._hot else t.line
-        p.setPen(QPen(QColor(edge), 2 if selected or current else 1))
-        p.setBrush(QColor(t.panel))
-        p.drawRoundedRect(QRectF(box).adjusted(1, 1, -1, -1), 8, 8)
-        frame = QRect(box.x() + 6, box.y() + 6, box.width() - 12, box.height() - CAPTION_PX - 8)
-        image = self.thumbs.get(row.asset_id) if row is not None else None
-        path = QPainterPath()
-        path.addRoundedRect(QRectF(frame), 5, 5)
-        p.save()
-        p.setClipPath(path)
-        p.fillRect(frame, QColor(t.raised))
-        if image is not None:
-            factor = max(frame.width() / image.width(), frame.height() / image.height())
-            if factor > 1.6 * min(frame.width() / image.width(), frame.height() / image.height()):
-                factor = min(frame.width() / image.width(), frame.height() / image.height())
-            w, h = frame.width() / factor, frame.height() / factor
-            if w <= image.width() and h <= image.height():
-                p.drawImage(
-                    QRectF(frame), image, QRectF((image.width() - w) / 2, (image.height() - h) / 2, w, h)
-                )
-            else:
-                w, h = image.width() * factor, image.height() * factor
-                p.drawImage(
-                    QRectF(frame.center().x() - w / 2, frame.center().y() - h / 2, w, h),
-                    image,
-                    QRectF(image.rect()),
-                )
-        elif row is not None and self.thumbs.failed(row.asset_id):
-            p.setFont(theme.font(12))
-            p.setPen(QColor(t.red))
-            p.drawText(frame, Qt.AlignmentFlag.AlignCenter, tr("Not readable"))
-        p.restore()
+    def _paint_cell(
+        self, p: QPainter, box: QRect, position: int, row: ItemRow | ObjectRow | None, focus: bool
+    ) -> None:
+        selected = position in self.selection
+        own = self.looks
+        how = Look(
+            selected,
+            focus and position == self.current,
+            position == self._hot,
+            own.colour,
+            own.name,
+            own.value,
+        )
+        cells.paint_ground(p, box, how)
         if row is None:
-            return
-        left, right, top = box.x() + 12, box.right() - 12, box.bottom() - CAPTION_PX + 4
-        p.setPen(Qt.PenStyle.NoPen)
-        p.setBrush(QColor(getattr(t, TONES[row.state])))
-        p.drawEllipse(QRectF(right - 8, top + 17, 8, 8))
-        room = right - 20 - left
-        p.setFont(theme.font(13, bold=True))
-        p.setPen(QColor(t.text))
-        name = row.path.rsplit("/", 1)[-1]
-        text = QFontMetrics(p.font()).elidedText(name, Qt.TextElideMode.ElideMiddle, room)
-        p.drawText(QRect(left, top, room, 20), Qt.AlignmentFlag.AlignVCenter, text)
-        p.setFont(theme.font(11))
-        p.setPen(QColor(t.second))
-        p.drawText(QRect(left, top + 20, room, 18), Qt.AlignmentFlag.AlignVCenter, summary(row))
+            p.setPen(Qt.PenStyle.NoPen)
+            p.setBrush(QColor(theme.current().raised))
+            p.drawRoundedRect(cells.frame_of(box), 5, 5)
+        elif isinstance(row, ObjectRow):
+            crop = self.crops.get(row)
+            cells.paint_object(p, box, row, crop, failed=self.crops.failed(row.id), look=how)
+        else:
+            image = self.thumbs.get(row.asset_id)
+            failed = self.thumbs.failed(row.asset_id)
+            cells.paint_picture(
+                p, box, row, image, failed=failed, look=how, outlines=self._lines(row.asset_id)
+            )
+        if selected and row is not None:
+            cells.paint_check(p, box)
 
-    def _thumb_came(self, asset_id: int) -> None:
+    def _lines(self, asset_id: int) -> list[Outline]:
+        """The objects drawn over a picture, when they are wanted and here."""
+        if self.outlines_of is None:
+            return []
+        if asset_id not in self._outlines:
+            self._outlines[asset_id] = None
+            while len(self._outlines) > _KEPT_OUTLINES:
+                self._outlines.popitem(last=False)
+
+            def came(found: list[Outline]) -> None:
+                if asset_id in self._outlines:
+                    self._outlines[asset_id] = found
+                    self._pixels_came(asset_id)
+
+            self.outlines_of(asset_id, came)
+        return self._outlines.get(asset_id) or []
+
+    def forget_outlines(self) -> None:
+        """Objects may have changed."""
+        self._outlines.clear()
+        self.viewport().update()
+
+    def _pixels_came(self, row_id: int) -> None:
         for position in self.visible():
             row = self.rows.row(position)
-            if row is not None and row.asset_id == asset_id:
+            if row is not None and row_id == (row.id if isinstance(row, ObjectRow) else row.asset_id):
                 self.viewport().update(self.rect_of(position))
                 return
+
+    def _speak(self) -> None:
+        """Tell a screen reader where we are."""
+        row = self.row_now()
+        if row is None:
+            self.setAccessibleDescription("")
+            return
+        place = tr("{n} of {total}", n=number(self.current + 1), total=number(self.rows.count))
+        text = f"{cells.spoken(row, self.looks)}, {place}"
+        if self.current in self.selection:
+            text += ", " + tr("chosen")
+        if text != self.accessibleDescription():
+            self.setAccessibleDescription(text)
+            if QAccessible.isActive():
+                QAccessible.updateAccessibility(QAccessibleEvent(self, QAccessible.Event.DescriptionChanged))
 
     # --- mouse and keys ------------------------------------------------------------------------------------------
 
     def scrollContentsBy(self, dx: int, dy: int) -> None:
         self.viewport().scroll(0, dy)
+        if self.verticalScrollBar().maximum() > 20 * self._step:
+            self._say_place()
+
+    def _say_place(self) -> None:
+        """The bubble beside the scroll bar: where one is, while scrolling."""
+        shown = self.visible()
+        if not len(shown):
+            return
+        first = shown.start
+        row = self.rows.row(first)
+        parts = [tr("{n} of {total}", n=number(first + 1), total=number(self.rows.count))]
+        if row is not None:
+            parts.append(row.path.rsplit("/", 1)[-1])
+        self._bubble.setText("  ·  ".join(parts))
+        self._bubble.adjustSize()
+        bar = self.verticalScrollBar()
+        share = bar.value() / max(1, bar.maximum())
+        y = round(share * (self.height() - self._bubble.height() - 16)) + 8
+        self._bubble.move(self.width() - bar.width() - self._bubble.width() - 12, y)
+        self._bubble.show()
+        self._bubble.raise_()
+        self._rest.start()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self._range()
@@ -254,47 +384,80 @@ class Grid(QAbstractScrollArea):
             self.set_side(self.side + (16 if turn > 0 else -16))
         else:
             bar = self.verticalScrollBar()
-            bar.setValue(bar.value() - round(turn / 120 * (self._cell.height() + GAP) * 0.6))
+            bar.setValue(bar.value() - round(turn / 120 * self._step * 0.6))
         event.accept()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        hot = self.position_at(event.position().toPoint())
+        at = event.position().toPoint()
+        hot = self.position_at(at)
+        if (
+            event.buttons() & Qt.MouseButton.LeftButton
+            and hot >= 0
+            and self._anchor >= 0
+            and hot != self._hot
+        ):
+            self._run_to(hot)
         if hot != self._hot:
             old, self._hot = self._hot, hot
             for position in (old, hot):
                 if position >= 0:
                     self.viewport().update(self.rect_of(position))
+            row = self.rows.row(hot) if hot >= 0 else None
+            self.viewport().setToolTip(row.path if row is not None else "")
 
     def leaveEvent(self, event) -> None:
         self._hot = -1
         self.viewport().update()
 
+    def focusInEvent(self, event) -> None:
+        super().focusInEvent(event)
+        self._speak()
+        self.viewport().update()
+
+    def focusOutEvent(self, event) -> None:
+        super().focusOutEvent(event)
+        self.viewport().update()
+
+    def _run_to(self, position: int) -> None:
+        self.selection.only(min(self._anchor, position), max(self._anchor, position) + 1)
+        self.current = position
+        self.chosen.emit()
+        self.viewport().update()
+
     def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
         position = self.position_at(event.position().toPoint())
         if position < 0:
             self.clear_selection()
             return
         keys = event.modifiers()
         if keys & Qt.KeyboardModifier.ShiftModifier and self._anchor >= 0:
-            self.selection = set(range(min(self._anchor, position), max(self._anchor, position) + 1))
+            first, end = min(self._anchor, position), max(self._anchor, position) + 1
+            if keys & Qt.KeyboardModifier.ControlModifier:
+                self.selection.add(first, end)
+            else:
+                self.selection.only(first, end)
         elif keys & Qt.KeyboardModifier.ControlModifier:
-            self.selection ^= {position}
+            self.selection.toggle(position)
             self._anchor = position
         else:
-            self.selection = {position}
+            self.selection.only(position, position + 1)
             self._anchor = position
         self.current = position
+        self._speak()
         self.chosen.emit()
+        self.moved.emit()
         self.viewport().update()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         position = self.position_at(event.position().toPoint())
-        if position >= 0 and (row := self.rows.row(position)) is not None:
-            self.opened.emit(row.asset_id)
+        if position >= 0:
+            self._open(position)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         at, columns = max(0, self.current), self.columns
-        page = max(1, self.viewport().height() // (self._cell.height() + GAP)) * columns
+        page = max(1, self.viewport().height() // self._step) * columns
         steps = {
             Qt.Key.Key_Right: 1,
             Qt.Key.Key_Left: -1,
@@ -306,27 +469,23 @@ class Grid(QAbstractScrollArea):
             Qt.Key.Key_Home: -self.rows.count,
         }
         key = Qt.Key(event.key())
+        held = event.modifiers()
         if key in steps and self.rows.count:
             new = at if self.current < 0 else min(max(at + steps[key], 0), self.rows.count - 1)
-            if event.modifiers() & Qt.KeyboardModifier.ShiftModifier and self._anchor >= 0:
-                self.selection = set(range(min(self._anchor, new), max(self._anchor, new) + 1))
-            else:
-                self.selection, self._anchor = {new}, new
+            if held & Qt.KeyboardModifier.ShiftModifier and self._anchor >= 0:
+                self.selection.only(min(self._anchor, new), max(self._anchor, new) + 1)
+            elif not held & Qt.KeyboardModifier.ControlModifier:
+                self.selection.only(new, new + 1)
+                self._anchor = new
             self.go_to(new)
             self.chosen.emit()
+        elif key == Qt.Key.Key_Space and self.current >= 0:
+            self.selection.toggle(self.current)
+            self._anchor = self.current
+            self._speak()
+            self.chosen.emit()
+            self.viewport().update()
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.current >= 0:
-            if (row := self.rows.row(self.current)) is not None:
-                self.opened.emit(row.asset_id)
+            self._open(self.current)
         else:
             super().keyPressEvent(event)
-
-
-def summary(row: ItemRow) -> str:
-    """What a picture holds, in a few words."""
-    if row.n_truth and row.n_pred:
-        return tr("{truth} objects · {pred} to confirm", truth=number(row.n_truth), pred=number(row.n_pred))
-    if row.n_pred:
-        return tr("{pred} to confirm", pred=number(row.n_pred))
-    if row.n_truth:
-        return tr("{truth} objects", truth=number(row.n_truth))
-    return tr("nothing yet")

@@ -1,266 +1,543 @@
-"""The gallery: what is looked at as chips, the grid, and what can be done with the chosen pictures."""
+"""The gallery: facets at the left, the query line, the grid in an order, and what can be done with the chosen."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 
-from app.desktop import widgets
+from app import i18n
+from app.desktop import theme, widgets
 from app.desktop.desk import Desk
-from app.desktop.gallery.grid import Grid
+from app.desktop.gallery.cells import Look, Outline
+from app.desktop.gallery.crops import Crops
+from app.desktop.gallery.deeds import Bar, Deeds
+from app.desktop.gallery.facets import Facets
+from app.desktop.gallery.grid import LEAST, MOST, Grid
+from app.desktop.gallery.line import QueryLine
 from app.desktop.gallery.rows import Rows
-from app.desktop.panels.classes import Queues
-from app.desktop.widgets import Meter, Row, button, column, frame, label, look, number, row, say
+from app.desktop.overlaid import Sheet
+from app.desktop.palette import Chooser, Entry
+from app.desktop.widgets import button, label, look, number, row, say
 from app.i18n import tr
+from app.services import browse, listing, measuring
+from app.services.browse import Query
+from app.services.listing import EVERYTHING, Misread, Names, Node, ObjectRow, Sort, Term, View
 
-_ORIGINS = (("human", "By people"), ("model", "By models"), ("import", "Imported"))
+SORTS = (
+    ("", "As added"), ("time", "Time taken"), ("path", "Path"), ("score", "Score"), ("unsure", "Least certain"), ("changed", "Last changed"),
+    ("area", "Size"), ("bright", "Brightness"), ("contrast", "Contrast"), ("sharp", "Sharpness"), ("similar", "Like the current picture"),
+)  # fmt: skip
+MEASURED = ("bright", "contrast", "sharp", "similar")
+_FIRST_DOWN = ("score", "changed")
+"""Orders that begin with the largest."""
 
 
 class Gallery(QWidget):
-    """See the module."""
+    """See the module. `opened` carries the asset to annotate."""
 
     opened = Signal(int)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
+        self.line: QueryLine
+        self.slider: QSlider
+        self.deeds: Deeds
         self.rows = Rows(desk.tasks.readers, self)
-        self.grid = Grid(self.rows, desk.thumbs)
+        self.crops = Crops(desk.tasks.thumbs, self._thumb, self._picture, self)
+        self.grid = Grid(self.rows, desk.thumbs, self.crops)
+        self.deeds = Deeds(desk, self.grid, self.rows, self)
+        self.objects = False
+        self.sort = Sort()
+        self.outlines = False
+        self.node: Node = EVERYTHING
+        self.names = Names()
+        self._wanted: tuple[int, str] | None = None
         self._asked_at = 0.0
         self._took_ms = 0
-        self._typing = QTimer(self, singleShot=True, interval=250)
-        self._typing.timeout.connect(lambda: desk.narrow(text=self.text.text().strip()))
+        self._fresh = True
+        self._ticket = 0
+        self._unmeasured = 0
         self._build()
         self.rows.faulted.connect(desk.fault)
         self.rows.counted.connect(self._counted)
-        self.grid.opened.connect(self.opened)
-        self.grid.chosen.connect(self._chosen)
+        self.rows.listed.connect(self._counted)
+        self.grid.opened.connect(self._open)
+        self.line.asked.connect(self.ask)
+        self.line.done.connect(self.grid.setFocus)
+        self.line.save_asked.connect(self.save_filter)
+        self.facets.asked.connect(self.ask)
+        self.facets.counted.connect(self._tallied)
         desk.queried.connect(self._queried)
-        desk.opened.connect(self._queried)
-        desk.counted.connect(self._counts)
-        desk.schema_changed.connect(self._counts)
-        desk.dataset_changed.connect(self._counts)
-        desk.tasks.ended.connect(lambda _: self.rows.refresh())
+        desk.opened.connect(self._workspace)
+        desk.schema_changed.connect(self._schema)
+        desk.dataset_changed.connect(self._note)
+        desk.tasks.ended.connect(lambda _: self._stale())
         desk.document.saved.connect(lambda _: self._stale())
-        self._fresh = True
+        desk.document.changed.connect(self._select_wanted)
+        desk.theme_changed.connect(self.grid.viewport().update)
 
     def _build(self) -> None:
         whole = QHBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
-        left = frame("left")
-        left.setFixedWidth(248)
-        box = column(left, gap=8, margins=(8, 12, 8, 12))
-        box.addWidget(_caption("Datasets"))
-        self._sets = QWidget()
-        self._sets_box = column(self._sets, gap=2)
-        sets = widgets.scroll(self._sets)
-        sets.setMaximumHeight(200)
-        self._sets_area = sets
-        box.addWidget(sets)
-        box.addSpacing(8)
-        box.addWidget(_caption("Queue"))
-        box.addWidget(Queues(self.desk))
-        box.addSpacing(8)
-        box.addWidget(_caption("Classes"))
-        self._labels = QWidget()
-        self._labels_box = column(self._labels, gap=2)
-        self._labels_box.addStretch()
-        box.addWidget(widgets.scroll(self._labels), 1)
-        whole.addWidget(left)
-
+        self.facets = Facets(self.desk)
+        whole.addWidget(self.facets)
         middle = QVBoxLayout()
-        middle.setContentsMargins(0, 16, 0, 0)
-        middle.setSpacing(4)
+        middle.setContentsMargins(0, 12, 0, 0)
+        middle.setSpacing(8)
         around = row(margins=(16, 0, 16, 0))
-        bar = frame("card")
-        bar.setFixedHeight(40)
-        line = row(bar, gap=8, margins=(12, 0, 12, 0))
-        self._chips = row(gap=8)
-        line.addLayout(self._chips)
-        self.text = say(look(QLineEdit(), "bare"), hint="Find by path or name")
-        self.text.textEdited.connect(lambda _: self._typing.start())
-        self.text.installEventFilter(self)
-        line.addWidget(self.text, 1)
-        self.found = label(kind="second")
-        line.addWidget(self.found)
-        around.addWidget(bar)
+        self.line = QueryLine(self)
+        self.found = self.line.found
+        around.addWidget(self.line)
         middle.addLayout(around)
+        tools = row(gap=6, margins=(16, 0, 16, 0))
+        self.by_picture = self._choice("Pictures", lambda: self.show_objects(False))
+        self.by_object = self._choice("Objects", lambda: self.show_objects(True))
+        tools.addWidget(self.by_picture)
+        tools.addWidget(self.by_object)
+        tools.addSpacing(12)
+        self.order = button("", self.choose_sort, kind="flat", icon="down")
+        self.order.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+        tools.addWidget(self.order)
+        self.turn = button("", self.turn_sort, kind="flat", icon="rising", tip="Turn the order round")
+        self.turn.setFixedWidth(32)
+        tools.addWidget(self.turn)
+        self.measure = button("Measure the pictures", self.measure_pictures, kind="choice")
+        self.measure.hide()
+        tools.addWidget(self.measure)
+        tools.addStretch()
+        self.state = label(kind="small")
+        tools.addWidget(self.state)
+        self.lines = self._choice("Boxes", self.toggle_outlines)
+        self.lines.setToolTip(tr("Draw the objects over the pictures"))
+        tools.addWidget(self.lines)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(LEAST, MOST)
+        self.slider.setValue(self.grid.side)
+        self.slider.setFixedWidth(120)
+        say(self.slider, tip="Size of the pictures")
+        self.slider.valueChanged.connect(self.grid.set_side)
+        self.slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        tools.addWidget(self.slider)
+        middle.addLayout(tools)
         middle.addWidget(self.grid, 1)
         whole.addLayout(middle, 1)
+        self.bar = Bar(self.deeds, self.clear, self.choose_all, self)
+        self._mark()
 
-        self.chosen_bar = frame("float")
-        self.chosen_bar.setParent(self)
-        inside = row(self.chosen_bar, gap=8, margins=(20, 8, 12, 8))
-        self.chosen_text = label(kind="strong")
-        inside.addWidget(self.chosen_text)
-        inside.addSpacing(16)
-        inside.addWidget(button("Annotate", self._open_first, kind="primary"))
-        inside.addWidget(button("Clear", self.grid.clear_selection, kind="flat"))
-        self.chosen_bar.hide()
+    def _choice(self, text: str, run: Callable[[], object]) -> QPushButton:
+        made = say(look(QPushButton(), "choice"), text)
+        made.setCheckable(True)
+        made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        made.clicked.connect(lambda _=False: run())
+        made.clicked.connect(lambda _=False: self._mark())
+        return made
+
+    def _mark(self) -> None:
+        self.by_picture.setChecked(not self.objects)
+        self.by_object.setChecked(self.objects)
+        self.lines.setChecked(self.outlines)
+        self.lines.setVisible(not self.objects)
+        self.order.setText(tr(dict(SORTS)[self.sort.by]))
+        self.order.setAccessibleName(tr("Order: {order}", order=self.order.text()))
+        self.turn.setProperty("lr_icon", "falling" if self.sort.down else "rising")
+        widgets.repaint_icons(self)
 
     def retranslate(self) -> None:
         """Texts that are made of data."""
-        self._counts()
+        self._mark()
+        self._colours()
+        self._read_names()
         self._counted()
-        self._chosen()
         self._note()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if watched is self.text and event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
-            if event.key() == Qt.Key.Key_Escape:
-                self.text.clear()
-                self.desk.narrow(text="")
-                self.grid.setFocus()
-                return True
-            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Down):
-                self._typing.stop()
-                self.desk.narrow(text=self.text.text().strip())
-                self.grid.setFocus()
-                return True
-        return False
+    # --- what is looked at ---------------------------------------------------------------------------------------
 
-    def resizeEvent(self, event) -> None:
-        self._place()
+    def ask(self, text: str) -> None:
+        """Look at what meets a query; a single state goes where every place of the desk sees it."""
+        data = self.desk.dataset
+        if data is None:
+            return
+        try:
+            node = listing.parse(text, self.names)
+        except Misread as fault:
+            self.desk.fault(fault)
+            return
+        state = None
+        rest = []
+        for part in listing.conjuncts(node):
+            if isinstance(part, Term) and part.field == "state" and len(part.values) == 1 and state is None:
+                state = part.values[0]
+            else:
+                rest.append(part)
+        where = listing.show(listing.join(rest), self.names)
+        self.desk.look_at(Query(data.id, state=state, where=where))
+        self._show_query()
 
-    def showEvent(self, event) -> None:
-        if not self._fresh:
-            self._fresh = True
-            self.rows.refresh()
+    def show_objects(self, on: bool) -> None:
+        """List objects, or pictures."""
+        if on != self.objects:
+            self.objects = on
+            self._look()
+
+    def toggle_objects(self) -> None:
+        """From pictures to objects and back."""
+        self.show_objects(not self.objects)
+        self._mark()
+
+    def toggle_outlines(self) -> None:
+        """Draw the objects over the pictures, or not."""
+        self.outlines = not self.outlines
+        self.grid.outlines_of = self._outlines_of if self.outlines else None
+        self.grid.forget_outlines()
+        self._mark()
+
+    def choose_sort(self) -> None:
+        """Ask for an order."""
+        corner = self.order.mapTo(self.window(), QPoint(-12, self.order.height()))
+        body = getattr(self.window(), "body", self.window())
+        entries = [
+            Entry(
+                tr(text),
+                lambda by=by: self.sort_by(by),
+                second="✓" if by == self.sort.by else "",
+                words=f"{by} {text}",
+            )
+            for by, text in SORTS
+        ]
+        made = Chooser(body, entries, body.mapFrom(self.window(), corner), hint="Which order?")
+        made.closed.connect(self.grid.setFocus)
+        made.present()
+
+    def sort_by(self, by: str) -> None:
+        """Another order; one of looks asks for measures first."""
+        like = None
+        if by == "similar":
+            now = self.grid.row_now() or next(iter(self.grid.chosen_rows()), None)
+            like = now.asset_id if now is not None else None
+            if like is None:
+                self.state.setText(tr("Choose a picture first: the others are ordered by likeness to it."))
+                return
+        self.sort = Sort(by, by in _FIRST_DOWN, like)
+        self._look()
+        self._mark()
+
+    def turn_sort(self) -> None:
+        """The other way round."""
+        self.sort = replace(self.sort, down=not self.sort.down)
+        self._look()
+        self._mark()
+
+    def go_to(self) -> None:
+        """Ask for a number or a part of a name, and go there."""
+        body = getattr(self.window(), "body", self.window())
+        corner = self.grid.mapTo(body, QPoint(self.grid.width() // 2 - Chooser.WIDTH // 2, 24))
+        made = Chooser(body, [], corner, hint="Number or name…")
+        made.finder.typed.connect(lambda text: self._search(made, text.strip()))
+        made.closed.connect(self.grid.setFocus)
+        made.present()
+
+    def _search(self, made: Chooser, text: str) -> None:
+        ws, view = self.desk.ws, self.rows.view
+        if ws is None or view is None or not text:
+            return
+        entries = []
+        if text.isdigit() and 0 < int(text) <= self.rows.count:
+            entries.append(Entry(tr("Row {n}", n=number(int(text))), lambda: self.grid.jump(int(text) - 1)))
+        query = replace(view.query, text=text)
+
+        def done(found: list[browse.ItemRow]) -> None:
+            if made.isVisible() and made.finder.edit.text().strip() == text:
+                more = [
+                    Entry(r.path.rsplit("/", 1)[-1], lambda i=r.asset_id: self._jump_to(i), second=r.path)
+                    for r in found
+                ]
+                made.finder.add([*entries, *more])
+
+        self.desk.tasks.readers.submit(
+            lambda: browse.page(ws, query, limit=8), done, self.desk.fault, key="gallery goto"
+        )
+
+    def _jump_to(self, asset_id: int) -> None:
+        ws, view = self.desk.ws, self.rows.view
+        if ws is None or view is None:
+            return
+        if not view.objects and (at := self.rows.position_of(asset_id)) is not None:
+            self.grid.jump(at)
+            return
+        if not view.objects and self.sort == Sort():
+            self.desk.ask(lambda: browse.position(ws, view.query, asset_id), self.grid.jump)
+            return
+
+        def first() -> int:
+            only = listing.View(replace(view.query, where=view.query.where), view.objects)
+            rows = [i for part in listing.ids(ws, only) for i in part.ids]
+            mine = (
+                {
+                    o.id
+                    for o in listing.objects(ws, view.query.dataset_id, rows[:200_000])
+                    if o.asset_id == asset_id
+                }
+                if view.objects
+                else {asset_id}
+            )
+            return next(iter(mine), -1)
+
+        def done(found: int) -> None:
+            at = self.rows.position_of(found)
+            if at is not None:
+                self.grid.jump(at)
+
+        self.desk.ask(first, done)
+
+    def clear(self) -> None:
+        """Choose nothing, and forget the last result."""
+        self.grid.clear_selection()
+        self.deeds._forget()
+        self.bar.fill()
         self.grid.setFocus()
 
-    def _stale(self) -> None:
-        """An annotation was saved: read again when the gallery is looked at."""
-        if self.isVisible():
-            self.rows.refresh()
-        else:
-            self._fresh = False
+    def choose_all(self) -> None:
+        """Choose all that matches."""
+        self.grid.choose_all()
+        self.grid.setFocus()
+
+    def save_filter(self) -> None:
+        """Ask for a name and keep the query under it."""
+        ws, data = self.desk.ws, self.desk.dataset
+        if ws is None or data is None or self.node == EVERYTHING:
+            return
+        text = listing.show(self.node, self.names)
+
+        def go() -> None:
+            title = name.text().strip()
+            if not title:
+                return
+            sheet.finish()
+            self.desk.tasks.writer.submit(
+                lambda: listing.save(ws, data.id, title, text),
+                lambda _: self.facets.read_saved(),
+                self.desk.fault,
+            )
+
+        sheet = Sheet(
+            getattr(self.window(), "body", self.window()),
+            "Save this filter",
+            "Everybody of this workspace sees it.",
+            "Save",
+            go,
+            width=460,
+        )
+        name = sheet.text_field("Name", hint="What it finds")
+        sheet.closed.connect(self.grid.setFocus)
+        sheet.present(name)
+
+    def measure_pictures(self) -> None:
+        """Measure the dataset in the background; the order is made again when it ends."""
+        ws, data = self.desk.ws, self.desk.dataset
+        if ws is not None and data is not None:
+            self.measure.hide()
+            self.desk.start(tr("Measure · {name}", name=data.name), lambda: measuring.run(ws, data.name))
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _thumb(self, asset_id: int) -> bytes:
+        assert self.desk.ws is not None
+        return browse.thumbnail(self.desk.ws, asset_id)
+
+    def _picture(self, asset_id: int):
+        assert self.desk.ws is not None
+        return browse.picture(self.desk.ws, asset_id)
+
+    def _outlines_of(self, asset_id: int, came: Callable[[list[Outline]], None]) -> None:
+        ws = self.desk.ws
+        if ws is not None:
+            self.desk.tasks.readers.submit(
+                lambda: listing.boxes(ws, asset_id), came, self.desk.fault, key=("boxes", asset_id)
+            )
+
+    def _workspace(self) -> None:
+        self.names, self.node = Names(), EVERYTHING
+        self.crops.forget()
+        if self.desk.ws is None:
+            self.rows.set_view(None, None)
+            self.facets.show_view(None, EVERYTHING, self.names)
+        self._queried()
 
     def _queried(self) -> None:
+        """The desk looks at something else: show it as text, list it."""
+        self._look()
+
+    def _schema(self) -> None:
+        self._colours()
+        self.facets.retranslate()
+        self._read_names()
+
+    def _colours(self) -> None:
+        schema, zh = self.desk.schema, i18n.language().startswith("zh")
+        labels = {x.code: x for x in schema.labels} if schema else {}
+        values = {
+            (a.code, c.code): (c.name_zh if zh else c.name_en)
+            for x in labels.values()
+            for a in x.attributes
+            for c in a.choices
+        }
+        flags = {
+            a.code: (a.name_zh if zh else a.name_en)
+            for x in labels.values()
+            for a in x.attributes
+            if a.type == "flag"
+        }
+        self.grid.looks = Look(
+            colour=lambda code: labels[code].color if code in labels else theme.current().second,
+            name=self.desk.label_name,
+            value=lambda key, value: flags.get(key) or values.get((key, value), value),
+        )
+        self.grid.viewport().update()
+
+    def _read_names(self) -> None:
+        ws, query, ticket = self.desk.ws, self.desk.query, self._ticket
+        if ws is None or query is None:
+            return
+
+        def done(names: Names) -> None:
+            if ticket == self._ticket:
+                self.names = names
+                self._show_query()
+                self.facets.show_view(self.rows.view, self.node, names)
+
+        self.desk.tasks.readers.submit(
+            lambda: listing.names(ws, query.dataset_id), done, self.desk.fault, key="names"
+        )
+
+    def _look(self) -> None:
+        """List what the desk looks at, as this place shows it."""
         self._asked_at = time.perf_counter()
         self._fresh = True
+        self._ticket += 1
+        query, ws = self.desk.query, self.desk.ws
+        if query is None or ws is None:
+            self.rows.set_view(None, None)
+            return
+        self.rows.set_view(ws, View(query, self.objects, self.sort))
+        self._show_query()
+        self._read_names()
+        self._ask_measured()
+
+    def _ask_measured(self) -> None:
+        ws, data = self.desk.ws, self.desk.dataset
+        self.measure.hide()
+        self.state.setText("")
+        if ws is None or data is None or self.sort.by not in MEASURED:
+            return
+
+        def done(n: int) -> None:
+            self._unmeasured = n
+            self.measure.setVisible(n > 0 and self.sort.by in MEASURED)
+            if n:
+                self.state.setText(tr("{n} pictures are not measured yet", n=number(n)))
+
+        self.desk.tasks.readers.submit(
+            lambda: measuring.waiting(ws, data.id), done, self.desk.fault, key="unmeasured"
+        )
+
+    def _show_query(self) -> None:
         query = self.desk.query
-        self.rows.set_query(self.desk.ws, query)
-        if query is not None and not self.text.hasFocus():
-            self.text.setText(query.text)
-        self._fill_chips()
-        self._mark_labels()
+        if query is None:
+            return
+        parts: list[Node] = []
+        for field, value in (
+            ("state", query.state),
+            ("review", query.review),
+            ("class", query.label),
+            ("origin", query.origin),
+            ("path", query.text or None),
+        ):
+            if value is not None:
+                parts.append(Term(field, ":", (value,)))
+        if query.min_score is not None or query.max_score is not None:
+            low, high = (f"{v:g}" if v is not None else "" for v in (query.min_score, query.max_score))
+            parts.append(Term("score", "..", (low, high)))
+        try:
+            parts.append(listing.parse(query.where, self.names))
+        except Misread:
+            return  # the names are still being read
+        self.node = listing.join(parts)
+        self.line.show_query(self.node, self.names)
         self._note()
 
     def _note(self) -> None:
-        data, query = self.desk.dataset, self.desk.query
-        if data is None:
+        if self.desk.dataset is None:
             text = tr("No dataset yet. Ctrl+I adds a folder of pictures.")
-        elif query is not None and (query.state or query.label or query.origin or query.text):
-            text = tr("No picture fits. Take a condition away above.")
+        elif self.node != EVERYTHING:
+            text = tr("Nothing fits. Take a condition away above.")
+        elif self.objects:
+            text = tr("No objects yet. Pre-label the dataset or draw some.")
         else:
             text = tr("This dataset is empty. Ctrl+I adds a folder of pictures.")
         self.grid.note = text
         self.grid.viewport().update()
 
-    def _fill_chips(self) -> None:
-        widgets.clear(self._chips)
-        query = self.desk.query
-        if query is None:
-            return
-        names = {"unlabelled": "To label", "predicted": "To confirm", "labelled": "Labelled"}
-        chips: list[tuple[str, dict[str, None]]] = []
-        if query.state:
-            chips.append((tr(names[query.state]), {"state": None}))
-        if query.label:
-            chips.append((tr("class: {label}", label=self.desk.label_name(query.label)), {"label": None}))
-        if query.origin:
-            chips.append((tr(dict(_ORIGINS)[query.origin]), {"origin": None}))
-        for text, change in chips:
-            made = look(QPushButton(f"{text}  ×"), "choice")
-            made.setChecked(False)
-            made.setToolTip(tr("Take this condition away"))
-            made.clicked.connect(lambda _=False, change=change: self.desk.narrow(**change))
-            self._chips.addWidget(made)
-
-    def _counts(self) -> None:
-        widgets.clear(self._sets_box)
-        for data in self.desk.datasets:
-            made = Row(data.name, count=number(data.n_assets))
-            made.setChecked(self.desk.dataset is not None and data.id == self.desk.dataset.id)
-            made.clicked.connect(lambda _=False, one=data.id: self._dataset(one))
-            self._sets_box.addWidget(made)
-        self._sets_area.setFixedHeight(min(200, max(32, 34 * len(self.desk.datasets))))
-        widgets.clear(self._labels_box)
-        counts = {c: f.n_human + f.n_import + f.n_model for c, f in self.desk.facets.items()}
-        most = max(counts.values(), default=0)
-        self._label_rows: dict[str, Row] = {}
-        for code, n in sorted(counts.items(), key=lambda kv: -kv[1]):
-            if not n:
-                continue
-            found = self.desk.schema.label(code) if self.desk.schema else None
-            made = Row(
-                self.desk.label_name(code), count=number(n), swatch=found.color if found else "#98a1ac"
-            )
-            made.clicked.connect(lambda _=False, code=code: self._label(code))
-            self._label_rows[code] = made
-            held = QWidget()
-            inside = column(held, gap=0)
-            inside.addWidget(made)
-            meter = Meter("second", 4)
-            meter.set_share(n / most)
-            beside = row(margins=(36, 0, 12, 4))
-            beside.addWidget(meter)
-            inside.addLayout(beside)
-            self._labels_box.addWidget(held)
-        if not self._label_rows:
-            quiet = label("No objects yet.", "second")
-            quiet.setContentsMargins(12, 0, 0, 0)
-            self._labels_box.addWidget(quiet)
-        self._labels_box.addStretch()
-        self._mark_labels()
-        self._note()
-
-    def _mark_labels(self) -> None:
-        now = self.desk.query.label if self.desk.query else None
-        for code, made in getattr(self, "_label_rows", {}).items():
-            made.setChecked(code == now)
-
-    def _dataset(self, dataset_id: int) -> None:
-        self.desk.choose_dataset(dataset_id)
-        self._counts()
-
-    def _label(self, code: str) -> None:
-        now = self.desk.query.label if self.desk.query else None
-        self.desk.narrow(label=None if now == code else code)
-        self._mark_labels()
-
     def _counted(self) -> None:
         if not self.rows.known:
             self.found.setText("")
             return
-        if self._asked_at:
+        if self._asked_at and self.rows.complete:
             self._took_ms = round(1000 * (time.perf_counter() - self._asked_at))
             self._asked_at = 0.0
-        self.found.setText(tr("{n} pictures · {ms} ms", n=number(self.rows.count), ms=self._took_ms))
+        n = number(self.rows.count)
+        if not self.rows.complete:
+            self.found.setText(tr("{n} so far · {share} %", n=n, share=round(100 * self.rows.share)))
+        elif self.objects:
+            self.found.setText(tr("{n} objects · {ms} ms", n=n, ms=self._took_ms))
+        else:
+            self.found.setText(tr("{n} pictures · {ms} ms", n=n, ms=self._took_ms))
 
-    def _chosen(self) -> None:
-        n = len(self.grid.selection)
-        self.chosen_bar.setVisible(n > 1)
-        self.chosen_text.setText(tr("{n} pictures chosen", n=number(n)))
-        self._place()
+    def _tallied(self) -> None:
+        self.line.tally = self.facets.tally
 
-    def _place(self) -> None:
-        self.chosen_bar.adjustSize()
-        left = 248 + (self.width() - 248 - self.chosen_bar.width()) // 2
-        self.chosen_bar.move(left, self.height() - self.chosen_bar.height() - 16)
-        self.chosen_bar.raise_()
+    def _stale(self) -> None:
+        """Something was saved: read again when the gallery is looked at."""
+        self._fresh = False
+        if self.isVisible():
+            self._renew()
 
-    def _open_first(self) -> None:
-        found = self.grid.chosen_ids()
-        if found:
-            self.opened.emit(found[0])
+    def _renew(self) -> None:
+        self._fresh = True
+        self.rows.refresh()
+        self.grid.forget_outlines()
+        self.facets.recount()
+        self._ask_measured()
 
+    def _open(self, asset_id: int, uid: str) -> None:
+        self._wanted = (asset_id, uid) if uid else None
+        self.opened.emit(asset_id)
+        self._select_wanted()
 
-def _caption(text: str):
-    made = label(text, "caption")
-    made.setContentsMargins(8, 0, 0, 0)
-    return made
+    def _select_wanted(self) -> None:
+        """The object that was opened is selected as soon as its picture's annotations are there."""
+        doc = self.desk.document
+        if self._wanted is None or doc.asset_id != self._wanted[0] or not doc.loaded:
+            return
+        uid, self._wanted = self._wanted[1], None
+        if doc.get(uid) is not None:
+            doc.select([uid])
+
+    def open_current(self) -> None:
+        """Annotate the current picture."""
+        found = self.grid.row_now() or next(iter(self.grid.chosen_rows()), None)
+        if found is not None:
+            self._open(found.asset_id, found.uid if isinstance(found, ObjectRow) else "")
+
+    def resizeEvent(self, event) -> None:
+        self.bar.place()
+
+    def showEvent(self, event) -> None:
+        if not self._fresh:
+            self._renew()
+        self.grid.setFocus()

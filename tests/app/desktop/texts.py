@@ -13,7 +13,7 @@ FIRST = {
 }  # fmt: skip
 SECOND = {"say", "Action", "_dial"}
 NAMED = {"tip", "hint", "note"}
-TABLES = {"SECTIONS", "VERBS", "QUEUES", "STATE_TEXT", "ORIGIN_TEXT", "SCHEMAS", "_ORIGINS"}
+TABLES = {"SECTIONS", "SORTS", "DONE", "CAPTIONS", "REVIEW_TEXT", "_VALUE_TEXT", "_SECTIONS", "VERBS", "QUEUES", "STATE_TEXT", "ORIGIN_TEXT", "SCHEMAS", "_ORIGINS"}
 CODES = {"unlabelled", "predicted", "labelled", "box", "polygon", "mask", "tag"}
 
 
