@@ -424,7 +424,13 @@ class Window(QWidget):
         action.run(self)
 
     def go_to_picture(self) -> None:
-        """Ask for a picture's number or name, in the place where pictures are annotated."""
+        """Ask for a picture's number or name: in the gallery to go there, else to annotate it."""
+        if self.place == "gallery":
+            self.gallery.go_to()
+            return
+        if self.place == "gallery":
+            self.gallery.go_to()
+            return
         self.go("annotate")
         self.annotate.jumps.go_to()
 

@@ -8,7 +8,6 @@ _GALLERY = "gallery"
 
 ROWS: tuple[Action, ...] = (
     Action("gallery.find", "Write a query", lambda w: w.gallery.line.start(), ("/", "Ctrl+F"), _GALLERY, "search filter 查询 筛选"),
-    Action("gallery.goto", "Go to a row or name", lambda w: w.gallery.go_to(), ("Ctrl+G",), _GALLERY, "number jump 跳转"),
     Action("gallery.objects", "Pictures or objects", lambda w: w.gallery.toggle_objects(), ("O",), _GALLERY, "crops 裁切 对象"),
     Action("gallery.boxes", "Objects over the pictures", lambda w: w.gallery.toggle_outlines(), ("B",), _GALLERY, "overlay outlines 框"),
     Action("gallery.sort", "Choose the order", lambda w: w.gallery.choose_sort(), ("K",), _GALLERY, "sort 排序"),
