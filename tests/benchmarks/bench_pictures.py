@@ -214,7 +214,9 @@ def main() -> int:
             row, picture = drive.open(str(place))
             print(f"\n{n:,} pictures: first row {row:.0f} ms, first picture {picture:.0f} ms")
             if n == 100_000:
-                fine &= line(row <= FIRST_ROW_MS, f"first row of 100,000 {row:.0f} ms (bar <= {FIRST_ROW_MS:.0f})")
+                fine &= line(
+                    row <= FIRST_ROW_MS, f"first row of 100,000 {row:.0f} ms (bar <= {FIRST_ROW_MS:.0f})"
+                )
             drive.window.annotate.open(n // 2)
             drive.until(lambda: drive.canvas.mips is not None)
             drive.rest(1500)

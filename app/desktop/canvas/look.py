@@ -192,7 +192,8 @@ def tone(look: Look, low: float = 0.0, high: float = 1.0) -> NDArray[np.uint8]:
     """The table of 256 from an 8-bit sample to what is shown."""
     x = np.clip((np.arange(256) / 255 - low) / max(high - low, 1e-6), 0, 1)
     x = np.clip((x - 0.5) * look.contrast + 0.5 + look.brightness, 0, 1) ** (1 / look.gamma)
-    return np.asarray(np.rint(255 * (1 - x if look.invert else x)), np.uint8)
+    table = np.asarray(np.rint(255 * x), np.uint8)
+    return 255 - table if look.invert else table
 
 
 def _opened(
