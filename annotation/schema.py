@@ -24,6 +24,7 @@ MAX_LABELS = 4096
 MAX_NAME = 120
 MAX_TEXT = 4000
 MAX_KEYPOINTS = 200
+MAX_EXAMPLES = 12
 
 
 PALETTE: tuple[str, ...] = (
@@ -121,6 +122,26 @@ class Skeleton:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A picture that shows the rule: how an object should be drawn, or should not.
+
+    Attributes:
+        blake3: digest of the picture's bytes, 64 hex digits; any workspace that holds the picture can show it.
+        box: the part to show, xyxy in whole source pixels; it may reach over the picture's border.
+    """
+
+    good: bool
+    blake3: str
+    box: tuple[int, int, int, int]
+    note_zh: str = ""
+    note_en: str = ""
+
+    def note(self, language: str) -> str:
+        """What is to be seen, in "zh…" or another language (en)."""
+        return self.note_zh if language.startswith("zh") else self.note_en
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """A class of objects. `abstract`: a group that cannot be drawn. `retired_to`: the successor of a retired label."""
 
@@ -139,6 +160,7 @@ class Label:
     abstract: bool = False
     aliases: tuple[str, ...] = ()
     skeleton: Skeleton | None = None
+    examples: tuple[Example, ...] = ()
 
     def name(self, language: str) -> str:
         """The name in "zh…" or another language (en)."""

@@ -15,6 +15,7 @@ from annotation.schema import (
     ATTRIBUTE_TYPES,
     CODE,
     KINDS,
+    MAX_EXAMPLES,
     MAX_KEYPOINTS,
     MAX_LABELS,
     MAX_NAME,
@@ -22,6 +23,7 @@ from annotation.schema import (
     PALETTE,
     Attribute,
     Choice,
+    Example,
     Label,
     LabelSchema,
     Skeleton,
@@ -30,6 +32,8 @@ from annotation.schema import (
 )
 
 _KEPT_PROBLEMS = 200
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_EXAMPLE_KEYS = frozenset({"good", "blake3", "box", "note_zh", "note_en"})
 _COLOR = re.compile(r"#[0-9a-f]{6}\Z")
 
 
@@ -251,7 +255,42 @@ class _Reader:
             abstract=abstract,
             aliases=self.strings(table, "aliases", at),
             skeleton=self.skeleton(table, at, kinds) if "skeleton" in table else None,
+            examples=self.examples(table, at),
         )
+
+    def examples(self, table: dict[str, Any], at: str) -> tuple[Example, ...]:
+        found = []
+        rows = self.tables(table, "examples", at)
+        if len(rows) > MAX_EXAMPLES:
+            self.fault(f"{at}examples", f"there are {len(rows)}", f"at most {MAX_EXAMPLES}")
+        for i, row in enumerate(rows[:MAX_EXAMPLES]):
+            spot = f"{at}examples.{i + 1}."
+            self.unknown(row, _EXAMPLE_KEYS, spot)
+            digest, box = row.get("blake3"), row.get("box")
+            if not isinstance(digest, str) or not _DIGEST.match(digest):
+                self.fault(f"{spot}blake3", f"is {_short(digest)}", "the picture's digest, 64 hex digits")
+                continue
+            if (
+                not isinstance(box, list)
+                or len(box) != 4
+                or not all(
+                    isinstance(v, int) and not isinstance(v, bool) and abs(v) < canonical.LIMIT for v in box
+                )
+                or not (box[0] < box[2] and box[1] < box[3])
+            ):
+                self.fault(
+                    f"{spot}box",
+                    f"is {_short(box)}",
+                    "x0, y0, x1, y1 in whole pixels, like [10, 20, 200, 90]",
+                )
+                continue
+            found.append(
+                Example(
+                    self.flag(row, "good", spot), digest, (box[0], box[1], box[2], box[3]),
+                    self.text(row, "note_zh", spot), self.text(row, "note_en", spot),
+                )
+            )  # fmt: skip
+        return tuple(found)
 
     def skeleton(self, table: dict[str, Any], at: str, kinds: frozenset[str]) -> Skeleton:
         if "keypoints" not in kinds:
@@ -373,7 +412,7 @@ _SOURCE_KEYS = frozenset({"standard", "clause", "term", "note"})
 _SKELETON_KEYS = frozenset({"points", "edges", "swaps"})
 _LABEL_KEYS = _CHOICE_KEYS | {
     "parent", "color", "key", "kinds", "attributes", "rule_zh", "rule_en", "source", "retired_to", "abstract", "aliases",
-    "skeleton",
+    "skeleton", "examples",
 }  # fmt: skip
 
 
@@ -478,7 +517,16 @@ def _label_lines(label: Label) -> list[str]:
     ]
     if pairs:
         lines.append(f"source = {{ {', '.join(f'{k} = {_q(v)}' for k, v in pairs)} }}")
+    if label.examples:
+        lines.append(f"examples = [{', '.join(map(_example, label.examples))}]")
     return lines
+
+
+def _example(e: Example) -> str:
+    notes = "".join(f", {k} = {_q(v)}" for k, v in (("note_zh", e.note_zh), ("note_en", e.note_en)) if v)
+    return (
+        f"{{ good = {_value(e.good)}, blake3 = {_q(e.blake3)}, box = [{', '.join(map(str, e.box))}]{notes} }}"
+    )
 
 
 def _skeleton_lines(skeleton: Skeleton) -> list[str]:

@@ -21,13 +21,14 @@ from app.desktop.eye import Eye
 from app.desktop.gallery.strip import Strip
 from app.desktop.jumps import Jumps
 from app.desktop.menu import Menu
-from app.desktop.panels.classes import Classes, Queues, Rule
+from app.desktop.panels.classes import Classes, Queues
 from app.desktop.panels.details import Attributes, Issues
 from app.desktop.panels.eye import EyePanel
 from app.desktop.panels.frames import Timeline
 from app.desktop.panels.history import History
 from app.desktop.panels.objects import ObjectList
 from app.desktop.panels.remarks import Remarks
+from app.desktop.panels.rule import Rule
 from app.desktop.panels.shape import KINDS, Ask, Tags, convert_sheet
 from app.desktop.panels.tools import ToolRow
 from app.desktop.review import STATES, Reviewing
@@ -118,7 +119,7 @@ class Annotate(QWidget):
         self.classes = Classes(desk, self.classing.key)
         box.addWidget(self.classes, 1)
         box.addSpacing(4)
-        self.rule = Rule(desk)
+        self.rule: Rule = Rule(desk)
         box.addWidget(self.rule)
         whole.addWidget(left)
 

@@ -199,7 +199,7 @@ class Desk(QObject):
         self.document.open(None)
         self.dataset_changed.emit()
         self.look_at(Query(found.id))
-        self._read_schema()
+        self.read_schema()
         self._count()
 
     def look_at(self, query: Query) -> None:
@@ -246,7 +246,8 @@ class Desk(QObject):
             },
         )
 
-    def _read_schema(self) -> None:
+    def read_schema(self) -> None:
+        """Take the current version of the dataset's label schema in hand."""
         ws, data = self.ws, self.dataset
         if ws is None or data is None:
             return
@@ -331,7 +332,7 @@ class Desk(QObject):
             self.document.asset_id in changes.assets and self.sender() is not self.document
         ):
             self.document.reload()
-            self._read_schema()
+            self.read_schema()
         self.refresh()
 
     # --- tasks and problems --------------------------------------------------------------------------------------

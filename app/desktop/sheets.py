@@ -15,6 +15,7 @@ from app import i18n
 from app.desktop.desk import Desk
 from app.desktop.log import Bin, Steps
 from app.desktop.overlaid import Sheet
+from app.desktop.schema_editor import Editor
 from app.desktop.tasks import Task
 from app.desktop.widgets import label, number
 from app.events import Finished, Started
@@ -480,6 +481,44 @@ class Sheets:
         for edit in edits:
             edit.textChanged.connect(lambda _: check())
         check()
+
+    # --- the label schema ----------------------------------------------------------------------------------------
+
+    def edit_schema(self) -> None:
+        """Change the label schema of the dataset; what it would do is said before it is done."""
+        ws, schema = self.desk.ws, self.desk.schema
+        if ws is None or schema is None:
+            return
+
+        def go() -> None:
+            draft, retired = made.draft, [i for i in made.found or () if i.what == "retired" and i.n]
+
+            def work():
+                from app.services import impact
+                from app.services import schema as schemas
+
+                yield Started("Label schema")
+                changes = schemas.apply(ws, draft)
+                if retired:
+                    yield from impact.forward(ws, draft.code)
+                else:
+                    yield Finished({}, changes)
+
+            self._start(tr("Label schema"), work, lambda _: self.desk.read_schema())
+
+        sheet = self._sheet(
+            "Label schema",
+            "Changes become the next version; earlier versions stay. Classes are added or retired, never removed.",
+            "Apply",
+            go,
+            width=980,
+        )
+        made = Editor(self.desk, schema)
+        made.setFixedHeight(560)
+        sheet.body.addWidget(made)
+        made.changed.connect(lambda: sheet.verb.setEnabled(made.ready))
+        sheet.verb.setEnabled(False)
+        sheet.present(made.wanted)
 
     # --- what was done -------------------------------------------------------------------------------------------
 

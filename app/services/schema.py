@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from annotation import canonical, labels
 from annotation.errors import Conflict, InvalidInput, NotFound
 from annotation.labels import LabelSchema
+from annotation.schema import MAX_EXAMPLES, Example
 from app.events import Changes
+from app.services import browse
 from app.services.workspace import Workspace
 from storage import record
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,3 +221,48 @@ def ensure_labels(
             _insert(draft, code, number, labels.dumps(schema))
     found = {n: c for n in wanted if (c := schema.resolve(n)) is not None}
     return Mapped(found, unknown, schema, number)
+
+
+def add_example(ws: Workspace, code: str, label: str, example: Example) -> Changes:
+    """Show one more picture beside the rule of a label: a new version of the schema, undoable.
+
+    Raises:
+        NotFound: no such label. InvalidInput: it has as many examples as there may be.
+    """
+    now = current(ws, code)
+    found = now.label(label)
+    if found is None:
+        raise NotFound(f"there is no label {label!r}", where=code)
+    if example in found.examples:
+        return Changes()
+    if len(found.examples) >= MAX_EXAMPLES:
+        raise InvalidInput("the label has as many examples as there may be", where=label, remedy="remove one")
+    new = replace(found, examples=(*found.examples, example))
+    return apply(ws, replace(now, labels=tuple(new if la.code == label else la for la in now.labels)))
+
+
+def example_picture(ws: Workspace, example: Example, *, side_px: int = 240) -> NDArray[np.uint8] | None:
+    """The part of the picture an example shows, uint8 (h, w, 3) BGR of at most `side_px`; None when it is not here.
+
+    Raises:
+        InvalidInput: the picture cannot be decoded. Unavailable: its file is gone.
+    """
+    import cv2
+
+    with ws.db.read() as conn:
+        asset = conn.execute(
+            sa.text("SELECT id FROM asset WHERE blake3 = :b LIMIT 1"), {"b": bytes.fromhex(example.blake3)}
+        ).scalar()
+    if asset is None:
+        return None
+    whole = browse.picture(ws, int(asset))
+    h, w = whole.shape[:2]
+    x0, y0, x1, y1 = example.box
+    part = whole[max(0, y0) : min(h, y1), max(0, x0) : min(w, x1)]
+    if not part.size:
+        return None
+    scale = side_px / max(part.shape[:2])
+    wh = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+    return np.ascontiguousarray(
+        cv2.resize(part, wh, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    )

@@ -326,3 +326,38 @@ def test_any_bytes_are_a_schema_or_a_named_problem(
     with pytest.raises(LamproomError) as caught:
         labels.load(file)
     assert caught.value.line
+
+
+def example(good: str = "true", digest: str = "ab" * 32, box: str = "[1, 2, 30, 40]", more: str = "") -> str:
+    return f'examples = [{{ good = {good}, blake3 = "{digest}", box = {box}{more} }}]\n'
+
+
+def test_examples_of_a_rule_survive_the_round_trip() -> None:
+    text = HEAD + ONE + example(more=', note_zh = "贴边", note_en = "tight"')
+    schema = labels.loads(text, "t")
+    (shown,) = schema.labels[0].examples
+    assert (shown.good, shown.box, shown.note("zh_CN"), shown.note("en")) == (
+        True,
+        (1, 2, 30, 40),
+        "贴边",
+        "tight",
+    )
+    assert labels.loads(labels.dumps(schema), "t") == schema
+
+
+@pytest.mark.parametrize(
+    ("row", "where"),
+    [
+        (example(digest="AB" * 32), "blake3"),
+        (example(digest="../x"), "blake3"),
+        (example(box="[1, 2, 3]"), "box"),
+        (example(box="[5, 2, 3, 9]"), "box"),
+        (example(box="[1, 2, true, 9]"), "box"),
+        (example(good='"yes"'), "good"),
+        (example(more=", size = 3"), "size"),
+    ],
+)
+def test_a_faulty_example_is_named(row: str, where: str) -> None:
+    with pytest.raises(InvalidFile) as caught:
+        labels.loads(HEAD + ONE + row, "t")
+    assert any(f"labels.a.examples.1.{where}" in p.where for p in caught.value.problems)

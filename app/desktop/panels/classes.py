@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtCore import QPoint, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QLabel, QLineEdit, QScrollArea, QSizePolicy, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLineEdit, QWidget
 
-from annotation.schema import Label
 from app import i18n
-from app.desktop import theme, widgets
+from app.desktop import widgets
 from app.desktop.desk import Desk
-from app.desktop.widgets import Row, column, frame, label, look, number, say
-from app.i18n import tr
+from app.desktop.widgets import Row, column, look, number, say
 from app.services.browse import Query
 
 QUEUES = (
@@ -165,110 +162,3 @@ class Classes(QWidget):
         wanted = text.strip().casefold()
         for code, made in self.rows.items():
             made.setVisible(wanted in f"{made.text()} {made.second} {code}".casefold())
-
-
-class Example(QWidget):
-    """A drawn example of the rule: how the outline should lie, or should not. Schematic, not a picture of the dataset."""
-
-    def __init__(self, good: bool) -> None:
-        super().__init__()
-        self.good, self.colour, self.kind = good, "#98a1ac", "box"
-        self.setFixedHeight(64)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-    def show_label(self, one: Label) -> None:
-        """Draw in the class's colour and with its kind of shape."""
-        self.colour = one.color
-        self.kind = "box" if "box" in one.kinds else "polygon"
-        self.update()
-
-    def sizeHint(self) -> QSize:
-        return QSize(88, 64)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        t = theme.current()
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        p.setPen(Qt.PenStyle.NoPen)
-        p.setBrush(QColor(t.background))
-        p.drawRoundedRect(self.rect(), 4, 4)
-        middle = QRectF(self.rect()).center()
-        faint = theme.contrast(self.colour, t.background) < 1.6
-        p.setBrush(QColor(t.second if faint else self.colour))
-        p.setOpacity(0.55)
-        body = [(-8, -17), (5, -19), (15, -6), (11, 14), (-3, 18), (-14, 8)]
-        p.drawPolygon([QPoint(int(middle.x() + x), int(middle.y() + y)) for x, y in body])
-        p.setOpacity(1.0)
-        p.setPen(QPen(QColor(t.green if self.good else t.red), 2))
-        p.setBrush(Qt.BrushStyle.NoBrush)
-        if self.kind == "polygon":
-            grow = 1.15 if self.good else 1.0
-            shift = 0 if self.good else 10
-            p.drawPolygon(
-                [QPoint(int(middle.x() + x * grow + shift), int(middle.y() + y * grow)) for x, y in body]
-            )
-        elif self.good:
-            p.drawRect(QRectF(middle.x() - 16, middle.y() - 21, 33, 41))
-        else:
-            p.drawRect(QRectF(middle.x() - 28, middle.y() - 26, 50, 52))
-        p.end()
-
-
-class Rule(QWidget):
-    """The rule of the class in hand: text, a good and a bad example, where it comes from."""
-
-    def __init__(self, desk: Desk) -> None:
-        super().__init__()
-        self.desk = desk
-        box = column(self, gap=8)
-        self.head = label(kind="caption")
-        self.head.setContentsMargins(8, 0, 0, 0)
-        box.addWidget(self.head)
-        inset = frame("inset")
-        inside = column(inset, gap=8, margins=(12, 12, 12, 12))
-        self.text = label(wrap=True)
-        self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
-        inside.addWidget(self._scrolled(self.text))
-        pair = widgets.row(gap=8)
-        self.examples = []
-        for good, text, tone in ((True, "Right", "green"), (False, "Wrong", "red")):
-            one = column(gap=4)
-            shown = Example(good)
-            self.examples.append(shown)
-            one.addWidget(shown)
-            caption = label(text, "small", tone=tone)
-            caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            one.addWidget(caption)
-            pair.addLayout(one)
-        inside.addLayout(pair)
-        self.source = label(kind="small", wrap=True)
-        inside.addWidget(self.source)
-        box.addWidget(inset)
-        desk.label_changed.connect(self.retranslate)
-        desk.schema_changed.connect(self.retranslate)
-        desk.document.selected.connect(self.retranslate)
-        desk.document.changed.connect(self.retranslate)  # the selected object may have got another class
-
-    def _scrolled(self, text: QLabel) -> QScrollArea:
-        """A long rule scrolls, so that the classes above keep their room."""
-        area = widgets.scroll(text)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.setMaximumHeight(96)
-        area.setSizeAdjustPolicy(QScrollArea.SizeAdjustPolicy.AdjustToContents)
-        return area
-
-    def retranslate(self) -> None:
-        """Show the class of what is selected, else the class in hand."""
-        chosen = {a.label for a in self.desk.document.chosen()}
-        code = chosen.pop() if len(chosen) == 1 else self.desk.label
-        one = self.desk.schema.label(code) if self.desk.schema and code else None
-        self.setVisible(one is not None)
-        if one is None:
-            return
-        language = i18n.language()
-        self.head.setText(tr("Rule · {label}", label=one.name(language)))
-        self.text.setText(one.rule(language) or tr("No rule is written for this class yet."))
-        self.source.setText(one.source.line(language))
-        self.source.setVisible(bool(self.source.text()))
-        for shown in self.examples:
-            shown.show_label(one)
