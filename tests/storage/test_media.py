@@ -233,3 +233,134 @@ def test_decode_names_damage_inside_the_picture_data() -> None:
 def test_a_camera_raw_file_is_refused_by_name() -> None:
     with pytest.raises(InvalidInput, match="camera raw"):
         media.probe(coded("TIFF", tiffinfo={50706: b"\1\4\0\0"}))
+
+
+# --- true samples, first looks -----------------------------------------------------------------------------------
+
+
+def deep(h: int = 40, w: int = 60, top: int = 60_000) -> np.ndarray:
+    return np.linspace(7_000, top, h * w).reshape(h, w).astype(np.uint16)
+
+
+def cv_coded(ending: str, picture: np.ndarray) -> bytes:
+    ok, data = cv2.imencode(ending, picture)
+    assert ok
+    return data.tobytes()
+
+
+@pytest.mark.parametrize("ending", (".png", ".tif"))
+def test_sixteen_bits_of_gray_are_given_as_stored(ending: str) -> None:
+    raw = media.decode_raw(cv_coded(ending, deep()))
+    assert raw.dtype == np.uint16
+    assert np.array_equal(raw, deep())
+    found = media.picture(cv_coded(ending, deep()))
+    assert found.deep is not None
+    assert np.array_equal(found.deep, deep())
+    assert (found.kind.bits, found.kind.colour) == (16, "gray")
+    assert np.array_equal(found.screen[:, :, :3], media.decode(cv_coded(ending, deep())))
+
+
+def test_sixteen_bits_of_colour_and_floats_keep_their_samples() -> None:
+    colour = np.dstack([deep(), deep() // 2, deep() // 3])
+    assert np.array_equal(media.decode_raw(cv_coded(".png", colour)), colour)
+    heat = np.linspace(-20.5, 320.25, 2400, dtype=np.float32).reshape(40, 60)
+    out = io.BytesIO()
+    Image.fromarray(heat).save(out, "TIFF")
+    raw = media.decode_raw(out.getvalue())
+    assert raw.dtype == np.float32
+    assert np.array_equal(raw, heat)
+    assert media.picture(out.getvalue()).kind.bits == 32
+
+
+def test_floats_that_are_no_numbers_are_shown_as_nothing_and_not_as_a_fault() -> None:
+    heat = np.full((8, 9), np.nan, np.float32)
+    heat[0, 0] = np.inf
+    out = io.BytesIO()
+    Image.fromarray(heat).save(out, "TIFF")
+    assert np.isfinite(media.decode_raw(out.getvalue())).all()
+    assert media.picture(out.getvalue()).screen.shape == (8, 9, 4)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_true_samples_and_first_looks_are_upright(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    large = np.kron(quarters(), np.ones((20, 20, 1), np.uint8))
+    out = io.BytesIO()
+    Image.fromarray(large).save(out, "JPEG", exif=exif, quality=95)
+    found = media.picture(out.getvalue())
+    small = media.preview(out.getvalue(), 300)
+    assert small is not None
+    assert small[1] == (found.screen.shape[1], found.screen.shape[0])
+    scaled = cv2.resize(found.screen, small[0].shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(small[0].astype(int) - scaled).mean() < 4
+    tiff = io.BytesIO()
+    Image.fromarray(deep()).save(tiff, "TIFF", tiffinfo={274: orientation})
+    assert np.array_equal(media.decode_raw(tiff.getvalue()), media.orient(deep(), orientation))
+
+
+@pytest.mark.parametrize("least", (100, 300, 599, 601, 1200))
+def test_a_first_look_is_a_half_quarter_or_eighth_and_never_too_coarse(least: int) -> None:
+    data = coded("JPEG", noise(900, 1200))
+    small = media.preview(data, least)
+    if least > 600:
+        assert small is None
+    else:
+        assert small is not None
+        assert 1200 / max(small[0].shape[:2]) in (2, 4, 8)
+        assert max(small[0].shape[:2]) >= least
+        assert (small[0][:, :, 3] == 255).all()
+
+
+def test_only_jpeg_has_a_quick_first_look() -> None:
+    for form in ("PNG", "TIFF", "WEBP", "BMP"):
+        assert media.preview(coded(form, noise(300, 400)), 50) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "colour", "alpha"),
+    (
+        ("PNG", "L", "gray", False),
+        ("PNG", "P", "palette", False),
+        ("PNG", "RGBA", "colour", True),
+        ("JPEG", "CMYK", "cmyk", False),
+        ("JPEG", "L", "gray", False),
+        ("WEBP", "RGB", "colour", False),
+    ),
+)
+def test_what_the_samples_are_is_said(form: str, mode: str, colour: str, alpha: bool) -> None:
+    out = io.BytesIO()
+    Image.fromarray(quarters()).convert(mode).save(out, form)
+    found = media.picture(out.getvalue())
+    assert (found.kind.bits, found.kind.colour, found.kind.alpha) == (8, colour, alpha)
+    assert found.deep is None
+    assert np.array_equal(found.screen[:, :, :3], media.decode(out.getvalue()))
+    assert (found.screen[:, :, 3] == 255).all()
+
+
+def test_a_colour_profile_is_not_applied_but_said() -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    data = coded("PNG", quarters(), icc_profile=profile)
+    assert media.picture(data).kind.profile
+    assert not media.picture(coded("PNG", quarters())).kind.profile
+    assert np.array_equal(media.decode(data), quarters()[:, :, ::-1])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    form=st.sampled_from(FORMATS),
+    edits=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), min_size=1, max_size=8),
+)
+def test_damage_anywhere_is_a_named_fault_or_a_picture_for_the_eye_too(
+    form: str, edits: list[tuple[int, int]]
+) -> None:
+    data = bytearray(coded(form, quarters()))
+    for at, value in edits:
+        data[at % len(data)] = value
+    for look in (media.picture, media.decode_raw, lambda d: media.preview(d, 10)):
+        try:
+            look(bytes(data))
+        except InvalidInput as error:
+            assert "\n" not in error.line
