@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QSplitter, QWidget
 
 from annotation.core import Caption
 from annotation.errors import LamproomError
@@ -100,10 +100,14 @@ class Annotate(QWidget):
         desk = self.desk
         whole = QHBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(0)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.setHandleWidth(1)
+        self.splitter.setChildrenCollapsible(False)
+        whole.addWidget(self.splitter)
 
-        left = frame("left")
-        left.setFixedWidth(248)
+        self.left = left = frame("left")
+        left.setMinimumWidth(200)
+        left.setMaximumWidth(420)
         sides = column(left, gap=8, margins=(8, 12, 8, 12))
         self.label_side = QWidget()
         box = column(self.label_side, gap=8)
@@ -121,10 +125,10 @@ class Annotate(QWidget):
         box.addSpacing(4)
         self.rule: Rule = Rule(desk)
         box.addWidget(self.rule)
-        whole.addWidget(left)
+        self.splitter.addWidget(left)
 
-        middle = QVBoxLayout()
-        middle.setSpacing(0)
+        held = QWidget()
+        middle = column(held, gap=0)
         tools = frame("top")
         line = row(tools, gap=4, margins=(16, 4, 16, 4))
         tools.setFixedHeight(44)
@@ -141,7 +145,7 @@ class Annotate(QWidget):
             ("redo", "redo", self.redo),
             ("fit", "fit", self.canvas.fit),
         ):
-            made = Tool(actions.BY_ID[action].text, actions.key(action), icon)
+            made = Tool(actions.BY_ID[action].text, actions.key(action), icon, action=action)
             made.setCheckable(False)
             made.named = False
             made.setToolTip(f"{made.text()}  {made.key}")
@@ -154,7 +158,7 @@ class Annotate(QWidget):
         beside.addWidget(self.canvas, 1)
         beside.addWidget(self.eye_panel)
         middle.addLayout(beside, 1)
-        below = frame("bottom")
+        self.below = below = frame("bottom")
         inside = column(below, gap=4, margins=(0, 8, 0, 4))
         caption = row(margins=(16, 0, 16, 0))
         self.where = Elided("", "second")
@@ -168,10 +172,11 @@ class Annotate(QWidget):
         inside.addWidget(Timeline(desk, self.sequence))
         inside.addWidget(self.strip)
         middle.addWidget(below)
-        whole.addLayout(middle, 1)
+        self.splitter.addWidget(held)
 
-        right = frame("right")
-        right.setFixedWidth(304)
+        self.right = right = frame("right")
+        right.setMinimumWidth(240)
+        right.setMaximumWidth(560)
         side = column(right, gap=0, margins=(0, 12, 0, 0))
         head = row(margins=(16, 0, 16, 8))
         self.count = label(kind="head")
@@ -197,7 +202,11 @@ class Annotate(QWidget):
         area = widgets.scroll(details)
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         side.addWidget(area, 6)
-        whole.addWidget(right)
+        self.splitter.addWidget(right)
+        for i, (stretch, wide) in enumerate(((0, 248), (1, 800), (0, 304))):
+            self.splitter.setStretchFactor(i, stretch)
+            self.splitter.widget(i).resize(wide, 600)
+        self.splitter.setSizes([248, 800, 304])
 
     def retranslate(self) -> None:
         """Texts that are made of data."""

@@ -411,10 +411,11 @@ class Desk(QObject):
             self.language_changed.emit()
 
     def set_theme(self, name: str) -> None:
-        """Switch everything to dark or light."""
-        if name != theme.current().name:
-            theme.choose(name)
+        """Switch everything to "dark", "light" or what the system has."""
+        before = theme.current()
+        if name != self.values.get("theme"):
             self.put_setting("theme", name)
+        if theme.choose(name) is not before:
             self.theme_changed.emit()
 
     def put_setting(self, key: str, value: Any) -> None:

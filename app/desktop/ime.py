@@ -1,12 +1,17 @@
-"""Keeps shortcuts silent while an input method composes, and Return and Escape with the line edit that has them."""
+"""Keeps shortcuts silent while an input method composes, and while a line is typed in all keys but those with Ctrl."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QInputMethodEvent, QKeyEvent
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtWidgets import QAbstractSpinBox, QLineEdit, QPlainTextEdit, QTextEdit
 
-_OWN = frozenset((Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape, Qt.Key.Key_Tab))
+_TYPED = (QLineEdit, QPlainTextEdit, QTextEdit, QAbstractSpinBox)
+_CTRL, _ALT, _META = (
+    Qt.KeyboardModifier.ControlModifier,
+    Qt.KeyboardModifier.AltModifier,
+    Qt.KeyboardModifier.MetaModifier,
+)
 
 
 class Guard(QObject):
@@ -26,7 +31,10 @@ class Guard(QObject):
             if self.composing:
                 event.accept()
                 return True
-            if isinstance(watched, QLineEdit) and event.key() in _OWN:
-                event.accept()
-                return True
+            if isinstance(watched, _TYPED):
+                held = event.modifiers()
+                # Ctrl and Alt together are AltGr on many boards: a letter, not a command.
+                if not held & (_CTRL | _META) or (held & _CTRL and held & _ALT):
+                    event.accept()
+                    return True
         return False

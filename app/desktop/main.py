@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
-import types
 
-from PySide6.QtCore import QMessageLogContext, QTimer, QtMsgType, qInstallMessageHandler
+from PySide6.QtCore import QTimer
 from PySide6.QtGui import QIcon, QPixmap
 from PySide6.QtWidgets import QApplication
 
 from app import i18n
-from app.desktop import theme
+from app.desktop import keys, theme
 from app.desktop.desk import Desk
+from app.desktop.faults import Faults
 from app.desktop.ime import Guard
 from app.desktop.start import Lamp
 from app.desktop.window import Window
 from app.i18n import tr
-
-log = logging.getLogger("lamproom.desk")
-qt_log = logging.getLogger("lamproom.desk.qt")
-
-_LEVELS = {
-    QtMsgType.QtDebugMsg: logging.DEBUG,
-    QtMsgType.QtInfoMsg: logging.INFO,
-    QtMsgType.QtWarningMsg: logging.WARNING,
-    QtMsgType.QtCriticalMsg: logging.ERROR,
-    QtMsgType.QtFatalMsg: logging.CRITICAL,
-}
 
 
 def build(language: str | None = None) -> Window:
@@ -36,7 +24,8 @@ def build(language: str | None = None) -> Window:
     sys.setswitchinterval(0.001)  # a worker in Python then holds a frame up for 1 ms instead of 5
     desk = Desk()
     i18n.use(language or str(desk.values.get("language") or "") or i18n.guess())
-    theme.choose(str(desk.values.get("theme") or "dark"))
+    theme.choose(str(desk.values["theme"]))
+    keys.load(desk)
     window = Window(desk)
     desk.setParent(window)
     return window
@@ -50,11 +39,17 @@ def run(location: str | None = None, lang: str | None = None) -> int:
     app.setApplicationDisplayName("")
     app.setStyle("Fusion")
     app.setFont(theme.font(13))
-    qInstallMessageHandler(_qt_message)
     guard = Guard(app)
     app.installEventFilter(guard)
     window = build(lang)
-    sys.excepthook = lambda kind, fault, trace: _bug(window, kind, fault, trace)
+    window.first_time = True
+    send = window.desk.tasks.courier.send  # a fault may come from any thread
+    faults = Faults(
+        lambda line, report: send(lambda: window.tell_fault(line, report)),
+        lambda: send(lambda: window.close()),
+    )
+    if crash := faults.install():
+        window.tell_fault(tr("the desk was ended by a crash"), crash)
     app.setWindowIcon(_icon())
     window.show()
     window.activateWindow()
@@ -70,8 +65,7 @@ def run(location: str | None = None, lang: str | None = None) -> int:
         return app.exec()
     finally:
         tick.stop()
-        sys.excepthook = sys.__excepthook__
-        qInstallMessageHandler(None)
+        faults.remove()
         app.removeEventFilter(guard)
 
 
@@ -81,20 +75,3 @@ def _icon() -> QIcon:
     picture.fill("transparent")
     lamp.render(picture)
     return QIcon(picture)
-
-
-def _qt_message(kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
-    qt_log.log(_LEVELS.get(kind, logging.WARNING), "%s: %s", getattr(context, "category", ""), text)
-
-
-def _bug(
-    window: Window, kind: type[BaseException], fault: BaseException, trace: types.TracebackType | None
-) -> None:
-    """A bug: into the log whole, into the problem list as one line. Committed work is safe, so the desk goes on."""
-    if issubclass(kind, KeyboardInterrupt):
-        window.close()
-        return
-    log.error("a bug", exc_info=(kind, fault, trace))
-    window.desk.trouble(
-        tr("a fault of the program: {fault}; the log has it whole", fault=f"{kind.__name__}: {fault}")
-    )

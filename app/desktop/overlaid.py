@@ -31,6 +31,8 @@ class Overlaid(QWidget):
 
     closed = Signal()
     dimmed = True
+    takes_keys = True
+    """While it is shown no action runs but its own."""
 
     def __init__(self, parent: QWidget, width: int) -> None:
         super().__init__(parent)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 
 GRID = 4
 """Every distance is a multiple of this many pixels."""
@@ -88,6 +89,7 @@ LIGHT = Theme(
 THEMES = {"dark": DARK, "light": LIGHT}
 
 _current = DARK
+_percent = 100
 
 
 def current() -> Theme:
@@ -96,10 +98,29 @@ def current() -> Theme:
 
 
 def choose(name: str) -> Theme:
-    """Make a theme current; the caller applies `palette` and `sheet` to the application."""
+    """Make a theme current, "system": that of the system; the caller applies `palette` and `sheet` to the application."""
     global _current
-    _current = THEMES[name]
+    _current = THEMES[system() if name == "system" else name]
     return _current
+
+
+def system() -> str:
+    """The system's choice, "light" or "dark"; dark where it has none."""
+    app = QGuiApplication.instance()
+    hints = app.styleHints() if isinstance(app, QGuiApplication) else None
+    light = hints is not None and hints.colorScheme() == Qt.ColorScheme.Light
+    return "light" if light else "dark"
+
+
+def scale(percent: int) -> None:
+    """Size of all text, in per cent of the design's; the caller applies `sheet` again."""
+    global _percent
+    _percent = percent
+
+
+def px(size: int) -> int:
+    """A text size of the design at the size in force."""
+    return round(size * _percent / 100)
 
 
 def contrast(a: str, b: str) -> float:
@@ -125,11 +146,11 @@ def ink_on(colour: str) -> str:
     return "#14161a" if contrast(colour, "#14161a") >= contrast(colour, "#ffffff") else "#ffffff"
 
 
-def font(px: int = 13, *, bold: bool = False, weight: QFont.Weight | None = None) -> QFont:
-    """The desk's face at a size in pixels."""
+def font(size: int = 13, *, bold: bool = False, weight: QFont.Weight | None = None) -> QFont:
+    """The desk's face at a size of the design, in pixels."""
     face = QFont()
     face.setFamilies(list(FAMILIES))
-    face.setPixelSize(px)
+    face.setPixelSize(round(size * _percent / 100))
     if weight is not None:
         face.setWeight(weight)
     elif bold:
@@ -170,16 +191,16 @@ def sheet(t: Theme) -> str:
     faint = mix(t.second, t.panel, 0.45)
     tinted = mix(t.panel, t.accent, 0.16)
     return f"""
-    * {{ font-family: {", ".join(f'"{f}"' for f in FAMILIES)}; font-size: 13px; color: {t.text}; outline: none; }}
+    * {{ font-family: {", ".join(f'"{f}"' for f in FAMILIES)}; font-size: {px(13)}px; color: {t.text}; outline: none; }}
     QWidget#desk, QWidget[look="ground"] {{ background: {t.background}; }}
     QLabel {{ background: transparent; }}
-    QLabel[look="second"] {{ color: {t.second}; font-size: 12px; }}
-    QLabel[look="caption"] {{ color: {t.second}; font-size: 12px; font-weight: 700; }}
-    QLabel[look="small"] {{ color: {t.second}; font-size: 11px; }}
+    QLabel[look="second"] {{ color: {t.second}; font-size: {px(12)}px; }}
+    QLabel[look="caption"] {{ color: {t.second}; font-size: {px(12)}px; font-weight: 700; }}
+    QLabel[look="small"] {{ color: {t.second}; font-size: {px(11)}px; }}
     QLabel[look="strong"] {{ font-weight: 700; }}
-    QLabel[look="title"] {{ font-size: 19px; font-weight: 700; }}
-    QLabel[look="head"] {{ font-size: 14px; font-weight: 700; }}
-    QLabel[look="figure"] {{ font-size: 26px; font-weight: 700; }}
+    QLabel[look="title"] {{ font-size: {px(19)}px; font-weight: 700; }}
+    QLabel[look="head"] {{ font-size: {px(14)}px; font-weight: 700; }}
+    QLabel[look="figure"] {{ font-size: {px(26)}px; font-weight: 700; }}
     QLabel[tone="accent"] {{ color: {t.accent}; }}
     QLabel[tone="green"] {{ color: {t.green}; }}
     QLabel[tone="red"] {{ color: {t.red}; }}
@@ -211,14 +232,14 @@ def sheet(t: Theme) -> str:
     QPushButton[look="danger"] {{ background: transparent; color: {t.red}; border: 1px solid {t.red}; }}
     QPushButton[look="flat"] {{ background: transparent; border: none; padding: 0 8px; }}
     QPushButton[look="flat"]:hover {{ background: {t.raised}; }}
-    QPushButton[look="link"] {{ background: transparent; border: none; color: {t.blue}; padding: 0 4px; min-height: 20px; font-size: 12px; }}
+    QPushButton[look="link"] {{ background: transparent; border: none; color: {t.blue}; padding: 0 4px; min-height: 20px; font-size: {px(12)}px; }}
     QPushButton[look="link"]:hover {{ text-decoration: underline; }}
     QPushButton[look="place"] {{ background: transparent; border: none; border-radius: 0; border-bottom: 2px solid transparent;
         padding: 2px 2px 0 2px; min-height: {BAR_PX - 5}px; color: {t.second}; font-weight: 500; }}
     QPushButton[look="place"]:hover {{ color: {t.text}; }}
     QPushButton[look="place"]:focus {{ color: {t.text}; }}
     QPushButton[look="place"]:checked {{ color: {t.text}; border-bottom: 2px solid {t.accent}; font-weight: 700; }}
-    QPushButton[look="choice"] {{ min-height: 24px; padding: 0 8px; font-size: 12px; }}
+    QPushButton[look="choice"] {{ min-height: 24px; padding: 0 8px; font-size: {px(12)}px; }}
     QPushButton[look="choice"][keyed="true"] {{ padding: 0 14px 0 8px; }}
     QPushButton[look="choice"]:checked {{ background: {t.accent}; color: {t.on_accent}; border: 1px solid {t.accent}; font-weight: 700; }}
     QPushButton[look="search"] {{ background: {t.raised}; border: 1px solid {t.line}; }}
@@ -250,7 +271,9 @@ def sheet(t: Theme) -> str:
     QSlider::sub-page:horizontal {{ background: {t.accent}; border-radius: 2px; }}
     QSlider::handle:horizontal {{ width: 14px; height: 14px; margin: -5px 0; border-radius: 7px; background: {t.accent}; }}
     QSlider::handle:horizontal:focus {{ background: {t.text}; }}
-    QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line}; padding: 4px 8px; font-size: 12px; }}
+    QSplitter::handle {{ background: transparent; }}
+    QSplitter::handle:hover {{ background: {t.accent}; }}
+    QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line}; padding: 4px 8px; font-size: {px(12)}px; }}
     QMenu {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: {RADIUS}px; padding: 4px; }}
     QMenu::item {{ padding: 6px 24px 6px 12px; border-radius: 4px; }}
     QMenu::item:selected {{ background: {t.raised}; }}

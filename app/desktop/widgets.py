@@ -330,9 +330,9 @@ _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 class Tool(Painted):
     """A tool of the top row with its key drawn on it."""
 
-    def __init__(self, text: str, key: str, icon: str = "") -> None:
+    def __init__(self, text: str, key: str, icon: str = "", *, action: str = "") -> None:
         super().__init__(32)
-        self.key, self.icon_name = key, icon
+        self.key, self.icon_name, self.action_id = key, icon, action
         self.named = True
         """False where there is room for icon and key only."""
         self.setCheckable(True)

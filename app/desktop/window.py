@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import QEvent, QLibraryInfo, QObject, QRect, QSize, Qt, QTranslator
-from PySide6.QtGui import QCloseEvent, QColor, QFontMetrics, QKeySequence, QPainter, QShortcut
+from PySide6.QtCore import QEvent, QLibraryInfo, QObject, QRect, QSize, Qt, QTranslator, Signal
+from PySide6.QtGui import (
+    QCloseEvent,
+    QColor,
+    QFontMetrics,
+    QGuiApplication,
+    QKeySequence,
+    QPainter,
+    QShortcut,
+)
 from PySide6.QtWidgets import QApplication, QLineEdit, QPushButton, QSizePolicy, QStackedWidget, QWidget
 
 from app import i18n
@@ -14,18 +22,25 @@ from app.desktop import palette as palettes
 from app.desktop.activity import Activity, summary
 from app.desktop.annotate import Annotate
 from app.desktop.desk import Desk
+from app.desktop.faultbar import FaultBar
 from app.desktop.gallery.page import Gallery
+from app.desktop.helpsheet import HelpSheet, ManualSheet
 from app.desktop.home import Home
+from app.desktop.keysheet import KeySheet
+from app.desktop.layout import Layout
 from app.desktop.overlaid import Overlaid
 from app.desktop.palette import Palette
+from app.desktop.preferences import Preferences
 from app.desktop.sheets import Sheets
 from app.desktop.start import Lamp, Start
+from app.desktop.tour import Tour, is_demo
 from app.desktop.versions import Versions
 from app.desktop.widgets import (
     Dot,
     Elided,
     Meter,
     Painted,
+    Tool,
     button,
     column,
     draw_key,
@@ -68,6 +83,8 @@ class Search(Painted):
 class Window(QWidget):
     """The one window of the desk."""
 
+    palette_opened = Signal()
+
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
@@ -89,7 +106,8 @@ class Window(QWidget):
         self.stack = QStackedWidget()
         inside.addWidget(self.stack)
         whole.addWidget(self.body, 1)
-        whole.addWidget(self._status())
+        self.bottom = self._status()
+        whole.addWidget(self.bottom)
 
         self.sheets = Sheets(self, desk)
         self.start = Start()
@@ -109,12 +127,17 @@ class Window(QWidget):
             self.stack.addWidget(page)
         self.activity = Activity(self.body, desk)
         self.body.installEventFilter(self)
+        self.layout_ = Layout(self)
+        self.tour: Tour | None = None
+        self._over: Overlaid | None = None
 
         self._bind()
         self._connect()
         self._opened()
+        theme.scale(int(desk.values["text_percent"]))
         self.apply_theme()
         self.apply_language()
+        self.layout_.restore()
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
@@ -201,6 +224,10 @@ class Window(QWidget):
         desk.dataset_changed.connect(self._title)
         desk.language_changed.connect(self.apply_language)
         desk.theme_changed.connect(self.apply_theme)
+        desk.keys_changed.connect(self._keys_changed)
+        QGuiApplication.styleHints().colorSchemeChanged.connect(self._system_scheme)
+        desk.setting_changed.connect(self._setting)
+        desk.counted.connect(self._first_steps)
         desk.problems_changed.connect(self._troubles)
         desk.tasks.started.connect(self._task_began)
         desk.tasks.ended.connect(lambda _: self._task_text())
@@ -237,9 +264,9 @@ class Window(QWidget):
 
     def trigger(self, action: actions.Action) -> None:
         """Run an action unless a sheet asks something, or it needs a workspace and there is none."""
-        if self.sheets.open is not None or (self.palette is not None and action.id != "palette"):
-            return
-        if self.can(action):
+        if action.id == "palette" and self.palette is not None:
+            self.palette.finish()
+        elif not self.covered and self.can(action):
             action.run(self)
 
     def can(self, action: actions.Action) -> bool:
@@ -398,9 +425,6 @@ class Window(QWidget):
 
     def show_palette(self) -> None:
         """Everything by name."""
-        if self.palette is not None:
-            self.palette.finish()
-            return
         made = Palette(
             self.body,
             palettes.entries(self),
@@ -416,6 +440,7 @@ class Window(QWidget):
 
         made.closed.connect(gone)
         made.present()
+        self.palette_opened.emit()
 
     def run(self, action: actions.Action) -> None:
         """Do an action from anywhere: its place is shown first."""
@@ -433,6 +458,90 @@ class Window(QWidget):
             return
         self.go("annotate")
         self.annotate.jumps.go_to()
+
+    # --- sheets --------------------------------------------------------------------------------------------------
+
+    def _present(self, made: Overlaid) -> None:
+        if self._over is not None:
+            self._over.finish()
+        self._over = made
+
+        def gone() -> None:
+            if self._over is made:
+                self._over = None
+            self.refocus()
+
+        made.closed.connect(gone)
+        made.present()
+
+    def show_settings(self) -> None:
+        """What a person may choose."""
+        self._present(Preferences(self.body, self))
+
+    def show_keys(self) -> None:
+        """Every key, to change it."""
+        self._present(KeySheet(self.body, self.desk))
+
+    def show_help(self) -> None:
+        """The keys of this place."""
+        self._present(HelpSheet(self.body, self))
+
+    def show_manual(self) -> None:
+        """The manual, at its contents."""
+        self._present(ManualSheet(self.body))
+
+    def show_tour(self) -> None:
+        """The first steps, by hand."""
+        if self.tour is None and self.desk.ws is not None:
+            self.tour = Tour(self)
+            self.tour.closed.connect(self._toured)
+            self.tour.begin()
+
+    def _toured(self) -> None:
+        self.tour = None
+        self.desk.memory.put("toured", True)
+        self.refocus()
+
+    def _first_steps(self) -> None:
+        """The first workspace of drawn scenes that a person opens shows them around; nobody is asked twice."""
+        ws = self.desk.ws
+        if ws is not None and self.first_time and is_demo(ws) and self.desk.datasets:
+            self.first_time = False
+            if not self.desk.memory.get("toured", False):
+                self.show_tour()
+
+    first_time = False
+    """Set by `main.run`: a window under test or script shows nobody around."""
+
+    def tell_fault(self, line: str, report: str) -> None:
+        """The program was at fault: one line, and a report to take away."""
+        self.desk.trouble(tr("a fault of the program: {fault}; your work is saved", fault=line))
+        if self._bar is None:
+            self._bar = FaultBar(self)
+        self._bar.say(line, report)
+
+    _bar: FaultBar | None = None
+
+    def _keys_changed(self) -> None:
+        self._bind()
+        for place, made in self._places.items():
+            made.setToolTip(actions.key(f"place.{place}"))
+        tool: Tool
+        for tool in self.findChildren(Tool):
+            if tool.action_id:
+                tool.key = actions.key(tool.action_id)
+                tool.updateGeometry()
+        widgets.retranslate(self)
+
+    def _system_scheme(self) -> None:
+        if self.desk.values.get("theme") == "system":
+            self.desk.set_theme("system")
+
+    def _setting(self, key: str) -> None:
+        if key == "text_percent":
+            theme.scale(int(self.desk.values[key]))
+            self.apply_theme()
+            widgets.retranslate(self)
 
     # --- language and theme --------------------------------------------------------------------------------------
 
@@ -497,6 +606,7 @@ class Window(QWidget):
             focus.clearFocus()  # an attribute being typed is a gesture too
         self.annotate.canvas.tool.cancel()
         self.annotate.eye.finish()
+        self.layout_.keep()
         self.hide()
         self.annotate.canvas.worker.close()
         if self._qt_texts is not None:
