@@ -269,6 +269,12 @@ class Window(QWidget):
         elif not self.covered and self.can(action):
             action.run(self)
 
+    @property
+    def covered(self) -> bool:
+        """A sheet, the palette or a chooser has the keys."""
+        found: list[Overlaid] = self.body.findChildren(Overlaid)
+        return any(one.isVisible() and one.takes_keys for one in found)
+
     def can(self, action: actions.Action) -> bool:
         """Whether an action can be done now."""
         if self.desk.ws is None and not action.free:
