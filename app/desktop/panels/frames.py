@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QWidget
 
 from annotation import marks
 from app.desktop import theme
+from app.desktop.actions import keymap
 from app.desktop.desk import Desk
 from app.desktop.sequence import Reel
 from app.desktop.widgets import draw_swatch, number, say
@@ -111,7 +112,11 @@ class Timeline(QWidget):
             p.setFont(theme.font(12))
             p.setPen(QColor(t.second))
             box = QRect(EDGE + NAMES, HEAD, self.width() - NAMES - 2 * EDGE, ROW)
-            text = tr("No tracks yet: select an object and press F6, or F9 to follow it")
+            text = tr(
+                "No tracks yet: select an object and press {key}, or {follow} to follow it",
+                key=keymap.key("track.key"),
+                follow=keymap.key("track.follow"),
+            )
             p.drawText(box, Qt.AlignmentFlag.AlignVCenter, text)
         for row, (track, objects) in enumerate(tracks[self._top : self._top + ROWS]):
             self._row(p, HEAD + row * ROW, track, objects, first, last, wide)

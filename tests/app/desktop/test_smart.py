@@ -99,7 +99,7 @@ def only(hand: Hand, asset: int = 1) -> Annotation:
 
 
 def test_scissors_follow_the_edge_from_click_to_click(film: Hand) -> None:
-    film.key(Key.Key_X, SHIFT)
+    film.key(Key.Key_X, ALT)
     tool = film.canvas.tool
     assert isinstance(tool, ScissorsTool)
     x, y = centre(0)
@@ -115,7 +115,7 @@ def test_scissors_follow_the_edge_from_click_to_click(film: Hand) -> None:
 
 
 def test_scissors_take_points_back_and_escape_drops_everything(film: Hand) -> None:
-    film.key(Key.Key_X, SHIFT)
+    film.key(Key.Key_X, ALT)
     tool = film.canvas.tool
     assert isinstance(tool, ScissorsTool)
     x, y = centre(0)
@@ -135,7 +135,7 @@ def test_grabcut_is_cut_from_a_box_and_made_as_was_said(film: Hand) -> None:
     film.drag(x - 60, y - 60, x + 60, y + 60)
     film.qtbot.waitUntil(lambda: tool.found[1] is not None, timeout=10_000)
     assert "polygon" in film.canvas.hint
-    film.key(Key.Key_M, SHIFT)
+    film.key(Key.Key_K, ALT)
     assert "mask" in film.canvas.hint
     film.key(Key.Key_Return)
     made = only(film)
@@ -164,7 +164,7 @@ def test_grabcut_is_refined_by_strokes_and_a_stroke_is_taken_back(film: Hand) ->
 
 
 def test_the_wand_fills_adds_takes_away_and_follows_its_tolerance(film: Hand) -> None:
-    film.key(Key.Key_W)
+    film.key(Key.Key_W, ALT)
     tool = film.canvas.tool
     assert isinstance(tool, WandTool)
     x, y = centre(0)
@@ -188,7 +188,7 @@ def test_a_class_that_is_no_mask_gets_a_polygon_and_one_that_is_neither_is_refus
     film.desk.choose_label("person")
     schema = film.desk.schema
     assert schema is not None
-    film.key(Key.Key_W)
+    film.key(Key.Key_W, ALT)
     tool = film.canvas.tool
     assert isinstance(tool, WandTool)
     film.canvas.allowed = lambda _label, kind: kind == "polygon"
@@ -377,10 +377,10 @@ def test_copying_forward_asks_how_far(film: Hand) -> None:
 
 def test_key_frames_fill_what_lies_between_and_a_correction_moves_it(film: Hand) -> None:
     draw_ball(film)
-    film.key(Key.Key_F6)
+    film.key(Key.Key_T, ALT)
     film.qtbot.waitUntil(lambda: len(film.window.annotate.sequence.tracks) == 1)
     film.open(9)
-    film.key(Key.Key_F6, SHIFT)
+    film.key(Key.Key_T, ALT, SHIFT)
     film.settled()
     film.qtbot.waitUntil(lambda: len(film.doc.selection) == 1)
     found = next(iter(tracks(film).values()))
@@ -398,22 +398,22 @@ def test_key_frames_fill_what_lies_between_and_a_correction_moves_it(film: Hand)
 
 def test_one_goes_from_key_to_key_with_the_object_in_hand(film: Hand) -> None:
     draw_ball(film)
-    film.key(Key.Key_F6)
+    film.key(Key.Key_T, ALT)
     film.settled()
     film.open(6)
-    film.key(Key.Key_F6, SHIFT)
+    film.key(Key.Key_T, ALT, SHIFT)
     film.settled()
     sequence = film.window.annotate.sequence
     film.qtbot.waitUntil(lambda: any(len(frames.keys(t)) == 2 for t in sequence.tracks.values()))
-    film.key(Key.Key_F2)
+    film.key(Key.Key_Q, ALT)
     film.qtbot.waitUntil(lambda: film.ready(1) and len(film.doc.selection) == 1)
-    film.key(Key.Key_F3)
+    film.key(Key.Key_E, ALT)
     film.qtbot.waitUntil(lambda: film.ready(6) and len(film.doc.selection) == 1)
 
 
 def test_following_is_a_task_and_its_frames_stand_in_the_timeline(film: Hand) -> None:
     draw_ball(film)
-    film.key(Key.Key_F9)
+    film.key(Key.Key_T, SHIFT)
     film.qtbot.waitUntil(lambda: bool(film.desk.tasks.past), timeout=30_000)
     assert film.desk.tasks.past[0].state == "finished"
     found = next(iter(tracks(film).values()))
@@ -429,7 +429,7 @@ def test_following_is_a_task_and_its_frames_stand_in_the_timeline(film: Hand) ->
 
 def test_following_can_be_cancelled_and_writes_nothing(film: Hand) -> None:
     draw_ball(film)
-    film.key(Key.Key_F9, SHIFT)
+    film.key(Key.Key_Y, SHIFT)
     film.desk.tasks.running[0].cancel()
     film.qtbot.waitUntil(lambda: bool(film.desk.tasks.past), timeout=30_000)
     assert film.desk.tasks.past[0].state in ("cancelled", "finished")
@@ -439,10 +439,10 @@ def test_following_can_be_cancelled_and_writes_nothing(film: Hand) -> None:
 
 def test_a_track_is_deleted_from_here_on_split_and_joined(film: Hand) -> None:
     draw_ball(film)
-    film.key(Key.Key_F6)
+    film.key(Key.Key_T, ALT)
     film.settled()
     film.open(10)
-    film.key(Key.Key_F6, SHIFT)
+    film.key(Key.Key_T, ALT, SHIFT)
     film.settled()
     film.open(5)
     film.qtbot.waitUntil(lambda: any(len(t) == 10 for t in film.window.annotate.sequence.tracks.values()))
@@ -485,7 +485,7 @@ def test_pictures_that_are_no_film_have_no_timeline_until_a_track_begins(hand: H
     hand.desk.choose_label("person")
     hand.key(Key.Key_R)
     hand.drag(300, 200, 380, 300)
-    hand.key(Key.Key_F6)
+    hand.key(Key.Key_T, ALT)
     hand.qtbot.waitUntil(timeline.isVisible)
 
 
@@ -493,10 +493,10 @@ def test_a_click_in_the_timeline_opens_the_frame_with_the_track_in_hand(film: Ha
     from app.desktop.panels.frames import HEAD, Timeline
 
     draw_ball(film)
-    film.key(Key.Key_F6)
+    film.key(Key.Key_T, ALT)
     film.settled()
     film.open(8)
-    film.key(Key.Key_F6, SHIFT)
+    film.key(Key.Key_T, ALT, SHIFT)
     film.settled()
     timeline = film.window.annotate.findChild(Timeline)
     assert timeline is not None

@@ -16,6 +16,7 @@ from annotation import outline, raster
 from annotation.core import Box, Mask, Polygon
 from annotation.outline import NOTHING, Region, Scissors
 from app.desktop import theme
+from app.desktop.actions import keymap
 from app.desktop.canvas import live
 from app.desktop.canvas.tools.base import REACH_PX, START_PX, Tool
 from app.i18n import tr
@@ -249,7 +250,11 @@ class ScissorsTool(SmartTool):
 
     def hint(self, label: str) -> str:
         if not self._seeds:
-            return tr("Scissors: click on an edge · {label} · Shift+M masks or polygons", label=label)
+            return tr(
+                "Scissors: click on an edge · {label} · {key}: mask or polygon",
+                label=label,
+                key=keymap.key("smart.kind"),
+            )
         return tr(
             "Click sets a point · Enter closes and makes {what} · Backspace takes one back", what=self.made()
         )
@@ -360,7 +365,11 @@ class GrabCutTool(SmartTool):
 
     def hint(self, label: str) -> str:
         if self._box is None:
-            return tr("GrabCut: drag a box around it · {label} · Shift+M masks or polygons", label=label)
+            return tr(
+                "GrabCut: drag a box around it · {label} · {key}: mask or polygon",
+                label=label,
+                key=keymap.key("smart.kind"),
+            )
         return tr(
             "Stroke: belongs · Alt and stroke: does not · Enter makes {what} · Esc drops it", what=self.made()
         )
@@ -454,9 +463,10 @@ class WandTool(SmartTool):
         if self.found[1] is None:
             ways = tr("joined pixels") if self.bench.contiguous else tr("all of the colour")
             return tr(
-                "Wand: click · {label} · {ways}, Shift+W changes · Ctrl and wheel: tolerance",
+                "Wand: click · {label} · {ways}, {key} changes · Ctrl and wheel: tolerance",
                 label=label,
                 ways=ways,
+                key=keymap.key("wand.contiguous"),
             )
         return tr(
             "Shift adds · Alt takes away · [ ] tolerance · Enter makes {what} · Esc drops it",
@@ -573,10 +583,14 @@ class PromptTool(SmartTool):
     def hint(self, label: str) -> str:
         if self.found[1] is None:
             return tr(
-                "Click on it or drag a box around it · {label} · Shift+M masks or polygons", label=label
+                "Click on it or drag a box around it · {label} · {key}: mask or polygon",
+                label=label,
+                key=keymap.key("smart.kind"),
             )
         return tr(
-            "Click belongs · Alt or right: does not · Alt+S next mask · Enter makes {what}", what=self.made()
+            "Click belongs · Alt or right: does not · {key} next mask · Enter makes {what}",
+            what=self.made(),
+            key=keymap.key("prompt.next"),
         )
 
     def paint(self, p: QPainter) -> None:
