@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from annotation import canonical, schema_toml
+from annotation import canonical, schema_text, schema_toml
 from annotation.errors import InvalidInput, NotFound
 from annotation.schema import (
     CODE,
@@ -93,7 +93,7 @@ def dumps(schema: LabelSchema) -> str:
     Raises:
         InvalidInput: when two labels use one attribute code with different meanings.
     """
-    return schema_toml.write(schema)
+    return schema_text.write(schema)
 
 
 def extend(schema: LabelSchema, new_names: Iterable[str], where_from: str) -> LabelSchema:

@@ -48,18 +48,16 @@ def normal(counts: Sequence[int], *, w: int, h: int) -> tuple[int, ...]:
 
 def extent(counts: Sequence[int], h: int) -> tuple[int, int, int, int] | None:
     """The bounding box x0, y0, x1, y1 of the ones in px (x1, y1 exclusive), or None when there are none."""
-    x0 = y0 = x1 = y1 = -1
-    at = 0
-    for i, n in enumerate(counts):
-        if i % 2 and n:
-            first, last = divmod(at, h), divmod(at + n - 1, h)
-            top, bottom = (0, h - 1) if last[0] > first[0] else (first[1], last[1])
-            if x0 < 0:
-                x0, y0, x1, y1 = first[0], top, last[0], bottom
-            else:
-                x1, y0, y1 = last[0], min(y0, top), max(y1, bottom)
-        at += n
-    return None if x0 < 0 else (x0, y0, x1 + 1, y1 + 1)
+    runs = np.asarray(counts, dtype=np.int64)
+    ends = np.cumsum(runs)[1::2]
+    begins, ends = (ends - runs[1::2])[runs[1::2] > 0], ends[runs[1::2] > 0] - 1
+    if not len(ends):
+        return None
+    first, top = np.divmod(begins, h)
+    last, bottom = np.divmod(ends, h)
+    if (last > first).any():  # a run over a column's end touches top and bottom
+        return int(first[0]), 0, int(last[-1]) + 1, h
+    return int(first[0]), int(top.min()), int(last[-1]) + 1, int(bottom.max()) + 1
 
 
 def encode(mask: NDArray[Any], *, at: tuple[int, int] = (0, 0), wh: tuple[int, int] | None = None) -> Mask:
@@ -121,13 +119,13 @@ def crop(mask: Mask) -> tuple[NDArray[np.uint8], int, int]:
     x0, y0, x1, y1 = box
     if (x1 - x0) * (y1 - y0) > MAX_DECODED:
         raise InvalidInput(f"a mask of {x1 - x0} x {y1 - y0} px is too large to draw")
-    begins = np.cumsum(np.asarray(runs, dtype=np.int64))
-    ones, ends = begins[0::2], begins[1::2]
-    ones = ones[: len(ends)]
-    flat = np.zeros((x1 - x0) * mask.h, dtype=np.uint8)
-    shift = x0 * mask.h
-    for first, last in zip((ones - shift).tolist(), (ends - shift).tolist(), strict=True):
-        flat[first:last] = 1
+    lengths = np.asarray(runs, dtype=np.int64)
+    lengths[0] -= x0 * mask.h  # the first run holds all columns before the box
+    if len(lengths) % 2:
+        lengths[-1] = (x1 - x0) * mask.h - lengths[:-1].sum()
+    else:
+        lengths = np.append(lengths, (x1 - x0) * mask.h - lengths.sum())
+    flat = np.repeat(np.arange(len(lengths), dtype=np.uint8) & 1, lengths)
     return np.ascontiguousarray(flat.reshape(x1 - x0, mask.h).T[y0:y1]), x0, y0
 
 
