@@ -46,6 +46,8 @@ class Annotate(QWidget):
 
     picture_changed = Signal()
     pointed = Signal(float, float)
+    sheet_made = Signal(object)
+    """A sheet is about to be shown over the window."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
@@ -494,7 +496,7 @@ class Annotate(QWidget):
         """The sheet that converts what is selected."""
         made = convert_sheet(self._over(), self.editing)
         if made is not None:
-            made.closed.connect(self.canvas.setFocus)
+            self.sheet_made.emit(made)
             made.present()
 
     def open_menu(self, at: QPoint | None = None) -> None:

@@ -59,7 +59,7 @@ class Classing(QObject):
     def take(self, code: str) -> None:
         """Take a class in hand; with Select in hand the selected objects get it too."""
         self.desk.choose_label(code)
-        if self.canvas.tool.name == "select":
+        if not self.canvas.tool.named(code) and self.canvas.tool.name == "select":
             self.relabel(code)
 
     def again(self) -> None:

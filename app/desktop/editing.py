@@ -10,21 +10,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from annotation import areas, edits, geometry, marks, rle, rows, snap
+from annotation import areas, edits, geometry, marks, rle, rows
 from annotation.core import (
     Annotation,
     AnnotationSet,
     Box,
     Caption,
     Coords,
-    Ellipse,
     Keypoints,
     Mask,
     Polygon,
     Polyline,
-    RotatedBox,
     Shape,
     Tag,
     new_uid,
@@ -203,28 +199,10 @@ class Editing:
         mine = set(self.uids())
 
         def pull(shape: Shape) -> Shape:
-            if isinstance(shape, RotatedBox | Ellipse | Mask):
-                return shape
-            if isinstance(shape, Polygon):
-                return snap.snap_border(shape, self._around(shape, reach, mine), reach)
-            for handle, x, y in shapes.handles(shape):
-                found = shapes.snap(self.canvas.scene, x, y, reach, without=mine)
-                if found is not None:
-                    shape = shapes.with_handle(shape, handle, *found)
-            return shape
+            return shapes.snapped_border(self.canvas.scene, shape, reach, without=mine)
 
         if not self.reshape(pull, "snap"):
             self.tell(tr("No neighbour's border is near enough"))
-
-    def _around(self, shape: Shape, reach: float, without: set[str]) -> list[Shape]:
-        """The shapes of other objects whose boxes are within reach of a shape's."""
-        box, scene = shapes.bounds(shape), self.canvas.scene
-        if box is None or not len(scene.boxes):
-            return []
-        low, high = scene.boxes[:, :2] - reach, scene.boxes[:, 2:] + reach
-        near = np.flatnonzero((low <= box[2:]).all(1) & (high >= box[:2]).all(1))
-        found = (scene.annotations[i] for i in near.tolist())
-        return [a.shape for a in found if a.uid not in without]
 
     # --- copies --------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPoint, QRect, QSize, Qt
+from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QGuiApplication, QKeyEvent, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
@@ -113,6 +113,13 @@ class Menu(QWidget):
         if event.type() == event.Type.Enter and watched in self.lines:
             self._light(self.lines.index(watched))
         return False
+
+    def event(self, event: QEvent) -> bool:
+        """Keys belong to the menu while it is open: without this the shortcuts of the page under it would fire."""
+        if event.type() == QEvent.Type.ShortcutOverride:
+            event.accept()
+            return True
+        return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key, n = event.key(), len(self.lines)

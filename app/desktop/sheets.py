@@ -43,8 +43,11 @@ class Sheets:
     def _sheet(
         self, title: str, about: str, verb: str, run: Callable[[], None], *, width: int = 560
     ) -> Sheet:
+        return self.hold(Sheet(self.window.body, title, about, verb, run, width=width))
+
+    def hold(self, made: Sheet) -> Sheet:
+        """Make a sheet the open one: no key acts under it, and another sheet closes it."""
         self.close()
-        made = Sheet(self.window.body, title, about, verb, run, width=width)
         self.open = made
 
         def gone() -> None:

@@ -235,6 +235,7 @@ class Window(QWidget):
         doc.opened.connect(self._place_text)
         self.annotate.canvas.zoomed.connect(lambda _: self._place_text())
         self.annotate.pointed.connect(self._pointed)
+        self.annotate.sheet_made.connect(self.sheets.hold)
         self.annotate.picture_changed.connect(self._place_text)
         self.annotate.smart.said.connect(self.model.setText)
         self.home.picked.connect(self.show_dataset)

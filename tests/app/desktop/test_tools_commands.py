@@ -181,7 +181,7 @@ def test_the_order_is_raised_and_lowered(pair: Hand) -> None:
 
 
 def test_a_locked_object_is_not_taken_moved_or_deleted(pair: Hand) -> None:
-    left, right = by_x(pair)
+    left, _ = by_x(pair)
     choose(pair, left)
     pair.key("l", SHIFT)
     before = pair.stored()
@@ -280,7 +280,6 @@ def test_a_polygon_loses_points_by_simplify_and_holes_by_fill(pair: Hand) -> Non
     choose(pair, uid)
     after = undone(pair, lambda: pair.key("s", SHIFT))
     assert len(after[uid].shape.parts[0][0]) < before / 2
-    assert "became" in pair.canvas.hint or True
 
 
 def test_a_box_is_fitted_around_a_mask(pair: Hand) -> None:
@@ -406,10 +405,10 @@ def test_a_menu_opens_on_the_right_button_with_a_key_on_every_line(pair: Hand) -
     names = [line.entry.text for line in menu.lines]
     assert {"Duplicate", "Copy", "Lock or unlock", "Delete"} <= set(names)
     assert all(line.entry.key and line.accessibleName() for line in menu.lines)
-    QTest.keyClick(menu, DOWN)
-    at_copy = names.index("Duplicate")
-    for _ in range(at_copy):
-        QTest.keyClick(menu, DOWN)
+    line = menu.lines[names.index("Duplicate")]
+    for _ in names:
+        if not line.lit:
+            QTest.keyClick(menu, DOWN)
     QTest.keyClick(menu, ENTER)
     assert len(pair.stored()) == 3
 

@@ -118,6 +118,10 @@ class Tool:
         self.canvas.drop_live()
         return had
 
+    def named(self, code: str) -> bool:
+        """A class was chosen; True when that was for the tool and not for the selected objects."""
+        return False
+
     def taken(self) -> None:
         """The tool was taken in hand."""
 

@@ -12,7 +12,7 @@ from PySide6.QtGui import QPainter
 
 from annotation.core import Annotation, Coords, Mask, Points, Polygon, Polyline, Quad, Shape
 from app.desktop.canvas import live, shapes
-from app.desktop.canvas.tools.base import REACH_PX, Clicked, Point, Tool, flat, straight
+from app.desktop.canvas.tools.base import REACH_PX, SNAP_PX, Clicked, Point, Tool, flat, straight
 from app.i18n import tr
 
 if TYPE_CHECKING:
@@ -129,7 +129,10 @@ class PolygonTool(LineTool):
         """("hole" or "part", uid, ring); set by the editing commands."""
 
     def shape(self, points: list[Point]) -> Shape:
-        return Polygon(((flat(points),),))
+        drawn = Polygon(((flat(points),),))
+        if not self.canvas.ways.snap:
+            return drawn
+        return shapes.snapped_border(self.canvas.scene, drawn, SNAP_PX / self.canvas.scale)
 
     def target(self) -> Annotation | None:
         """The polygon or mask that a hole or part goes into."""

@@ -21,6 +21,10 @@ class TagTool(Tool):
     def press(self, x: float, y: float, *, add: bool) -> None:
         self.choose_at(x, y)
 
+    def named(self, code: str) -> bool:
+        self.toggle(code)
+        return True
+
     def enter(self) -> bool:
         if self.canvas.label is None:
             return False
