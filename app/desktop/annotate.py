@@ -504,7 +504,10 @@ class Annotate(QWidget):
         where = at or (self.canvas.mouse.toPoint() if self.canvas.mouse else self.canvas.rect().center())
         window = self.window()
         entries = menus.entries(window, bool(self.desk.document.selection))
-        Menu(self, entries).open_at(self.canvas.mapToGlobal(where))
+        over = self._over()
+        made = Menu(over, entries)
+        made.closed.connect(self.canvas.setFocus)
+        made.open_at(self.canvas.mapTo(over, where))
 
     def cancel(self) -> None:
         """Put back what is in hand; then choose nothing; then take Select in hand."""

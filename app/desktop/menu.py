@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt
-from PySide6.QtGui import QColor, QFontMetrics, QGuiApplication, QKeyEvent, QPainter, QPen
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
 from app.desktop import icons, theme
@@ -72,14 +72,20 @@ class _Line(Painted):
 
 
 class Menu(QWidget):
-    """Opens once, runs at most one entry, and is gone."""
+    """Opens once over its parent, runs at most one entry, and is gone. A click beside it closes it.
+
+    No window of its own: a popup window lets the shortcuts of the page under it through, and cannot be drawn on every
+    platform.
+    """
+
+    closed = Signal()
 
     def __init__(self, parent: QWidget, entries: Sequence[Entry]) -> None:
-        super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
+        super().__init__(parent)
+        self.setGeometry(parent.rect())
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.card = frame("float")
-        column(self).addWidget(self.card)
+        self.card.setParent(self)
         inside = column(self.card, gap=0, margins=(6, 6, 6, 6))
         self.lines: list[_Line] = []
         for entry in entries:
@@ -96,30 +102,37 @@ class Menu(QWidget):
         self._at = -1
 
     def open_at(self, where: QPoint) -> None:
-        """Show the menu with its corner at a place of the screen, moved to stay on the screen."""
-        self.adjustSize()
-        screen = QGuiApplication.screenAt(where) or QGuiApplication.primaryScreen()
-        if screen is not None:
-            room = screen.availableGeometry()
-            where = QPoint(
-                max(room.left(), min(where.x(), room.right() - self.width())),
-                max(room.top(), min(where.y(), room.bottom() - self.height())),
-            )
-        self.move(where)
+        """Show the menu with its corner at a place of the parent, moved to stay inside."""
+        self.card.adjustSize()
+        card = self.card
+        x = max(4, min(where.x(), self.width() - card.width() - 4))
+        y = max(4, min(where.y(), self.height() - card.height() - 4))
+        card.move(x, y)
         self.show()
+        self.raise_()
         self.setFocus(Qt.FocusReason.PopupFocusReason)
 
-    def eventFilter(self, watched, event) -> bool:
-        if event.type() == event.Type.Enter and watched in self.lines:
-            self._light(self.lines.index(watched))
-        return False
+    def finish(self) -> None:
+        """Close it."""
+        self.hide()
+        self.closed.emit()
+        self.deleteLater()
 
     def event(self, event: QEvent) -> bool:
-        """Keys belong to the menu while it is open: without this the shortcuts of the page under it would fire."""
+        """Keys belong to the menu while it is open, not to the shortcuts of the window."""
         if event.type() == QEvent.Type.ShortcutOverride:
             event.accept()
             return True
         return super().event(event)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Enter and watched in self.lines:
+            self._light(self.lines.index(watched))  # type: ignore[arg-type]
+        return False
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if not self.card.geometry().contains(event.position().toPoint()):
+            self.finish()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key, n = event.key(), len(self.lines)
@@ -129,8 +142,11 @@ class Menu(QWidget):
             self._light((self._at - 1) % n)
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and 0 <= self._at < n:
             self._run(self.lines[self._at])
-        elif key == Qt.Key.Key_Escape:
-            self.close()
+        elif key in (Qt.Key.Key_Escape, Qt.Key.Key_Menu):
+            self.finish()
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        return False
 
     def _light(self, at: int) -> None:
         self._at = at
@@ -139,5 +155,5 @@ class Menu(QWidget):
             line.update()
 
     def _run(self, line: _Line) -> None:
-        self.close()
+        self.finish()
         line.entry.run()

@@ -175,11 +175,9 @@ def foot(shape: Polygon | Polyline, x: float, y: float) -> tuple[float, float]:
     return fx, fy
 
 
-def neighbours(
-    scene: Scene, box: tuple[float, float, float, float], reach: float, *, without: Collection[str] = ()
-) -> list[Shape]:
-    """The shapes whose bounding box comes within `reach` source pixels of a box, so that what follows costs the same on
-    a crowded picture."""
+def _near(scene: Scene, box: tuple[float, float, float, float], reach: float) -> list[int]:
+    """Places of the objects whose bounding box comes within `reach` of a box, so that what follows costs the same on a
+    crowded picture."""
     b = scene.boxes
     if not len(b):
         return []
@@ -191,17 +189,36 @@ def neighbours(
             & (b[:, 1] - reach <= y1)
             & (b[:, 3] + reach >= y0)
         )
-    found = (scene.annotations[i] for i in np.flatnonzero(near).tolist())
-    return [a.shape for a in found if a.uid not in without]
+    return [int(i) for i in np.flatnonzero(near)]
 
 
 def snap(
     scene: Scene, x: float, y: float, reach: float, *, without: Collection[str] = ()
 ) -> tuple[float, float] | None:
     """The place on a neighbour's outline within `reach` source pixels: a vertex before an edge; None when none is near."""
-    near = neighbours(scene, (x, y, x, y), reach, without=without)
-    px, py, what = snapping.snap_point(x, y, near, reach)
-    return (px, py) if what else None
+    here = np.array((x, y), np.float32)
+    vertex: tuple[float, tuple[float, float]] | None = None
+    edge: tuple[float, tuple[float, float]] | None = None
+    for i in _near(scene, (x, y, x, y), reach):
+        if scene.annotations[i].uid in without or isinstance(scene.annotations[i].shape, Mask):
+            continue
+        for points, closed in scene.rings[i]:
+            away = np.hypot(*(points - here).T)
+            k = int(away.argmin())
+            if away[k] <= reach and (vertex is None or away[k] < vertex[0]):
+                vertex = float(away[k]), (float(points[k, 0]), float(points[k, 1]))
+            if len(points) < 2:
+                continue
+            a, c = (points, np.roll(points, -1, axis=0)) if closed else (points[:-1], points[1:])
+            along = c - a
+            t = np.clip(((here - a) * along).sum(1) / np.maximum((along**2).sum(1), 1e-9), 0, 1)
+            feet = a + along * t[:, None]
+            far = np.hypot(*(feet - here).T)
+            k = int(far.argmin())
+            if far[k] <= reach and (edge is None or far[k] < edge[0]):
+                edge = float(far[k]), (float(feet[k, 0]), float(feet[k, 1]))
+    found = vertex or edge
+    return found[1] if found else None
 
 
 def snapped_border(scene: Scene, shape: Shape, reach: float, *, without: Collection[str] = ()) -> Shape:
@@ -211,7 +228,8 @@ def snapped_border(scene: Scene, shape: Shape, reach: float, *, without: Collect
     if box is None or isinstance(shape, RotatedBox | Ellipse | Mask):
         return shape
     if isinstance(shape, Polygon):
-        return snapping.snap_border(shape, neighbours(scene, box, reach, without=without), reach)
+        around = (scene.annotations[i] for i in _near(scene, box, reach))
+        return snapping.snap_border(shape, [a.shape for a in around if a.uid not in without], reach)
     for handle, x, y in handles(shape):
         found = snap(scene, x, y, reach, without=without)
         if found is not None:

@@ -171,4 +171,5 @@ class ToolRow(QWidget):
             )
             for n, a, i in family.variants
         ]
-        Menu(self, entries).open_at(at.mapToGlobal(QPoint(0, at.height() + 4)))
+        over = getattr(self.window(), "body", self.window())
+        Menu(over, entries).open_at(at.mapTo(over, QPoint(0, at.height() + 4)))
