@@ -11,7 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation import canonical, geometry, raster, rle, rows
-from annotation.core import Box, Keypoints, Mask, Points, Polygon, Polyline, RotatedBox, Shape, Tag
+from annotation.core import (
+    Box,
+    Caption,
+    Cuboid,
+    Ellipse,
+    Keypoints,
+    Mask,
+    Points,
+    Polygon,
+    Polyline,
+    Quad,
+    RotatedBox,
+    Shape,
+    Tag,
+)
 from annotation.errors import InvalidInput
 from tests.annotation.strategies import boxes, masks, patient, polygons, shapes
 
@@ -47,6 +61,8 @@ def test_a_rows_box_is_the_bounding_box_in_thousandths(shape: Shape) -> None:
         Box(5, 0, 1, 1), Box(math.nan, 0, 1, 1), Box(0, 0, math.inf, 1), RotatedBox(0, 0, -1, 1, 0), RotatedBox(0, 0, 1, 1, math.nan),
         Polygon(()), Polygon(((),)), Polygon((((0, 0, 1, 1),),)), Polygon((((0, 0, 1, 1, 2),),)), Polyline((0, 0)), Points(()),
         Keypoints((0, 0), ()), Keypoints((0, 0), (3,)), Mask(2, 2, (1, 1)), Mask(2, 2, (5, -1)), Mask(0, 0, ()), Mask(2**25, 1, (2**25,)),
+        Quad((0, 0) * 3), Quad((0, 0) * 5), Cuboid((0, 0) * 7), Cuboid((0, 0) * 9), Ellipse(0, 0, -1, 1), Ellipse(0, 0, 1, math.nan), Ellipse(0, 0, 1, 1, math.inf),
+        Caption(""), Caption("x" * 4001), Caption("\ud800"),
     ],
     ids=repr,
 )  # fmt: skip
@@ -58,7 +74,7 @@ def test_a_shape_that_cannot_be_stored_is_refused(shape: Shape) -> None:
 @pytest.mark.parametrize(
     ("kind", "box", "text"),
     [("box", None, None), ("box", (None,) * 4, None), ("polygon", None, None), ("polygon", None, "{"), ("polygon", None, "7"),
-     ("rotated_box", None, "[1]"), ("keypoints", None, "[[1,2]]"), ("mask", None, "[1]"), ("polyline", None, '["a"]'), ("orb", None, "[]")],
+     ("rotated_box", None, "[1]"), ("keypoints", None, "[[1,2]]"), ("mask", None, "[1]"), ("polyline", None, '["a"]'), ("orb", None, "[]"), ("ellipse", None, "[1,2]"), ("caption", None, "[]"), ("quad", None, "3")],
 )  # fmt: skip
 def test_a_row_nobody_wrote_is_refused(
     kind: str, box: tuple[int | None, ...] | None, text: str | None
@@ -76,6 +92,81 @@ def test_quarter_turns_are_exact(turn: int) -> None:
 def test_a_full_turn_is_stored_as_none() -> None:
     for degrees in (0.0, 360.0, -720.0, 359.9999999, -1e-9):
         assert rows.to_row(RotatedBox(5, 5, 2, 2, degrees))[2] == "[5000,5000,2000,2000,0]"
+
+
+def test_half_a_turn_of_an_ellipse_is_stored_as_none_and_a_caption_as_nfc() -> None:
+    for degrees in (0.0, 180.0, -540.0, 179.9999999):
+        assert rows.to_row(Ellipse(5, 5, 2, 1, degrees))[2] == "[5000,5000,2000,1000,0]"
+    assert rows.to_row(Caption("e\u0301 “矿”"))[2] == '"\u00e9 “矿”"'
+
+
+def measured(shape: Shape) -> Shape:
+    """The shape as a polygon that the eye would trace."""
+    found = geometry.outline(shape)
+    assert found is not None
+    return found
+
+
+round_ones = st.builds(
+    Ellipse, st.floats(20, 60), st.floats(20, 60), st.floats(2, 15), st.floats(2, 15), st.floats(0, 180)
+)
+eights = st.lists(st.tuples(st.floats(1, 79), st.floats(1, 79)), min_size=8, max_size=8, unique=True).map(
+    lambda ps: tuple(c for p in ps for c in p)
+)
+
+
+@patient
+@given(
+    st.one_of(round_ones, eights.map(Cuboid), eights.map(lambda e: Quad(e[:8]))),
+    st.floats(0, 80),
+    st.floats(0, 80),
+)
+def test_measures_of_a_shape_agree_with_those_of_its_outline(shape: Shape, x: float, y: float) -> None:
+    outline = measured(shape)
+    box, around = geometry.bbox(shape), geometry.bbox(outline)
+    assert box is not None
+    assert around is not None
+    assert (box.x0, box.y0, box.x1, box.y1) == pytest.approx(
+        (around.x0, around.y0, around.x1, around.y1), abs=0.11
+    )
+    assert geometry.area(shape) == pytest.approx(geometry.area(outline), rel=0.02, abs=1e-6)
+    if geometry.distance(outline, x, y) > 0.2:
+        assert geometry.contains(shape, x, y) == geometry.contains(outline, x, y)
+    if isinstance(shape, Ellipse | Quad):
+        assert geometry.distance(shape, x, y) == pytest.approx(geometry.distance(outline, x, y), abs=0.11)
+
+
+def test_an_ellipse_is_measured_along_its_own_axes() -> None:
+    assert geometry.bbox(Ellipse(50, 50, 20, 10)) == Box(30, 40, 70, 60)
+    assert geometry.bbox(Ellipse(50, 50, 20, 10, 90)) == Box(40, 30, 60, 70)
+    assert geometry.area(Ellipse(0, 0, 20, 10, 33)) == pytest.approx(math.pi * 200)
+    assert geometry.contains(Ellipse(50, 50, 20, 5, 90), 50, 69)
+    assert not geometry.contains(Ellipse(50, 50, 20, 5, 90), 69, 50)
+    tilted = Ellipse(50, 50, 20, 2, 45)
+    assert geometry.contains(tilted, 60, 60)
+    assert not geometry.contains(tilted, 60, 40)
+    assert not geometry.contains(Ellipse(0, 0, 0, 5), 0, 0)
+
+
+def test_a_cuboid_is_its_silhouette_and_is_hit_on_its_edges() -> None:
+    cube = Cuboid((*SQUARE, *(v + (4 if i % 2 == 0 else -4) for i, v in enumerate(SQUARE))))
+    assert geometry.area(cube) == 100 + 2 * 40
+    assert geometry.contains(cube, 12, -2)
+    assert not geometry.contains(cube, 1, -3)
+    assert geometry.distance(cube, 7, 0) == 0
+    assert geometry.distance(cube, 5, 3) == 1, "hidden edges count too"
+    flat = Cuboid((0.0, 0.0, 5.0, 0.0) * 4)
+    assert geometry.outline(flat) is None
+    assert geometry.area(flat) == 0
+    assert geometry.clip(flat, width=3, height=3) is None
+
+
+def test_what_has_no_outline_is_neither_hit_nor_measured() -> None:
+    for shape in (Tag(), Caption("a")):
+        assert geometry.bbox(shape) is None
+        assert geometry.area(shape) == 0
+        assert not geometry.hit(shape, 0, 0, radius=99)
+        assert geometry.clip(shape, width=1, height=1) == shape
 
 
 def test_turning_is_clockwise_on_the_screen() -> None:
