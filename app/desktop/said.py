@@ -31,6 +31,22 @@ VERBS = {
     "review: returned": "Return the picture",
     "schema": "Label schema",
     "ingest": "Add pictures",
+    "draw polygon: scissors": "Draw polygon by scissors",
+    "draw mask: scissors": "Draw mask by scissors",
+    "draw polygon: grabcut": "Draw polygon by GrabCut",
+    "draw mask: grabcut": "Draw mask by GrabCut",
+    "draw polygon: wand": "Draw polygon by wand",
+    "draw mask: wand": "Draw mask by wand",
+    "draw polygon: prompt": "Draw polygon by prompts",
+    "draw mask: prompt": "Draw mask by prompts",
+    "copy forward": "Copy forward",
+    "key frame": "Key frame",
+    "no key frame": "No key frame any more",
+    "delete track onward": "Delete the track onward",
+    "split track": "Split the track",
+    "join tracks": "Join tracks",
+    "track: template": "Track by template",
+    "track: flow": "Track by optical flow",
 }
 
 

@@ -149,19 +149,24 @@ class Smart(QObject):
     def segment(self, prompts: Any, before: Any, done: Callable[[list[Any]], None]) -> None:
         """Candidates for the prompts; the picture is encoded first when it is not."""
         points, box = prompts
-        if self._stop is not None:
-            self._stop.set()  # of an answer nobody waits for: the prompts have changed
         known = self.desk.document.asset_id in self._kept
-        name = self.row.name if self.row is not None else ""
-        text = tr("{name} segments… · Esc stops", name=name)
+        if known and self._stop is not None:
+            self._stop.set()  # an answer nobody waits for: the prompts have changed. An encoding goes on, it is needed
         self._run(
             lambda ws, asset, ticket: self._answer(ws, asset, points, box, before),
             lambda found: self._answered(found, done),
-            text
-            if known
-            else tr(
-                "{name} encodes the picture on {provider}… · Esc stops", name=name, provider=self._provider()
-            ),
+            self._words(encoding=not known),
+        )
+
+    def _words(self, *, encoding: bool) -> str:
+        """What the model is doing, for the person who waits."""
+        provider = self._provider().upper()
+        if self.row is None:
+            return tr("The model encodes the picture on {provider}… · Esc stops", provider=provider)
+        if not encoding:
+            return tr("{name} segments… · Esc stops", name=self.row.name)
+        return tr(
+            "{name} encodes the picture on {provider}… · Esc stops", name=self.row.name, provider=provider
         )
 
     def _answered(self, found: list[Any], done: Callable[[list[Any]], None]) -> None:
@@ -331,13 +336,7 @@ class Smart(QObject):
             self._status()
             self._encode_ahead()
 
-        name = self.row.name if self.row is not None else ""
-        text = tr(
-            "{name} encodes the picture on {provider}… · Esc stops",
-            name=name,
-            provider=self._provider().upper(),
-        )
-        self._run(work, done, text.strip())
+        self._run(work, done, self._words(encoding=True))
 
     def _workspace(self) -> None:
         self._source = None
