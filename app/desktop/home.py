@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePol
 
 from app.desktop import theme, widgets
 from app.desktop.activity import TaskCard
+from app.desktop.charts import Charts
 from app.desktop.desk import Desk
 from app.desktop.said import ago, verb_text
 from app.desktop.widgets import Elided, Meter, Pill, button, column, frame, label, number, row
@@ -197,6 +198,9 @@ class Home(QWidget):
         box.addWidget(held)
         self.empty = self._empty(start)
         box.addWidget(self.empty)
+
+        self.charts = Charts(desk)
+        box.addWidget(self.charts)
 
         below = row(gap=16)
         steps = frame("card")
