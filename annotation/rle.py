@@ -110,15 +110,15 @@ def crop(mask: Mask) -> tuple[NDArray[np.uint8], int, int]:
     """The box of a mask's ones as uint8 (h, w) of 0 and 1, and its top left pixel x0, y0; 0 x 0 when empty.
 
     Raises:
-        InvalidInput: above `MAX_DECODED` pixels in the box, or when the runs do not fit the size.
+        InvalidInput: above `MAX_DECODED` pixels in the columns of the box, or when the runs do not fit the size.
     """
     runs = normal(mask.counts, w=mask.w, h=mask.h)
     box = extent(runs, mask.h)
     if box is None:
         return np.zeros((0, 0), dtype=np.uint8), 0, 0
     x0, y0, x1, y1 = box
-    if (x1 - x0) * (y1 - y0) > MAX_DECODED:
-        raise InvalidInput(f"a mask of {x1 - x0} x {y1 - y0} px is too large to draw")
+    if (x1 - x0) * mask.h > MAX_DECODED:
+        raise InvalidInput(f"a mask of {x1 - x0} x {mask.h} px is too large to draw")
     lengths = np.asarray(runs, dtype=np.int64)
     lengths[0] -= x0 * mask.h  # the first run holds all columns before the box
     if len(lengths) % 2:

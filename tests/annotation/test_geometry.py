@@ -56,6 +56,26 @@ def test_a_rows_box_is_the_bounding_box_in_thousandths(shape: Shape) -> None:
 
 
 @pytest.mark.parametrize(
+    ("shape", "row"),
+    [
+        (Box(0, 1.5, 2, 3), ("box", (0, 1500, 2000, 3000), None)),
+        (RotatedBox(5, 5, 4, 2, 90), ("rotated_box", (4000, 3000, 6000, 7000), "[5000,5000,4000,2000,90000000]")),
+        (Quad((1, 0, 2, 1, 1, 2, -1, 9)), ("quad", (-1000, 0, 2000, 9000), "[1000,0,2000,1000,1000,2000,-1000,9000]")),
+        (Ellipse(5, 5, 4, 2), ("ellipse", (1000, 3000, 9000, 7000), "[5000,5000,4000,2000,0]")),
+        (Cuboid((0, 0) * 7 + (3, -4)), ("cuboid", (0, -4000, 3000, 0), "[" + "0,0," * 7 + "3000,-4000]")),
+        (Polyline((0, 0, 1, 1)), ("polyline", (0, 0, 1000, 1000), "[0,0,1000,1000]")),
+        (Keypoints((0, 0, 1, 1), (0, 2)), ("keypoints", (1000, 1000, 1000, 1000), "[[0,0,1000,1000],[0,2]]")),
+        (Mask(2, 2, (1, 1, 2)), ("mask", (0, 1000, 1000, 2000), "[2,2,[1,1,2]]")),
+        (Tag(), ("tag", None, None)),
+        (Caption("矿"), ("caption", None, '"矿"')),
+    ],
+    ids=lambda v: type(v).__name__,
+)  # fmt: skip
+def test_the_record_keeps_a_shape_in_this_form(shape: Shape, row: object) -> None:
+    assert rows.to_row(shape) == row
+
+
+@pytest.mark.parametrize(
     "shape",
     [
         Box(5, 0, 1, 1), Box(math.nan, 0, 1, 1), Box(0, 0, math.inf, 1), RotatedBox(0, 0, -1, 1, 0), RotatedBox(0, 0, 1, 1, math.nan),

@@ -72,3 +72,38 @@ def test_runs_that_are_none_are_refused(counts: tuple[int, ...]) -> None:
 
 def test_any_dtype_counts_as_zero_or_not() -> None:
     assert rle.encode(np.array([[0.0, 0.5], [7, 0]])) == Mask(2, 2, (1, 2, 1))
+
+
+@patient
+@given(masks(), st.integers(-4, 12), st.integers(-4, 12), st.integers(1, 12), st.integers(1, 12))
+def test_a_painted_box_is_encoded_as_the_whole_picture_would_be(
+    mask: Mask, x: int, y: int, w: int, h: int
+) -> None:
+    part = rle.decode(mask)
+    wide = np.zeros((h + 40, w + 40), np.uint8)
+    wide[y + 20 : y + 20 + mask.h, x + 20 : x + 20 + mask.w] = part
+    whole = np.ascontiguousarray(wide[20 : 20 + h, 20 : 20 + w])
+    assert rle.encode(part, at=(x, y), wh=(w, h)) == rle.encode(whole)
+
+
+@patient
+@given(masks())
+def test_the_box_of_a_mask_holds_all_its_ones_and_nothing_around(mask: Mask) -> None:
+    part, x, y = rle.crop(mask)
+    assert rle.encode(part, at=(x, y), wh=(mask.w, mask.h)).counts == rle.normal(
+        mask.counts, w=mask.w, h=mask.h
+    )
+    if part.size:
+        assert part[0].any() and part[-1].any() and part[:, 0].any() and part[:, -1].any()
+        assert rle.extent(mask.counts, mask.h) == (x, y, x + part.shape[1], y + part.shape[0])
+    else:
+        assert rle.extent(mask.counts, mask.h) is None
+
+
+def test_a_small_blob_on_a_huge_picture_needs_no_memory_for_the_picture() -> None:
+    side = 2**20
+    mask = rle.encode(np.ones((3, 2)), at=(side - 2, side - 3), wh=(side, side))
+    assert rle.extent(mask.counts, side) == (side - 2, side - 3, side, side)
+    assert sum(mask.counts) == side * side
+    with pytest.raises(InvalidInput):
+        rle.encode(np.ones((2, 2)), wh=(2**25, 1))
