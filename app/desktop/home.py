@@ -13,6 +13,7 @@ from app.desktop import theme, widgets
 from app.desktop.activity import TaskCard
 from app.desktop.charts import Charts
 from app.desktop.desk import Desk
+from app.desktop.panels.classes import queue, waiting
 from app.desktop.said import ago, verb_text
 from app.desktop.widgets import Elided, Meter, Pill, button, column, frame, label, number, row
 from app.i18n import tr
@@ -160,7 +161,7 @@ class Home(QWidget):
 
     def __init__(self, desk: Desk, start: dict[str, Callable[[], object]]) -> None:
         super().__init__()
-        self.desk = desk
+        self.desk, self._start = desk, start
         self._cards: dict[int, DatasetCard] = {}
         self._tasks: list[TaskCard] = []
         self._columns = 3
@@ -172,7 +173,7 @@ class Home(QWidget):
         self.sentence = label(kind="title", wrap=True)
         head = row()
         head.addWidget(self.sentence, 1)
-        self.again = button("Go on labelling", lambda: start["annotate"](), kind="primary", icon="annotate")
+        self.again = button("Go on labelling", self._go_on, kind="primary", icon="annotate")
         head.addWidget(self.again)
         box.addLayout(head)
 
@@ -267,6 +268,14 @@ class Home(QWidget):
         foot.addStretch()
         box.addLayout(foot)
         return made
+
+    def _go_on(self) -> None:
+        """Into the queue that matters most: what came back, then what waits to be confirmed, then what has no labels."""
+        for code in ("returned", "predicted", "unlabelled", "all"):
+            if waiting(self.desk, code) and (query := queue(self.desk, code)) is not None:
+                self.desk.look_at(query)
+                break
+        self._start["annotate"]()
 
     def _reset(self) -> None:
         for card in self._cards.values():

@@ -25,6 +25,40 @@ QUEUES = (
 )
 
 
+def queue(desk: Desk, code: str) -> Query | None:
+    """The selection behind a queue. What waits is draft: an empty picture that was submitted waits no more."""
+    if desk.dataset is None or desk.ws is None:
+        return None
+    bare = Query(desk.dataset.id)
+    match code:
+        case "unlabelled":
+            return replace(bare, state=code, review="draft")
+        case "predicted" | "labelled":
+            return replace(bare, state=code)
+        case "returned":
+            return replace(bare, review=code, assignee=desk.ws.person.id)
+        case "submitted" | "accepted":
+            return replace(bare, review=code)
+    return bare
+
+
+def waiting(desk: Desk, code: str) -> int:
+    """How many pictures a queue holds, from the counts at hand."""
+    data, found = desk.dataset, desk.standings
+    if data is None or desk.ws is None:
+        return 0
+    match code:
+        case "all":
+            return data.n_assets
+        case "unlabelled":
+            return data.n_unlabelled - sum(s.n for s in found if s.state == code and s.review != "draft")
+        case "predicted" | "labelled":
+            return int(getattr(data, f"n_{code}"))
+        case "returned":
+            return sum(s.n for s in found if s.review == code and s.assignee_id == desk.ws.person.id)
+    return sum(s.n for s in found if s.review == code)
+
+
 class Queues(QWidget):
     """What waits in the dataset, with live counts; a click looks at it."""
 
@@ -42,52 +76,17 @@ class Queues(QWidget):
         desk.dataset_changed.connect(self._fill)
         desk.queried.connect(self._fill)
 
-    def _query(self, code: str) -> Query | None:
-        """The selection behind a queue. What waits is draft: an empty picture that was submitted waits no more."""
-        if self.desk.dataset is None or self.desk.ws is None:
-            return None
-        bare = Query(self.desk.dataset.id)
-        match code:
-            case "unlabelled":
-                return replace(bare, state=code, review="draft")
-            case "predicted" | "labelled":
-                return replace(bare, state=code)
-            case "returned":
-                return replace(bare, review=code, assignee=self.desk.ws.person.id)
-            case "submitted" | "accepted":
-                return replace(bare, review=code)
-        return bare
-
     def _pick(self, code: str) -> None:
-        if (query := self._query(code)) is not None:
+        if (query := queue(self.desk, code)) is not None:
             self.desk.look_at(query)
         self._fill()
 
-    def _count(self, code: str) -> int:
-        data, found, me = (
-            self.desk.dataset,
-            self.desk.standings,
-            self.desk.ws.person.id if self.desk.ws else 0,
-        )
-        if data is None:
-            return 0
-        match code:
-            case "all":
-                return data.n_assets
-            case "unlabelled":
-                return data.n_unlabelled - sum(s.n for s in found if s.state == code and s.review != "draft")
-            case "predicted" | "labelled":
-                return int(getattr(data, f"n_{code}"))
-            case "returned":
-                return sum(s.n for s in found if s.review == code and s.assignee_id == me)
-        return sum(s.n for s in found if s.review == code)
-
     def _fill(self) -> None:
         for (code, _, tone), made in zip(QUEUES, self.rows.values(), strict=True):
-            n = self._count(code)
+            n = waiting(self.desk, code)
             made.count = number(n)
             made.tone = tone if n else ""
-            made.setChecked(self.desk.query == self._query(code))
+            made.setChecked(self.desk.query == queue(self.desk, code))
             made.update()
 
 
