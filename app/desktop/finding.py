@@ -27,7 +27,11 @@ def score(typed: str, names: Sequence[str], words: str = "") -> float | None:
         if not best:
             return None
         total += best
-    return total / max(1, len(parts))
+    whole = max(
+        (_name(" ".join(parts), name) * (1.0 if i == 0 else OTHER) for i, name in enumerate(names)),
+        default=0.0,
+    )
+    return max(total / max(1, len(parts)), whole)
 
 
 def _name(part: str, name: str) -> float:

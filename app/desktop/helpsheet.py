@@ -27,7 +27,8 @@ LINE_PX = 26
 def groups(place: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """Caption and (keys, what they do) of everything with a key in a place; rows of one action a digit are one line."""
     found = []
-    for _, caption, rows in SECTIONS:
+    # What is done in this place first, what can be done everywhere last.
+    for _, caption, rows in sorted(SECTIONS, key=lambda section: section[0] == "frame"):
         lines: list[tuple[str, str]] = []
         numbered: dict[str, list[Action]] = {}
         for action in rows:

@@ -132,7 +132,8 @@ class Jumps(QObject):
 
         def work() -> list[tuple[str, ItemRow]]:
             found: list[tuple[str, ItemRow]] = []
-            if text.isdigit() and 0 < int(text) <= browse.count(ws, query):
+            # "007" is a name; a number is not written so.
+            if text.isdigit() and not text.startswith("0") and int(text) <= browse.count(ws, query):
                 marks = browse.anchors(ws, query)
                 found += [(text, r) for r in browse.rows_at(ws, query, marks, int(text) - 1, 1)]
             named = browse.page(ws, Query(query.dataset_id, text=text), limit=8)

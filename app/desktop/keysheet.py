@@ -181,7 +181,7 @@ class KeySheet(Overlaid):
         foot.addWidget(label("Key set", "second"))
         self.sets: dict[str, QPushButton] = {}
         for name, (text, _) in keys.PRESETS.items():
-            made = look(QPushButton(text), "choice")
+            made = say(look(QPushButton(), "choice"), text)
             made.clicked.connect(lambda _=False, name=name: self._preset(name))
             self.sets[name] = made
             foot.addWidget(made)

@@ -104,7 +104,7 @@ class _Lines(QStyledItemDelegate):
         p.drawText(
             QRect(left, box.top(), own + 2, box.height()),
             Qt.AlignmentFlag.AlignVCenter,
-            metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, own),
+            metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, own + 2),
         )
         room = right - left - own - 16
         if (second := index.data(_SECOND)) and room > 24:

@@ -24,14 +24,15 @@ def _table() -> Mapping[int, str]:
 
 @cache
 def readings(character: str) -> tuple[str, ...]:
-    """Every reading of a character without tones, ü as v: 重 -> ("zhong", "chong", "tong"); () when it has none."""
+    """Every reading of a character without tones, ü as v and as u: 重 -> ("zhong", "chong", "tong"); () when it has none."""
     if character < "\u3400":
         return ()
     found: dict[str, None] = {}
     for one in _table().get(ord(character), "").split(","):
-        plain = unicodedata.normalize("NFD", one.replace("ü", "v").strip())
-        if letters := "".join(c for c in plain if "a" <= c <= "z"):
-            found[letters] = None
+        parts = unicodedata.normalize("NFD", one)
+        for plain in (parts.replace("u\u0308", "v"), parts):  # ü is typed as v or as u
+            if letters := "".join(c for c in plain if "a" <= c <= "z"):
+                found[letters] = None
     return tuple(found)
 
 

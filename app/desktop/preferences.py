@@ -49,7 +49,7 @@ class Preferences(Overlaid):
         self._pick(
             "Language", (("zh_CN", "中文"), ("en", "English")), i18n.language(), self.desk.set_language
         )
-        themes = (("dark", "Dark"), ("light", "Light"), ("system", "As the system"))
+        themes = (("dark", "Dark"), ("light", "Bright"), ("system", "As the system"))
         self._pick("Colours", themes, str(values.get("theme")), self.desk.set_theme)
         self._slide("Text size", "text_percent", 90, 150, 10, lambda v: f"{v} %")
         self._pick(

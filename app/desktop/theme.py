@@ -240,7 +240,7 @@ def sheet(t: Theme) -> str:
     QPushButton[look="place"]:focus {{ color: {t.text}; }}
     QPushButton[look="place"]:checked {{ color: {t.text}; border-bottom: 2px solid {t.accent}; font-weight: 700; }}
     QPushButton[look="choice"] {{ min-height: 24px; padding: 0 8px; font-size: {px(12)}px; }}
-    QPushButton[look="choice"][keyed="true"] {{ padding: 0 14px 0 8px; }}
+    QPushButton[look="choice"][keyed="true"] {{ padding: 0 14px 0 8px; text-align: left; }}
     QPushButton[look="choice"]:checked {{ background: {t.accent}; color: {t.on_accent}; border: 1px solid {t.accent}; font-weight: 700; }}
     QPushButton[look="search"] {{ background: {t.raised}; border: 1px solid {t.line}; }}
     QPushButton[look="search"]:hover {{ border: 1px solid {t.second}; }}

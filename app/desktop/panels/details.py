@@ -24,8 +24,11 @@ from app.i18n import tr
 class Value(QPushButton):
     """One value of an attribute, with its key in small behind the text."""
 
+    WIDEST_PX = 150
+
     def __init__(self, text: str, key: str) -> None:
-        super().__init__(text)
+        cut = QFontMetrics(theme.font(12)).elidedText(text, Qt.TextElideMode.ElideRight, self.WIDEST_PX)
+        super().__init__(cut)
         look(self, "choice", keyed="true" if key else "")
         self.key = key
         self.setCheckable(True)
