@@ -139,6 +139,8 @@ class Annotate(QWidget):
         line.addWidget(self.tool_row, 1)
         self.seeing = Tool("Look", actions.key("eye.panel"), "eye")
         self.seeing.setObjectName("seeing")
+        self.seeing.named = False
+        self.seeing.setToolTip(f"{self.seeing.text()}  {self.seeing.key}")
         self.seeing.clicked.connect(lambda _=False: self.eye_panel.reveal())
         line.addWidget(self.seeing)
         self._acts: dict[str, Tool] = {}
@@ -149,7 +151,7 @@ class Annotate(QWidget):
         ):
             made = Tool(actions.BY_ID[action].text, actions.key(action), icon, action=action)
             made.setCheckable(False)
-            made.named = False
+            made.named = made.keyed = False
             made.setToolTip(f"{made.text()}  {made.key}")
             made.clicked.connect(lambda _=False, run=run: run())
             self._acts[action] = made
@@ -483,10 +485,10 @@ class Annotate(QWidget):
 
     def _ask_relation(self, done: Callable[[str], object]) -> None:
         used = self.editing.relations()
-        self._ask("Relation", used[0] if used else "", "A name, e.g. wears", done, used)
+        self._ask("Relation", used[0] if used else "", done, hint="A name, e.g. wears", words=used)
 
     def _ask(
-        self, title: str, value: str, hint: str, done: Callable[[str], object], words: Sequence[str] = ()
+        self, title: str, value: str, done: Callable[[str], object], *, hint: str, words: Sequence[str] = ()
     ) -> None:
         made = Ask(self._over(), title, value, hint, done, words)
         made.closed.connect(self.canvas.setFocus)

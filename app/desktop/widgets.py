@@ -335,6 +335,8 @@ class Tool(Painted):
         self.key, self.icon_name, self.action_id = key, icon, action
         self.named = True
         """False where there is room for icon and key only."""
+        self.keyed = True
+        """False where there is room for the icon only; the tool tip names the key."""
         self.setCheckable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         say(self, text)
@@ -347,7 +349,7 @@ class Tool(Painted):
 
     def short_width(self) -> int:
         """Width without the name."""
-        return 10 + 22 + self._cap_px() + 8
+        return 10 + 22 + self._cap_px() + 8 if self.keyed else 36
 
     def _cap_px(self) -> int:
         return max(18, QFontMetrics(theme.font(10, bold=True)).horizontalAdvance(self.key) + 10)
@@ -374,7 +376,8 @@ class Tool(Painted):
             width = QFontMetrics(p.font()).horizontalAdvance(self.text())
             p.drawText(QRect(left, 0, width + 2, box.height()), _LEFT, self.text())
             left += width + 8
-        draw_key(p, QRect(left, 7, self._cap_px(), 18), self.key, lit=on)
+        if self.keyed or self.named:
+            draw_key(p, QRect(left, 7, self._cap_px(), 18), self.key, lit=on)
 
 
 class Meter(QWidget):

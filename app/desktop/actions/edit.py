@@ -19,11 +19,10 @@ def _kinds(*kinds: str) -> Callable[[Window], bool]:
     return lambda w: any(a.kind in kinds for a in w.annotate.desk.document.chosen())
 
 
-def _nudge(name: str, dx: int, dy: int) -> tuple[Action, Action]:
-    texts = {"left": "Left", "right": "Right", "up": "Up", "down": "Down"}
+def _nudge(name: str, dx: int, dy: int, near: str, far: str) -> tuple[Action, Action]:
     return (
-        Action(f"nudge.{name}", texts[name], lambda w: w.annotate.arrow(dx, dy), (texts[name],), "annotate", repeat=True, listed=False),
-        Action(f"nudge.{name}.far", texts[name], lambda w: w.annotate.arrow(10 * dx, 10 * dy), (f"Shift+{texts[name]}",), "annotate", repeat=True, listed=False),
+        Action(f"nudge.{name.lower()}", near, lambda w: w.annotate.arrow(dx, dy), (name,), "annotate", repeat=True, listed=False),
+        Action(f"nudge.{name.lower()}.far", far, lambda w: w.annotate.arrow(10 * dx, 10 * dy), (f"Shift+{name}",), "annotate", repeat=True, listed=False),
     )  # fmt: skip
 
 
@@ -39,10 +38,10 @@ ROWS: tuple[Action, ...] = (
     Action("select.all", "Select all", lambda w: w.annotate.select_all(), ("Ctrl+A",), "annotate"),
     Action("object.next", "Next object", lambda w: w.annotate.tab(1), ("Tab",), "annotate", repeat=True),
     Action("object.previous", "Previous object", lambda w: w.annotate.tab(-1), ("Shift+Tab",), "annotate", repeat=True),
-    *_nudge("left", -1, 0),
-    *_nudge("right", 1, 0),
-    *_nudge("up", 0, -1),
-    *_nudge("down", 0, 1),
+    *_nudge("Left", -1, 0, "Nudge left, else the picture before", "Nudge left by 10 pixels"),
+    *_nudge("Right", 1, 0, "Nudge right, else the next picture", "Nudge right by 10 pixels"),
+    *_nudge("Up", 0, -1, "Nudge up", "Nudge up by 10 pixels"),
+    *_nudge("Down", 0, 1, "Nudge down", "Nudge down by 10 pixels"),
     Action("duplicate", "Duplicate", lambda w: w.annotate.editing.duplicate(), ("Ctrl+D",), "annotate", "clone 复制一份", when=_some()),
     Action("copy", "Copy", lambda w: w.annotate.editing.copy(), ("Ctrl+C",), "annotate", when=_some()),
     Action("cut", "Cut", lambda w: w.annotate.editing.cut(), ("Ctrl+X",), "annotate", when=_some()),

@@ -8,9 +8,12 @@ from PySide6.QtCore import QPoint, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame
 
+from annotation import marks
 from annotation.core import Annotation
-from app.desktop import theme
+from annotation.schema import PALETTE
+from app.desktop import icons, theme
 from app.desktop.desk import Desk
+from app.desktop.panels.shape import KINDS
 from app.desktop.widgets import draw_swatch
 from app.i18n import tr
 
@@ -36,11 +39,13 @@ class ObjectList(QAbstractScrollArea):
         desk.document.changed.connect(self._changed)
         desk.document.opened.connect(self._changed)
         desk.document.selected.connect(self._selected)
+        desk.document.veiled.connect(self.viewport().update)
         desk.schema_changed.connect(self.viewport().update)
 
     def _changed(self) -> None:
         found = self.desk.document.annotations
-        self._objects = sorted(found, key=lambda a: (a.origin == "model", -(a.score or 0.0)))
+        # People's work from the top of the stack down, then predictions, the surest first.
+        self._objects = sorted(found, key=lambda a: (a.origin == "model", -(a.score or 0.0), -marks.order(a)))
         self._range()
         self.viewport().update()
 
@@ -87,11 +92,23 @@ class ObjectList(QAbstractScrollArea):
             doc.select(())
             return
         uid = self._objects[at].uid
+        match self._icon_at(event.position().toPoint()):
+            case "eye":
+                doc.hide((uid,), uid not in doc.hidden)
+                return
+            case "lock":
+                doc.lock((uid,), uid not in doc.locked)
+                return
         if event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier):
             rest = tuple(u for u in doc.selection if u != uid)
             doc.select(rest if uid in doc.selection else (*doc.selection, uid))
         else:
             doc.select((uid,))
+
+    def _icon_at(self, at: QPoint) -> str:
+        """The sign under a point: "eye", "lock", or ""."""
+        right = self.viewport().width() - 20
+        return "eye" if right - 20 <= at.x() <= right else "lock" if right - 44 <= at.x() < right - 20 else ""
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         at = self._at(event.position().toPoint())
@@ -142,12 +159,14 @@ class ObjectList(QAbstractScrollArea):
                 draw_swatch(p, mark, colour.name())
             score = "" if a.score is None else f"{a.score:.2f}"
             right = box.right() - 12
+            right = self._signs(p, a, box, right, hot=i == self._hot)
             p.setFont(theme.font(13))
             p.setPen(QColor(t.second))
             p.drawText(QRect(right - 40, box.top(), 40, box.height()), _RIGHT, score)
             room = right - 48 - (box.left() + 36)
             p.setFont(theme.font(13, bold=True))
-            p.setPen(QColor(t.text))
+            veiled = self.desk.document.is_hidden(a)
+            p.setPen(QColor(t.second if veiled else t.text))
             name = QFontMetrics(p.font()).elidedText(
                 self.desk.label_name(a.label), Qt.TextElideMode.ElideRight, room
             )
@@ -156,11 +175,39 @@ class ObjectList(QAbstractScrollArea):
             p.setPen(QColor(t.second))
             p.drawText(QRect(box.left() + 36, box.top() + 22, room, 16), _LEFT, self._under(a))
 
+    def _signs(self, p: QPainter, a: Annotation, box: QRect, right: int, *, hot: bool) -> int:
+        """Eye and lock, shown where they say something or the mouse is; a group's colour at the left edge. Returns
+        where the rest of the line ends."""
+        t, doc = theme.current(), self.desk.document
+        hidden, locked = doc.is_hidden(a), a.uid in doc.locked
+        middle = box.center().y() - 7
+        if hidden or hot:
+            p.drawPixmap(
+                right - 16,
+                middle,
+                icons.pixmap("hidden" if hidden else "eye", t.accent if hidden else t.second, 15),
+            )
+        if locked or hot:
+            name = "lock" if locked else "unlock"
+            p.drawPixmap(right - 40, middle, icons.pixmap(name, t.accent if locked else t.second, 15))
+        if (group := marks.group(a)) is not None:
+            p.setPen(Qt.PenStyle.NoPen)
+            p.setBrush(QColor(group_colour(group)))
+            p.drawRoundedRect(QRectF(box.left(), box.top() + 8, 3, box.height() - 16), 1.5, 1.5)
+        return right - 48 if hidden or locked or hot else right
+
     def _under(self, a: Annotation) -> str:
-        kind = {"box": "Box", "polygon": "Polygon", "mask": "Mask", "tag": "Whole picture"}.get(
-            a.kind, a.kind
-        )
-        return f"{tr(ORIGIN_TEXT[a.origin])} · {tr(kind)}"
+        parts = [tr(ORIGIN_TEXT[a.origin]), tr(KINDS[a.kind])]
+        if order := marks.order(a):
+            parts.append(tr("order {n}", n=f"{order:+d}"))
+        if n := len(marks.links(a)):
+            parts.append(tr("links {n}", n=n))
+        return " · ".join(parts)
+
+
+def group_colour(uid: str) -> str:
+    """The colour that a group's members share, from its uid."""
+    return PALETTE[int(uid[-6:], 16) % len(PALETTE)]
 
 
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

@@ -25,7 +25,7 @@ from app.i18n import tr
 if TYPE_CHECKING:
     from app.desktop.canvas.view import Canvas
 
-KINDS: dict[str, str] = {
+KINDS = {
     "box": "Box",
     "rotated_box": "Rotated box",
     "quad": "Quadrilateral",

@@ -17,6 +17,8 @@ from app.desktop.menu import Entry, Menu
 from app.desktop.widgets import Painted, Tool, row, say
 from app.i18n import tr
 
+_ARROW_PX = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -140,21 +142,24 @@ class ToolRow(QWidget):
         self._fit()
 
     def _fit(self) -> None:
-        """Names where there is room for all of them, else icons and keys alone."""
+        """Names where there is room for all of them, else icons and keys, at last icons alone."""
         buttons = list(self._buttons.values())
+        arrows = sum(_ARROW_PX for f in self.families if len(f.variants) > 1)
+        for named, keyed in ((True, True), (False, True), (False, False)):
+            for made in buttons:
+                made.named, made.keyed = named, keyed
+            if sum(made.sizeHint().width() + 4 for made in buttons) + arrows <= self.width():
+                break
         for made in buttons:
-            made.named = True
-        arrows = sum(18 for f in self.families if len(f.variants) > 1)
-        wide = sum(made.sizeHint().width() + 4 for made in buttons) + arrows
-        named = wide <= self.width()
-        for made in buttons:
-            made.named = named
             made.updateGeometry()
             made.update()
 
     def minimumSizeHint(self) -> QSize:
-        arrows = sum(18 for f in self.families if len(f.variants) > 1)
-        return QSize(sum(made.short_width() + 4 for made in self._buttons.values()) + arrows, 32)
+        arrows = sum(_ARROW_PX for f in self.families if len(f.variants) > 1)
+        return QSize(40 * len(self._buttons) + arrows, 32)
+
+    def sizeHint(self) -> QSize:
+        return self.minimumSizeHint()
 
     def _clicked(self, family: Family) -> None:
         self.picked.emit(self._shown[family.name])

@@ -9,11 +9,26 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parents[3] / "app/desktop"
 FIRST = {
     "tr", "label", "button", "Tool", "Figure", "_caption", "field", "text_field", "path_field", "choices", "share",
-    "_head", "_choice",
+    "_head", "_choice", "_ask",
 }  # fmt: skip
-SECOND = {"say", "Action", "_dial"}
+SECOND = {"say", "Action", "_dial", "_tool"}
 NAMED = {"tip", "hint", "note"}
-TABLES = {"SECTIONS", "SORTS", "DONE", "CAPTIONS", "REVIEW_TEXT", "_VALUE_TEXT", "_SECTIONS", "VERBS", "QUEUES", "STATE_TEXT", "ORIGIN_TEXT", "SCHEMAS", "_ORIGINS"}
+TABLES = {
+    "KINDS",
+    "SECTIONS",
+    "SORTS",
+    "DONE",
+    "CAPTIONS",
+    "REVIEW_TEXT",
+    "_VALUE_TEXT",
+    "_SECTIONS",
+    "VERBS",
+    "QUEUES",
+    "STATE_TEXT",
+    "ORIGIN_TEXT",
+    "SCHEMAS",
+    "_ORIGINS",
+}
 CODES = {"unlabelled", "predicted", "labelled", "box", "polygon", "mask", "tag"}
 
 
@@ -32,7 +47,7 @@ def strings(node: ast.AST) -> Iterator[str]:
 def in_call(node: ast.Call) -> Iterator[str]:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     wanted = node.args[:1] if name in FIRST else node.args[1:2] if name in SECOND else []
-    wanted = node.args[:3] if name == "_sheet" else wanted
+    wanted = node.args[:3] if name == "_sheet" else node.args[1:4] if name == "Sheet" else wanted
     for argument in [*wanted, *(k.value for k in node.keywords if k.arg in NAMED)]:
         yield from strings(argument)
 

@@ -242,7 +242,7 @@ class RotatedBoxTool(BoxTool):
         if self._edge is not None:
             return tr("Move to give the width · click or Enter ends · Esc back")
         if self._turning is not None:
-            return tr("Move to turn, Shift by 15° · Z and C by 1° · click or Enter ends")
+            return tr("Move to turn, Shift by 15° · Z and Shift+Z by 1° · click or Enter ends")
         return tr("Drag a box, then turn it, or click both ends of an edge · {label}", label=label)
 
 
