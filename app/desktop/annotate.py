@@ -480,7 +480,10 @@ class Annotate(QWidget):
             return
         text = old.shape.text if old is not None and isinstance(old.shape, Caption) else ""
         self._ask(
-            "Caption of the picture", text, "What is to be seen, in one sentence", self.editing.write_caption
+            "Caption of the picture",
+            text,
+            self.editing.write_caption,
+            hint="What is to be seen, in one sentence",
         )
 
     def _ask_relation(self, done: Callable[[str], object]) -> None:
