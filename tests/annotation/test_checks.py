@@ -55,6 +55,7 @@ def test_sound_work_has_no_issue() -> None:
         (person(Ellipse(50, 50, 1, 20)), ("tiny", "warning")),
         (person(Quad((5, 5, 50, 50, 50, 5, 5, 50))), ("crossing", "warning")),
         (person(Keypoints((9.0, 9.0) * 16, (2,) * 16)), ("skeleton", "error")),
+        (person(Keypoints((9.0, 9.0) * 18, (2,) * 18)), ("skeleton", "error")),
         (person(Keypoints((9.0, 9.0) * 17, (0,) * 17)), ("skeleton", "warning")),
         (Annotation("scene_description", Caption(" …")), ("blank", "error")),
         (Annotation("ufo", Box(5, 5, 50, 50)), ("stranger", "error")),
