@@ -111,7 +111,7 @@ class Timeline(QWidget):
         if not tracks:
             p.setFont(theme.font(12))
             p.setPen(QColor(t.second))
-            box = QRect(EDGE + NAMES, HEAD, self.width() - NAMES - 2 * EDGE, ROW)
+            box = QRect(EDGE, HEAD, self.width() - 2 * EDGE, ROW)
             text = tr(
                 "No tracks yet: select an object and press {key}, or {follow} to follow it",
                 key=keymap.key("track.key"),
@@ -119,9 +119,10 @@ class Timeline(QWidget):
             )
             p.drawText(box, Qt.AlignmentFlag.AlignVCenter, text)
         for row, (track, objects) in enumerate(tracks[self._top : self._top + ROWS]):
-            self._row(p, HEAD + row * ROW, track, objects, first, last, wide)
+            name = f"{self._top + row + 1}  {self.desk.label_name(next(iter(objects.values())).label)}"
+            self._row(p, HEAD + row * ROW, track, name, objects, first, last, wide)
         here = self.sequence.here
-        if here is not None and first <= here < last:
+        if tracks and here is not None and first <= here < last:
             x = self.x_of(here) + wide / 2
             p.setPen(QPen(QColor(t.accent), 1.5))
             p.drawLine(QPointF(x, HEAD - 6), QPointF(x, self.height() - 4))
@@ -149,7 +150,9 @@ class Timeline(QWidget):
             box = QRectF(x, 0, 44, HEAD - 4)
             p.drawText(box, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, number(frame + 1))
 
-    def _row(self, p: QPainter, y: int, track: str, objects, first: int, last: int, wide: float) -> None:
+    def _row(
+        self, p: QPainter, y: int, track: str, name: str, objects, first: int, last: int, wide: float
+    ) -> None:
         t = theme.current()
         held = track == self.sequence.track
         if held:
@@ -161,19 +164,18 @@ class Timeline(QWidget):
         draw_swatch(p, QRectF(EDGE, y + ROW / 2 - 5, 10, 10), colour)
         p.setFont(theme.font(11, bold=held))
         p.setPen(QColor(t.text if held else t.second))
-        name = f"{self.desk.label_name(label)} {track[-4:]}"
         shown = QFontMetrics(p.font()).elidedText(name, Qt.TextElideMode.ElideRight, NAMES - 26)
         p.drawText(QRect(EDGE + 16, y, NAMES - 24, ROW), Qt.AlignmentFlag.AlignVCenter, shown)
         middle = y + ROW / 2
+        faint = theme.contrast(colour, t.panel) < 1.6  # it would vanish on the panel
         for start, end in _runs(objects, first, last):
             bar = QRectF(self.x_of(start), middle - 3, (end - start + 1) * wide, 6)
-            soft = QColor(colour)
-            soft.setAlphaF(0.45)
+            soft = QColor(t.second if faint else colour)
+            soft.setAlphaF(0.35 if faint else 0.45)
             p.setPen(Qt.PenStyle.NoPen)
             p.setBrush(soft)
             p.drawRoundedRect(bar, 3, 3)
         side = min(5.0, max(3.0, wide / 2 + 1))
-        faint = theme.contrast(colour, t.panel) < 1.6
         for frame, a in objects.items():
             if first <= frame < last and marks.is_key(a):
                 x = self.x_of(frame) + wide / 2
