@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QSplitter, QWidget
 
 from annotation.core import Caption
@@ -134,6 +135,7 @@ class Annotate(QWidget):
         tools = frame("top")
         line = row(tools, gap=4, margins=(16, 4, 16, 4))
         tools.setFixedHeight(44)
+        self.tool_bar = tools
         self.tool_row = ToolRow(used=lambda: [str(t) for t in desk.values["tools"]])  # type: ignore[union-attr]
         self.tool_row.picked.connect(self.set_tool)
         line.addWidget(self.tool_row, 1)
@@ -313,9 +315,18 @@ class Annotate(QWidget):
         """How the picture is seen, said in the tool row."""
         self.seeing.setText(self.eye.text)
         self.seeing.setAccessibleName(self.eye.text)
+        self.seeing.setToolTip(f"{self.eye.text}  {self.seeing.key}")
         self.seeing.setChecked(self.eye.on and not self.eye.look.plain)
+        # Its words give way before the tools' keys do.
+        self.seeing.named = True
+        spare = self.tool_bar.width() - 32 - self.tool_row.minimumSizeHint().width()
+        others = sum(made.sizeHint().width() + 4 for made in (self.seeing, *self._acts.values()))
+        self.seeing.named = others <= spare
         self.seeing.updateGeometry()
         self.seeing.update()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._seen()
 
     def _routed(self) -> None:
         """Other rows, position or number: the strip, the caption and what is decoded ahead follow."""

@@ -238,6 +238,13 @@ class Eye(QObject):
         if self.layer.mode:
             self._find()
 
+    def look_on(self, which: str) -> None:
+        """Which of two compared pictures the look is for: "" both, "open" or "partner"."""
+        self.layer.look_on = which if which in ("open", "partner") else ""
+        self._soon.start()
+        self.canvas.update()
+        self.changed.emit()
+
     def mark(self) -> None:
         """The open picture is what others are compared with."""
         self.marked = self.desk.document.asset_id
@@ -394,6 +401,8 @@ class Eye(QObject):
         if "rulers" in self.tools:
             view = (self.layer.pane_width(size[0]), size[1])
             instruments.paint_rulers(p, view, canvas.camera, wh, canvas.mouse)
+        if self.layer.peek or not self.layer.look.plain:
+            instruments.paint_pill(p, size[0] - 16, tr("Original") if self.layer.peek else self.text)
         if self._map_shown():
             seen = canvas.camera.seen((self.layer.pane_width(size[0]), size[1]))
             inner = (*canvas.inside(seen[0], seen[1]), *canvas.inside(seen[2], seen[3]))
@@ -419,7 +428,7 @@ class Eye(QObject):
         c, d = min(mips.wh[0], left + n), min(mips.wh[1], top + n)
         if a >= c or b >= d:
             return made
-        look = self.layer.shown_look
+        look = self.layer.look_of(False)
         part = mips.pixels(0)[b:d, a:c]
         if not look.plain:
             window, span = self.layer.prepared.window(mips, look)
@@ -508,6 +517,8 @@ class Eye(QObject):
         self.on = kept.get("on") is True
         rule = kept.get("rule", "name")
         self.rule = rule if isinstance(rule, str) and rule != "marked" else "name"
+        which = kept.get("look_on", "")
+        self.layer.look_on = which if which in ("open", "partner") else ""
         shift = kept.get("shift", (0, 0))
         fine = isinstance(shift, list) and len(shift) == 2 and all(isinstance(v, int | float) for v in shift)
         self.layer.shift = (float(shift[0]), float(shift[1])) if fine else (0.0, 0.0)
@@ -528,6 +539,7 @@ class Eye(QObject):
             "look": json.loads(looks.to_text(self.look)),
             "rule": self.rule,
             "shift": list(self.layer.shift),
+            "look_on": self.layer.look_on,
         }
         if tuple(self.presets) != BUILT_IN:
             state["presets"] = [[one.name, json.loads(looks.to_text(one.look))] for one in self.presets]

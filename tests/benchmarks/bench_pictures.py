@@ -278,7 +278,7 @@ def first_views(drive: Drive, n: int) -> bool:
         drive.window.desk.pictures.forget()
         start = time.perf_counter()
         drive.window.annotate.open(i)
-        drive.until(lambda: drive.painted > start)
+        drive.until(lambda since=start: drive.painted > since)
         firsts.append((drive.painted - start) * 1000)
         drive.until(lambda: drive.canvas.mips is not None and drive.canvas.mips.whole)
         wholes.append((time.perf_counter() - start) * 1000)

@@ -48,6 +48,20 @@ def paint_map(p: QPainter, box: QRectF, wh: tuple[int, int], image: QImage, seen
     p.drawRect(inner)
 
 
+def paint_pill(p: QPainter, right: float, text: str) -> None:
+    """A word or two in the upper right corner, ending at `right`."""
+    face = theme.font(12)
+    wide = QFontMetrics(face).horizontalAdvance(text) + 28
+    box = QRectF(right - wide, 12, wide, 28)
+    p.setRenderHint(QPainter.RenderHint.Antialiasing)
+    p.setPen(Qt.PenStyle.NoPen)
+    p.setBrush(QColor(12, 13, 16, 205))
+    p.drawRoundedRect(box, 14, 14)
+    p.setFont(face)
+    p.setPen(QColor(theme.DARK.accent))
+    p.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+
 def loupe_rect(size: tuple[int, int], mouse: QPointF, lines: int) -> QRectF:
     """Where the loupe lies: upper right, or upper left while the mouse is there."""
     side = LOUPE_CELLS * LOUPE_PX

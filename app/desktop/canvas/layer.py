@@ -62,6 +62,8 @@ class Layer:
         self.divider = 0.5
         self.shift = (0.0, 0.0)
         """The partner is drawn moved by this, in source pixels of the open picture."""
+        self.look_on = ""
+        """Which of two compared pictures the look is for: "" both, "open" or "partner"."""
         self.grid = True
         self.broken: Broken | None = None
         self.prepared = Prepared(changed)
@@ -80,6 +82,11 @@ class Layer:
     def shown_look(self) -> Look:
         """The look in force now."""
         return PLAIN if self.peek else self.look
+
+    def look_of(self, partner: bool) -> Look:
+        """The look of the open picture or of its partner."""
+        mine = self.look_on in ("", "partner" if partner else "open") or not self.comparing
+        return self.shown_look if mine else PLAIN
 
     # --- panes ---------------------------------------------------------------------------------------------------
 
@@ -120,9 +127,9 @@ class Layer:
         """The picture in a pane of `size` (w, h) widget pixels, its border, and the grid when pixels are large."""
         if pane.partner:
             if self.partner is not None:
-                self._picture(p, self.partner, camera, size, ratio, wh, self.shift)
+                self._picture(p, self.partner, camera, size, ratio, wh, partner=True)
         elif mips is not None:
-            self._picture(p, mips, camera, size, ratio, wh, (0.0, 0.0))
+            self._picture(p, mips, camera, size, ratio, wh, partner=False)
         elif thumb is not None:
             p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             p.drawImage(QRectF(camera.ox, camera.oy, wh[0] * camera.scale, wh[1] * camera.scale), thumb)
@@ -130,7 +137,7 @@ class Layer:
             p.save()
             p.setClipRect(QRectF(self.divider * size[0], 0, size[0], size[1]))
             p.fillRect(QRectF(0, 0, *size), QColor(theme.current().well))
-            self._picture(p, self.partner, camera, size, ratio, wh, self.shift)
+            self._picture(p, self.partner, camera, size, ratio, wh, partner=True)
             p.restore()
         # Objects may reach outside: where the picture ends must be seen on a dark picture too.
         p.setBrush(Qt.BrushStyle.NoBrush)
@@ -150,10 +157,12 @@ class Layer:
         size: tuple[int, int],
         ratio: float,
         wh: tuple[int, int],
-        shift: tuple[float, float],
+        *,
+        partner: bool,
     ) -> None:
         """A picture stretched over `wh` of the open one's pixels, from the level that fits the scale."""
         w, h = wh
+        shift = self.shift if partner else (0.0, 0.0)
         level = mips.index(camera.scale * ratio * w / mips.wh[0])
         image = mips.levels[level]
         x0, y0, x1, y1 = camera.seen(size)
@@ -167,7 +176,7 @@ class Layer:
             return
         left, top = camera.to_screen(a / fx + shift[0], b / fy + shift[1])
         right, bottom = camera.to_screen(c / fx + shift[0], d / fy + shift[1])
-        shown, (sa, sb, sc, sd) = self.prepared.region(mips, level, self.shown_look, (a, b, c, d))
+        shown, (sa, sb, sc, sd) = self.prepared.region(mips, level, self.look_of(partner), (a, b, c, d))
         p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, camera.scale < PIXELS_FROM)
         p.drawImage(QRectF(left, top, right - left, bottom - top), shown, QRectF(sa, sb, sc - sa, sd - sb))
 

@@ -199,8 +199,10 @@ class Histogram(QWidget):
         used = np.flatnonzero(counts) if counts is not None else np.zeros(0, np.int64)
         n = 1 if counts is None else len(counts)
         self.zoomed = (0.0, 1.0)
-        if len(used) and span[1] > 255 and (used[-1] + 1) / n < 0.9:
-            self.zoomed = (0.0, min(1.0, 1.15 * float(used[-1] + 1) / n))
+        if len(used) and span[1] > 255:
+            low, high = float(used[0]) / n, float(used[-1] + 1) / n
+            air = 0.15 * (high - low)
+            self.zoomed = (max(0.0, low - air), min(1.0, high + air))
         self.update()
 
     def show_window(self, low: float, high: float) -> None:
@@ -217,7 +219,8 @@ class Histogram(QWidget):
         return low + (x - 6) / max(1, self.width() - 12) * (high - low)
 
     def _near(self, x: float) -> str:
-        low, high = self._x(self.window_at[0]), self._x(self.window_at[1])
+        low = max(4.0, self._x(self.window_at[0]))
+        high = min(self.width() - 4.0, self._x(self.window_at[1]))
         if min(abs(x - low), abs(x - high)) <= 8:
             return "low" if abs(x - low) <= abs(x - high) else "high"
         return "both" if low < x < high else ""
@@ -294,7 +297,7 @@ class Histogram(QWidget):
             p.drawPolygon(shape)
             p.restore()
         for x, end in ((xl, "low"), (xh, "high")):
-            x = min(max(x, 2.0), self.width() - 2.0)
+            x = min(max(x, 4.0), self.width() - 4.0)
             p.setBrush(QColor(t.accent))
             p.drawRect(QRectF(x - 0.75, 4, 1.5, 74))
             grip = QRectF(x - 4, 34, 8, 18)

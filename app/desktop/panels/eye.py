@@ -150,6 +150,16 @@ class EyePanel(QFrame):
         box.addLayout(modes)
         self.partner = Elided("", "small")
         box.addWidget(self.partner)
+        box.addWidget(label("The look is for", "small"))
+        which = row(gap=6)
+        for name, text in (("", "Both"), ("open", "The open one"), ("partner", "The other")):
+            which.addWidget(
+                self._choice(
+                    text, lambda name=name: eye.look_on(name), lambda name=name: eye.layer.look_on == name
+                )
+            )
+        which.addStretch()
+        box.addLayout(which)
         box.addWidget(label("The other picture is found by", "small"))
         self._rules = Flow(6)
         box.addLayout(self._rules)
@@ -323,7 +333,7 @@ class EyePanel(QFrame):
         span = looks.reach(mips.deep[0] if mips.deep else None)
         deep = mips.deep[-1] if mips.deep else None
         self.eye.desk.tasks.pictures.submit(
-            lambda: looks.histogram(mips.pixels(small), deep, span),
+            lambda: looks.histogram(mips.pixels(small), deep, span, 256 if deep is None else 2048),
             lambda counts: self.histogram.show_samples(counts, span),
             self.eye.desk.fault,
             key="histogram",
