@@ -36,7 +36,9 @@ def twins(tmp_path: Path) -> Path:
                 middle = ((box[0] + box[2]) // 2, (box[1] + box[3]) // 2)
                 axes = (max(2, (box[2] - box[0]) // 2), max(2, (box[3] - box[1]) // 2))
                 cv2.ellipse(warm, middle, axes, 0, 0, 360, 10_900, -1)
-        cv2.imencode(".png", cv2.GaussianBlur(warm, (0, 0), 3))[1].tofile(str(folder / "热像" / f"{i:03d}.png"))
+        cv2.imencode(".png", cv2.GaussianBlur(warm, (0, 0), 3))[1].tofile(
+            str(folder / "热像" / f"{i:03d}.png")
+        )
     ws = workspace.create(str(tmp_path / "W"), person="07")
     for _ in ingest.run(ws, [folder], dataset="face-3"):
         pass
@@ -49,7 +51,7 @@ def twins(tmp_path: Path) -> Path:
 
 
 def keep(window: Window, name: str, request: pytest.FixtureRequest) -> None:
-    """Write a picture of the window, in 128 colours so that it stays small; or check the one there is."""
+    """Write a picture of the window, in 96 colours so that it stays small; or check the one there is."""
     target = PICTURES / name
     if request.config.getoption("--manual"):
         from PIL import Image
@@ -57,7 +59,8 @@ def keep(window: Window, name: str, request: pytest.FixtureRequest) -> None:
         image = window.grab().toImage().convertToFormat(window.grab().toImage().Format.Format_RGB888)
         rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
         rgb = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
-        Image.fromarray(rgb).quantize(128, dither=Image.Dither.NONE).save(target, optimize=True)
+        small = Image.fromarray(rgb).resize((1120, round(1120 * image.height() / image.width())), 1)
+        small.quantize(96, dither=Image.Dither.NONE).save(target, optimize=True)
     assert target.stat().st_size <= AT_MOST
 
 
