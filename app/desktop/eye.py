@@ -76,7 +76,7 @@ class Eye(QObject):
         self.marked: int | None = None
         self.partner_id: int | None = None
         self.partner_note = ""
-        self.blinking = False
+        self.blinking: bool = False
         tools = desk.values.get("eye_tools")
         self.tools = {t for t in tools if t in TOOLS} if isinstance(tools, list) else set()
         self._marks: tuple[Query, list[int]] | None = None
@@ -402,7 +402,7 @@ class Eye(QObject):
             view = (self.layer.pane_width(size[0]), size[1])
             instruments.paint_rulers(p, view, canvas.camera, wh, canvas.mouse)
         if self.layer.peek or not self.layer.look.plain:
-            instruments.paint_pill(p, size[0] - 16, tr("Original") if self.layer.peek else self.text)
+            instruments.paint_pill(p, size[1] - 12, tr("Original") if self.layer.peek else self.text)
         if self._map_shown():
             seen = canvas.camera.seen((self.layer.pane_width(size[0]), size[1]))
             inner = (*canvas.inside(seen[0], seen[1]), *canvas.inside(seen[2], seen[3]))

@@ -48,11 +48,11 @@ def paint_map(p: QPainter, box: QRectF, wh: tuple[int, int], image: QImage, seen
     p.drawRect(inner)
 
 
-def paint_pill(p: QPainter, right: float, text: str) -> None:
-    """A word or two in the upper right corner, ending at `right`."""
+def paint_pill(p: QPainter, bottom: float, text: str) -> None:
+    """A word or two in the lower left corner, ending at `bottom`."""
     face = theme.font(12)
     wide = QFontMetrics(face).horizontalAdvance(text) + 28
-    box = QRectF(right - wide, 12, wide, 28)
+    box = QRectF(_EDGE, bottom - 28, wide, 28)
     p.setRenderHint(QPainter.RenderHint.Antialiasing)
     p.setPen(Qt.PenStyle.NoPen)
     p.setBrush(QColor(12, 13, 16, 205))

@@ -21,9 +21,17 @@ from tests.app.desktop.conftest import Hand, open_in
 
 
 def shown(hand: Hand) -> np.ndarray:
-    """What the canvas paints, BGRA."""
+    """What the canvas paints between the words at its edges, BGRA."""
     image = hand.canvas.grab().toImage().convertToFormat(hand.canvas.mips.levels[0].format())
-    return np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.width(), 4).copy()
+    whole = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.width(), 4)
+    return whole[56:-56].copy()
+
+
+def look_at(hand: Hand, asset_id: int) -> None:
+    """Open a picture and wait until all of it is there, not only its thumbnail."""
+    hand.open(asset_id)
+    hand.qtbot.waitUntil(lambda: hand.canvas.mips is not None and hand.canvas.mips.whole, timeout=20_000)
+    hand.qtbot.waitUntil(lambda: hand.desk.tasks.pictures.idle, timeout=20_000)
 
 
 @pytest.fixture
@@ -53,7 +61,7 @@ def asset_at(hand: Hand, part: str) -> int:
 
 
 def test_a_look_changes_what_is_seen_and_nothing_that_tools_or_the_record_get(hand: Hand) -> None:
-    hand.open(1)
+    look_at(hand, 1)
     before, painted = hand.canvas.image_source(), shown(hand)
     revision = hand.doc.revision
     eye = hand.window.annotate.eye
@@ -70,7 +78,7 @@ def test_a_look_changes_what_is_seen_and_nothing_that_tools_or_the_record_get(ha
 
 
 def test_the_original_is_seen_while_the_key_is_held(hand: Hand) -> None:
-    hand.open(1)
+    look_at(hand, 1)
     painted = shown(hand)
     eye = hand.window.annotate.eye
     eye.show(Look(invert=True))
@@ -83,7 +91,7 @@ def test_the_original_is_seen_while_the_key_is_held(hand: Hand) -> None:
 
 
 def test_presets_have_keys_and_the_tool_row_says_which_is_on(hand: Hand) -> None:
-    hand.open(1)
+    look_at(hand, 1)
     eye, seeing = hand.window.annotate.eye, hand.window.annotate.seeing
     assert not seeing.isChecked()
     hand.key(Qt.Key.Key_F5)
@@ -101,7 +109,7 @@ def test_looks_and_presets_are_kept_by_dataset_and_come_back(
     window: Window, qtbot: QtBot, place: Path
 ) -> None:
     hand = open_in(window, qtbot, place)
-    hand.open(1)
+    look_at(hand, 1)
     eye = window.annotate.eye
     eye.show(Look(gamma=2.2, low=0.1, high=0.5))
     assert eye.keep("  Belt  3 ")
@@ -123,7 +131,7 @@ def test_looks_and_presets_are_kept_by_dataset_and_come_back(
 
 
 def test_the_panel_opens_by_its_key_and_a_dial_moves_the_picture_at_once(hand: Hand) -> None:
-    hand.open(1)
+    look_at(hand, 1)
     panel, eye = hand.window.annotate.eye_panel, hand.window.annotate.eye
     hand.key("w")
     hand.qtbot.waitUntil(lambda: panel.width() >= 290 and panel.isVisible())
@@ -143,7 +151,7 @@ def test_the_panel_opens_by_its_key_and_a_dial_moves_the_picture_at_once(hand: H
 
 
 def test_dragging_the_histogram_sets_the_window_and_a_double_click_gives_all_back(hand: Hand) -> None:
-    hand.open(1)
+    look_at(hand, 1)
     panel, eye = hand.window.annotate.eye_panel, hand.window.annotate.eye
     panel.reveal(True)
     hand.qtbot.waitUntil(lambda: panel.width() >= 290 and panel.histogram.counts is not None)
@@ -158,7 +166,7 @@ def test_dragging_the_histogram_sets_the_window_and_a_double_click_gives_all_bac
 
 
 def test_every_control_of_the_panel_has_a_name_in_both_languages(hand: Hand) -> None:
-    hand.open(1)
+    look_at(hand, 1)
     panel = hand.window.annotate.eye_panel
     panel.reveal(True)
     for language in ("zh_CN", "en"):
@@ -181,7 +189,7 @@ def test_a_pair_stands_side_by_side_under_one_view_and_the_same_objects(
     hand = open_in(window, qtbot, pairs)
     window.go("annotate")
     first = asset_at(hand, "visible/000")
-    hand.open(first)
+    look_at(hand, first)
     eye, canvas = window.annotate.eye, hand.canvas
     hand.key(Qt.Key.Key_F3)
     qtbot.waitUntil(lambda: eye.layer.partner is not None and eye.layer.partner.whole)
@@ -212,7 +220,7 @@ def test_a_pair_stands_side_by_side_under_one_view_and_the_same_objects(
 def test_the_divider_is_dragged_and_the_turns_are_held(window: Window, qtbot: QtBot, pairs: Path) -> None:
     hand = open_in(window, qtbot, pairs)
     window.go("annotate")
-    hand.open(asset_at(hand, "visible/001"))
+    look_at(hand, asset_at(hand, "visible/001"))
     eye, canvas = window.annotate.eye, hand.canvas
     plain = shown(hand)
     eye.compare("swipe")
@@ -236,7 +244,7 @@ def test_the_divider_is_dragged_and_the_turns_are_held(window: Window, qtbot: Qt
 
 
 def test_without_a_partner_the_picture_keeps_the_canvas_and_the_panel_says_so(hand: Hand) -> None:
-    hand.open(1)
+    look_at(hand, 1)
     eye = hand.window.annotate.eye
     eye.compare("side")
     hand.qtbot.waitUntil(lambda: bool(eye.partner_note))
@@ -257,7 +265,7 @@ def test_without_a_partner_the_picture_keeps_the_canvas_and_the_panel_says_so(ha
 def test_the_loupe_says_the_true_value_of_sixteen_bits(window: Window, qtbot: QtBot, pairs: Path) -> None:
     hand = open_in(window, qtbot, pairs)
     window.go("annotate")
-    hand.open(asset_at(hand, "thermal/000"))
+    look_at(hand, asset_at(hand, "thermal/000"))
     source = cv2.imdecode(
         np.fromfile(pairs.parent / "pictures" / "thermal" / "000.png", np.uint8), cv2.IMREAD_UNCHANGED
     )
@@ -270,7 +278,7 @@ def test_the_loupe_says_the_true_value_of_sixteen_bits(window: Window, qtbot: Qt
 
 
 def test_dragging_on_the_small_map_moves_the_view(hand: Hand) -> None:
-    hand.open(1)
+    look_at(hand, 1)
     eye, canvas = hand.window.annotate.eye, hand.canvas
     eye.toggle("map", True)
     canvas.zoom(6)
@@ -284,22 +292,22 @@ def test_dragging_on_the_small_map_moves_the_view(hand: Hand) -> None:
 
 
 def test_one_to_one_and_the_kept_view_hold_from_picture_to_picture(hand: Hand) -> None:
-    hand.open(1)
+    look_at(hand, 1)
     eye = hand.window.annotate.eye
     eye.one_to_one()
     assert hand.canvas.scale * hand.canvas.devicePixelRatioF() == pytest.approx(1.0)
     eye.toggle("keep", True)
     hand.canvas.zoom(3)
     camera = hand.canvas.camera
-    hand.open(2)
+    look_at(hand, 2)
     assert hand.canvas.camera == camera
     eye.toggle("keep", False)
-    hand.open(3)
+    look_at(hand, 3)
     assert hand.canvas.camera.fitted
 
 
 def test_all_instruments_are_painted_without_a_fault_at_any_zoom(hand: Hand, caplog) -> None:
-    hand.open(1)
+    look_at(hand, 1)
     eye = hand.window.annotate.eye
     for tool in ("map", "loupe", "cross", "rulers", "grid"):
         eye.toggle(tool, True)
@@ -324,7 +332,7 @@ def test_a_damaged_picture_is_said_on_the_canvas_and_in_the_list_and_the_next_on
     data[len(data) // 2] ^= 255
     damaged.write_bytes(data)
     hand = open_in(window, qtbot, place)
-    hand.open(2)
+    look_at(hand, 2)
     qtbot.waitUntil(lambda: len(window.annotate.route.rows) == 5)
     hand.key("d")
     qtbot.waitUntil(lambda: hand.canvas.layer.broken is not None)

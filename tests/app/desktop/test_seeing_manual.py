@@ -51,7 +51,7 @@ def twins(tmp_path: Path) -> Path:
 
 
 def keep(window: Window, name: str, request: pytest.FixtureRequest) -> None:
-    """Write a picture of the window, in 96 colours so that it stays small; or check the one there is."""
+    """Write a picture of the window, in 200 colours so that it stays small; or check the one there is."""
     target = PICTURES / name
     if request.config.getoption("--manual"):
         from PIL import Image
@@ -59,8 +59,8 @@ def keep(window: Window, name: str, request: pytest.FixtureRequest) -> None:
         image = window.grab().toImage().convertToFormat(window.grab().toImage().Format.Format_RGB888)
         rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
         rgb = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
-        small = Image.fromarray(rgb).resize((1120, round(1120 * image.height() / image.width())), 1)
-        small.quantize(96, dither=Image.Dither.NONE).save(target, optimize=True)
+        small = Image.fromarray(rgb).resize((1120, round(2000 * image.height() / image.width())), 1)
+        small.quantize(200, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
     assert target.stat().st_size <= AT_MOST
 
 
