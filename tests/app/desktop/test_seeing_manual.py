@@ -59,7 +59,7 @@ def keep(window: Window, name: str, request: pytest.FixtureRequest) -> None:
         image = window.grab().toImage().convertToFormat(window.grab().toImage().Format.Format_RGB888)
         rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
         rgb = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
-        small = Image.fromarray(rgb).resize((1120, round(2000 * image.height() / image.width())), 1)
+        small = Image.fromarray(rgb).resize((1120, round(1120 * image.height() / image.width())), 1)
         small.quantize(200, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
     assert target.stat().st_size <= AT_MOST
 
