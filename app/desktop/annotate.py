@@ -321,7 +321,7 @@ class Annotate(QWidget):
         self.seeing.named = True
         spare = self.tool_bar.width() - 32 - self.tool_row.minimumSizeHint().width()
         others = sum(made.sizeHint().width() + 4 for made in (self.seeing, *self._acts.values()))
-        self.seeing.named = others <= spare
+        self.seeing.named = self.eye.spelled = others <= spare
         self.seeing.updateGeometry()
         self.seeing.update()
 

@@ -77,6 +77,8 @@ class Eye(QObject):
         self.partner_id: int | None = None
         self.partner_note = ""
         self.blinking: bool = False
+        self.spelled = True
+        """The tool row says the look in words; else the canvas does."""
         tools = desk.values.get("eye_tools")
         self.tools = {t for t in tools if t in TOOLS} if isinstance(tools, list) else set()
         self._marks: tuple[Query, list[int]] | None = None
@@ -401,7 +403,7 @@ class Eye(QObject):
         if "rulers" in self.tools:
             view = (self.layer.pane_width(size[0]), size[1])
             instruments.paint_rulers(p, view, canvas.camera, wh, canvas.mouse)
-        if self.layer.peek or not self.layer.look.plain:
+        if self.layer.peek or not (self.spelled or self.layer.look.plain):
             instruments.paint_pill(p, size[1] - 12, tr("Original") if self.layer.peek else self.text)
         if self._map_shown():
             seen = canvas.camera.seen((self.layer.pane_width(size[0]), size[1]))

@@ -35,7 +35,7 @@ from storage.record import ItemEdit
 
 CHUNK = 10_000
 FILES = 240
-NEXT_MS, SAME_SHARE, LARGE_MS, FIRST_ROW_MS = 25.0, 0.20, 150.0, 1000.0
+NEXT_MS, SAME_SHARE, LARGE_MS, FIRST_ROW_MS, LOOK_MS = 25.0, 0.20, 150.0, 1000.0, 33.0
 COLUMNS = (
     "uid", "kind", "blake3", "sha256", "size_bytes", "width_px", "height_px", "orientation", "media_type", "source_root_id",
     "path", "path_hash", "disk_path", "mtime_ns", "activity_id",
@@ -232,6 +232,8 @@ def main() -> int:
                 f"next picture at {n:,}: median {medians[n]:.1f} ms, p95 {pixels[int(0.95 * len(pixels))]:.1f}, "
                 f"max {pixels[-1]:.1f}; all panels {statistics.median(idle):.1f} (bar <= {NEXT_MS:.0f})",
             )
+            if n == min(map(int, args.sizes.split(","))):
+                fine &= look_speed(drive, "1080p")
             held = hold(drive)
             print(f"      key held, 30 a second: {held}")
             drive.window.leave_workspace()
@@ -247,6 +249,7 @@ def main() -> int:
             furnish(place, base / "large", large, len(large))
         drive.open(str(place))
         fine &= first_views(drive, len(large))
+        fine &= look_speed(drive, "24 megapixels")
         drive.window.close()
     finally:
         if args.keep is None:
@@ -268,6 +271,36 @@ def hold(drive: Drive, presses: int = 90) -> str:
         drive.rest(max(1.0, 33 - (time.perf_counter() - start) * 1000))
     costs.sort()
     return f"a press holds the interface {statistics.median(costs):.1f} ms, max {costs[-1]:.1f}; {hits} of {presses} decoded"
+
+
+def look_speed(drive: Drive, what: str, moves: int = 30) -> bool:
+    """A dial dragged: from each move to its pixels, and how long the worked-out local contrast lags behind."""
+    from app.desktop.canvas.look import Look
+
+    eye = drive.window.annotate.eye
+    drive.rest(800)
+    drive.until(lambda: drive.canvas.mips is not None and drive.canvas.mips.whole)
+    costs, lags = [], []
+    for i in range(moves):
+        start = time.perf_counter()
+        eye.show(Look(gamma=1.0 + i / 20))
+        drive.canvas.repaint()
+        costs.append((time.perf_counter() - start) * 1000)
+        drive.rest(16)
+    for i in range(8):
+        look = Look(clahe=1.0 + i / 2)
+        start = time.perf_counter()
+        eye.show(look)
+        kept = eye.layer.prepared._kept
+        drive.until(lambda look=look: any(key[2] == look for key in kept))
+        lags.append((time.perf_counter() - start) * 1000)
+    eye.plain()
+    costs.sort()
+    return line(
+        statistics.median(costs) <= LOOK_MS,
+        f"a dial dragged at {what}: median {statistics.median(costs):.1f} ms a move, p95 {costs[int(0.95 * moves)]:.1f}; "
+        f"local contrast follows after {statistics.median(lags):.0f} (bar <= {LOOK_MS:.0f})",
+    )
 
 
 def first_views(drive: Drive, n: int) -> bool:

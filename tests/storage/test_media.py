@@ -297,6 +297,10 @@ def test_true_samples_and_first_looks_are_upright(orientation: int) -> None:
     tiff = io.BytesIO()
     Image.fromarray(deep()).save(tiff, "TIFF", tiffinfo={274: orientation})
     assert np.array_equal(media.decode_raw(tiff.getvalue()), media.orient(deep(), orientation))
+    seen = media.picture(tiff.getvalue())
+    assert seen.deep is not None
+    assert np.array_equal(seen.deep, media.orient(deep(), orientation))
+    assert seen.screen.shape[:2] == seen.deep.shape
 
 
 @pytest.mark.parametrize("least", (100, 300, 599, 601, 1200))
