@@ -61,13 +61,17 @@ class Grid(QAbstractScrollArea):
         self.selection = Selection()
         self.note = ""
         self.looks = Look()
+        self.seen: frozenset[int] = frozenset()
+        """Pictures in view."""
         self.outlines_of: Callable[[int, Callable[[list[Outline]], None]], None] | None = None
         """Asks for the objects of a picture, when they are to be drawn over thumbnails."""
         self.slowest_ms = 0.0
         """The longest paint so far."""
-        self._outlines: OrderedDict[int, list[Outline] | None] = OrderedDict()
+        self._outlines: OrderedDict[int, list[Outline]] = OrderedDict()
+        self._outlines_asked: set[int] = set()
         self._hot = -1
         self._anchor = -1
+        self._all = False
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -182,17 +186,19 @@ class Grid(QAbstractScrollArea):
 
     @property
     def everything(self) -> bool:
-        """True when all that matches is chosen."""
-        return self.rows.count > 0 and self.selection.spans() == [(0, self.rows.count)]
+        """True when all that matches was asked for, and not one by one."""
+        return self._all and self.selection.spans() == [(0, self.rows.count)]
 
     def choose_all(self) -> None:
         """Choose all that matches."""
         self.selection.only(0, self.rows.count)
+        self._all = self.rows.count > 0
         self.chosen.emit()
         self.viewport().update()
 
     def clear_selection(self) -> None:
         """Choose nothing."""
+        self._all = False
         if self.selection:
             self.selection.clear()
             self.chosen.emit()
@@ -271,6 +277,8 @@ class Grid(QAbstractScrollArea):
                 pictures.append(row.asset_id)
             if box.intersects(dirty):
                 self._paint_cell(p, box, position, row, focus)
+        self.seen = frozenset(pictures)
+        self._outlines_asked &= self.seen
         self.thumbs.keep_only(pictures)
         self.crops.keep_only(objects)
 
@@ -308,22 +316,23 @@ class Grid(QAbstractScrollArea):
         """The objects drawn over a picture, when they are wanted and here."""
         if self.outlines_of is None:
             return []
-        if asset_id not in self._outlines:
-            self._outlines[asset_id] = None
-            while len(self._outlines) > _KEPT_OUTLINES:
-                self._outlines.popitem(last=False)
+        if asset_id not in self._outlines and asset_id not in self._outlines_asked:
+            self._outlines_asked.add(asset_id)
 
             def came(found: list[Outline]) -> None:
-                if asset_id in self._outlines:
-                    self._outlines[asset_id] = found
-                    self._pixels_came(asset_id)
+                self._outlines_asked.discard(asset_id)
+                self._outlines[asset_id] = found
+                while len(self._outlines) > _KEPT_OUTLINES:
+                    self._outlines.popitem(last=False)
+                self._pixels_came(asset_id)
 
             self.outlines_of(asset_id, came)
-        return self._outlines.get(asset_id) or []
+        return self._outlines.get(asset_id, [])
 
     def forget_outlines(self) -> None:
         """Objects may have changed."""
         self._outlines.clear()
+        self._outlines_asked.clear()
         self.viewport().update()
 
     def _pixels_came(self, row_id: int) -> None:
@@ -428,6 +437,7 @@ class Grid(QAbstractScrollArea):
         if event.button() != Qt.MouseButton.LeftButton:
             return
         position = self.position_at(event.position().toPoint())
+        self._all = False
         if position < 0:
             self.clear_selection()
             return
@@ -471,6 +481,7 @@ class Grid(QAbstractScrollArea):
         key = Qt.Key(event.key())
         held = event.modifiers()
         if key in steps and self.rows.count:
+            self._all = False
             new = at if self.current < 0 else min(max(at + steps[key], 0), self.rows.count - 1)
             if held & Qt.KeyboardModifier.ShiftModifier and self._anchor >= 0:
                 self.selection.only(min(self._anchor, new), max(self._anchor, new) + 1)

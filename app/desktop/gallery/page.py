@@ -152,6 +152,7 @@ class Gallery(QWidget):
         """Texts that are made of data."""
         self._mark()
         self._colours()
+        self._show_query()
         self._read_names()
         self._counted()
         self._note()
@@ -218,14 +219,21 @@ class Gallery(QWidget):
         """Another order; one of looks asks for measures first."""
         like = None
         if by == "similar":
-            now = self.grid.row_now() or next(iter(self.grid.chosen_rows()), None)
-            like = now.asset_id if now is not None else None
+            like = self._asset_now()
             if like is None:
                 self.state.setText(tr("Choose a picture first: the others are ordered by likeness to it."))
                 return
         self.sort = Sort(by, by in _FIRST_DOWN, like)
         self._look()
         self._mark()
+
+    def _asset_now(self) -> int | None:
+        """The current picture, or the current object's."""
+        at = self.grid.current if self.grid.current >= 0 else next(iter(self.grid.selection), -1)
+        row = self.rows.row(at) if at >= 0 else None
+        if row is None and not self.objects and at >= 0:
+            return next(iter(self.rows.ids([(at, at + 1)]) or ()), None)
+        return row.asset_id if row is not None else None
 
     def turn_sort(self) -> None:
         """The other way round."""
@@ -358,7 +366,10 @@ class Gallery(QWidget):
         ws = self.desk.ws
         if ws is not None:
             self.desk.tasks.readers.submit(
-                lambda: listing.boxes(ws, asset_id), came, self.desk.fault, key=("boxes", asset_id)
+                lambda: listing.boxes(ws, asset_id),
+                came,
+                self.desk.fault,
+                wanted=lambda: asset_id in self.grid.seen,
             )
 
     def _workspace(self) -> None:
@@ -409,7 +420,12 @@ class Gallery(QWidget):
             if ticket == self._ticket:
                 self.names = names
                 self._show_query()
-                self.facets.show_view(self.rows.view, self.node, names)
+                if (self.rows.view, self.node, names) != (
+                    self.facets.view,
+                    self.facets.node,
+                    self.facets.names,
+                ):
+                    self.facets.show_view(self.rows.view, self.node, names)
 
         self.desk.tasks.readers.submit(
             lambda: listing.names(ws, query.dataset_id), done, self.desk.fault, key="names"
@@ -510,6 +526,7 @@ class Gallery(QWidget):
     def _renew(self) -> None:
         self._fresh = True
         self.rows.refresh()
+        self._read_names()  # new people, models or classes
         self.grid.forget_outlines()
         self.facets.recount()
         self._ask_measured()

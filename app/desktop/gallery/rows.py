@@ -45,6 +45,8 @@ class Rows(QObject):
         self._anchors: list[int] | None = None
         self._blocks: OrderedDict[int, list[ItemRow | ObjectRow | None]] = OrderedDict()
         self._asked: set[int] = set()
+        self._old: set[int] = set()
+        """Blocks that are shown while they are read again."""
         self._ticket = 0
 
     def set_view(self, ws: Any, view: View | None) -> None:
@@ -55,6 +57,7 @@ class Rows(QObject):
         self._ids = self._anchors = None
         self._blocks.clear()
         self._asked.clear()
+        self._old.clear()
         self.counted.emit()
         self._read(quiet=False)
 
@@ -69,6 +72,8 @@ class Rows(QObject):
         block = position // BLOCK
         if (rows := self._blocks.get(block)) is not None:
             self._blocks.move_to_end(block)
+            if block in self._old:
+                self._ask(block)
             return rows[position - block * BLOCK] if position - block * BLOCK < len(rows) else None
         self._ask(block)
         return None
@@ -80,7 +85,7 @@ class Rows(QObject):
         out = []
         for first, end in spans:
             for position in range(first, end):
-                rows = self._blocks.get(position // BLOCK)
+                rows = None if position // BLOCK in self._old else self._blocks.get(position // BLOCK)
                 row = rows[position % BLOCK] if rows is not None and position % BLOCK < len(rows) else None
                 if row is None:
                     return None
@@ -131,7 +136,9 @@ class Rows(QObject):
             if got is None:
                 self._list(ticket, listing.ids(ws, view), array("q"), quiet)
                 return
-            self._ids, self._blocks = None, OrderedDict({0: list(got[1])})
+            self._ids, self._anchors = None, None
+            self._old = set(self._blocks) - {0}
+            self._blocks[0] = list(got[1])
             self.count, self.known, self.complete, self.share = got[0], True, True, 1.0
             self.counted.emit()
             self.came.emit()
@@ -155,7 +162,7 @@ class Rows(QObject):
             if not quiet or part.last:
                 before = self.count
                 if quiet:
-                    self._blocks.clear()
+                    self._old = set(self._blocks)
                 elif self._ids is None:
                     self._ids = found
                 elif self.count // BLOCK in self._blocks:
@@ -186,6 +193,9 @@ class Rows(QObject):
         self._asked.add(block)
         first = block * BLOCK
         wanted = ids[first : first + BLOCK] if ids is not None else None
+        if wanted is not None and not wanted:
+            self._asked.discard(block)
+            return
 
         def work() -> list[ItemRow | ObjectRow | None]:
             data = view.query.dataset_id
@@ -205,7 +215,10 @@ class Rows(QObject):
         if ticket != self._ticket:
             return
         self._asked.discard(block)
+        self._old.discard(block)
         self._blocks[block] = rows
+        if len(rows) < min(BLOCK, self.count - block * BLOCK):
+            self._old.add(block)  # more was found while it was read
         while len(self._blocks) > _KEPT_BLOCKS:
             self._blocks.popitem(last=False)
         self.came.emit()
