@@ -291,8 +291,7 @@ def look_speed(drive: Drive, what: str, moves: int = 30) -> bool:
         look = Look(clahe=1.0 + i / 2)
         start = time.perf_counter()
         eye.show(look)
-        kept = eye.layer.prepared._kept
-        drive.until(lambda look=look: any(key[2] == look for key in kept))
+        drive.until(lambda look=look: any(key[2] == look for key in eye.layer.prepared._kept))
         lags.append((time.perf_counter() - start) * 1000)
     eye.plain()
     costs.sort()

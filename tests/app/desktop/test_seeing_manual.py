@@ -61,7 +61,9 @@ def keep(window: Window, name: str, request: pytest.FixtureRequest) -> None:
         rgb = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
         small = Image.fromarray(rgb).resize((1120, round(1120 * image.height() / image.width())), 1)
         # The desk's own flat colours first, or rare ones (a class, a warning) would be lost among the picture's.
-        flat = sorted(small.getcolors(1 << 24) or [], reverse=True)[:72]
+        seen = sorted(Image.fromarray(rgb).getcolors(1 << 24) or [], reverse=True)
+        bright = [one for one in seen if max(one[1]) - min(one[1]) > 70]
+        flat = seen[:40] + bright[:48]
         drawn = small.quantize(120, dither=Image.Dither.NONE).getpalette() or []
         table = Image.new("P", (1, 1))
         table.putpalette([v for _, colour in flat for v in colour] + drawn[: 3 * 120])
