@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import cv2
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QMouseEvent, QWheelEvent
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from annotation import geometry, rle
 from annotation.core import Mask
-from app.desktop.canvas.pictures import Mips
 from app.desktop.canvas.tools.brush import BrushTool
 from tests.app.desktop.conftest import Hand
 
@@ -210,31 +208,3 @@ def test_the_window_commits_a_stroke_still_being_encoded_before_it_closes(free: 
     free.window.close()
     with workspace.open(str(place)) as ws:
         assert [a.kind for a in labelling.load(ws, 1).annotations] == ["mask"]
-
-
-def stroke_steps(hand: Hand, wh: tuple[int, int], diameter_px: float, steps: int = 60) -> list[float]:
-    """Milliseconds from a mouse step to its paint, over one stroke on a picture of that size."""
-    rng = np.random.default_rng(1)
-    small = rng.integers(0, 255, (wh[1] // 20, wh[0] // 20, 3), np.uint8)
-    bgr = cv2.resize(small, wh, interpolation=cv2.INTER_NEAREST)
-    canvas = hand.canvas
-    canvas.set_picture(Mips(bgr))
-    canvas.fit()
-    canvas.ways.brush = diameter_px / canvas.scale
-    hand.press(wh[0] * 0.2, wh[1] * 0.3)
-    canvas.repaint()
-    spent = []
-    for i in range(steps):
-        x, y = wh[0] * (0.2 + 0.6 * i / steps), wh[1] * (0.3 + 0.3 * ((i * 7) % 10) / 10)
-        at = QPointF(hand.point(x, y))
-        event = QMouseEvent(
-            QEvent.Type.MouseMove, at, QPointF(canvas.mapToGlobal(at.toPoint())), Qt.MouseButton.NoButton,
-            Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier,
-        )  # fmt: skip
-        began = time.perf_counter()
-        QApplication.sendEvent(canvas, event)
-        QApplication.processEvents()
-        spent.append((time.perf_counter() - began) * 1000)
-    hand.key(ESC)
-    hand.release(1, 1)
-    return spent

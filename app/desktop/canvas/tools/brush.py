@@ -55,6 +55,14 @@ class Stroke:
             return self._mask
 
 
+def unrolled(mask: Mask) -> tuple[NDArray[np.uint8], Extent | None]:
+    """The pixels (h, w) of a mask, 0 and 1, and the box of its ones; any thread."""
+    pixels = np.zeros((mask.h, mask.w), np.uint8)
+    part, x0, y0 = rle.crop(mask)
+    pixels[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
+    return pixels, ((x0, y0, x0 + part.shape[1], y0 + part.shape[0]) if part.size else None)
+
+
 class BrushTool(Tool):
     """Paints into the selected mask, else begins a new one; Enter lets go of it, so that the next stroke is another."""
 
@@ -77,6 +85,10 @@ class BrushTool(Tool):
         self._view: NDArray[np.uint8] | None = None
         self._seen: tuple[Any, ...] = ()
         self._drawn_label: str | None = None
+        self._committing = False
+        self._ready: tuple[Mask, NDArray[np.uint8], Extent | None] | None = None
+        """The pixels of the mask that is selected, unrolled before the first touch."""
+        self._asked: Mask | None = None
 
     @property
     def busy(self) -> bool:
@@ -166,12 +178,30 @@ class BrushTool(Tool):
         for stroke in list(self._waiting):
             self._commit(stroke)
 
+    def taken(self) -> None:
+        self._unroll_ahead()
+
     def settled(self) -> None:
         """Undo, a click in the list or another picture may have changed the mask: begin from what is there now."""
-        if self._last is None and not self._waiting:
+        if self._last is None and not self._waiting and not self._committing and self.canvas.tool is self:
             one = self._chosen_mask()
             if one is None or self._known is None or one.shape != self._known:
                 self._drop()
+            self._unroll_ahead()
+
+    def _unroll_ahead(self) -> None:
+        """Unroll the selected mask on a thread, so that the first touch does not wait for it."""
+        one = self._chosen_mask()
+        mask = one.shape if one is not None else None
+        if not isinstance(mask, Mask) or mask == self._known or mask is self._asked:
+            return
+        self._asked = mask
+
+        def done(found: tuple[NDArray[np.uint8], Extent | None]) -> None:
+            if self._asked is mask:
+                self._ready = (mask, *found)
+
+        self.run(lambda: unrolled(mask), done)
 
     def fill_holes(self) -> bool:
         """Fill the holes of the mask in hand; False when there is none."""
@@ -209,12 +239,9 @@ class BrushTool(Tool):
         if one is not None and not other_class:
             assert isinstance(one.shape, Mask)
             if self._known != one.shape or self._pixels is None:
-                pixels = np.zeros((h, w), np.uint8)
-                part, x0, y0 = rle.crop(one.shape)
-                pixels[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
-                self._pixels, self._known = pixels, one.shape
-                self._extent = (x0, y0, x0 + part.shape[1], y0 + part.shape[0]) if part.size else None
-                self._view = None
+                ahead = self._ready if self._ready is not None and self._ready[0] == one.shape else None
+                self._pixels, self._extent = ahead[1:] if ahead is not None else unrolled(one.shape)
+                self._ready, self._asked, self._known, self._view = None, None, one.shape, None
             self._target = one
             canvas.show_live([replace(one, shape=Tag())])  # out of the drawing: the tool paints it
         else:
@@ -319,7 +346,7 @@ class BrushTool(Tool):
         mask, doc = stroke.mask(), self.canvas.document
         empty = len(mask.counts) < 2
         new = replace(stroke.target, shape=mask, origin="human", score=None)
-        self._known = mask
+        self._known, self._committing = mask, True
         if empty:
             doc.commit(document.drop([new.uid]), "erase")
             self._known = None
@@ -330,6 +357,7 @@ class BrushTool(Tool):
         else:
             verb = "erase" if self.canvas.ways.erase else "paint"
             doc.commit(document.change([new]), verb)
+        self._committing = False
         if not self._waiting and self._last is None:
             self.canvas.drop_live()
         self._target = None if empty else new
