@@ -100,6 +100,8 @@ class Seat:
         """Do all that waits on the interface thread, painting included: Qt would put that off to a timer of 5 ms."""
         self.app.processEvents()
         self.app.sendEvent(self.window, QEvent(QEvent.Type.UpdateRequest))
+        # Without a running event loop nobody deletes what was left for later.
+        self.app.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
 
     def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Serve events until the condition holds."""

@@ -121,7 +121,10 @@ class _Sheet:
         self.order: list[int] = order[~sized | (size >= _DOT_PX)].tolist()
         self.large = set(order[size >= SMALL_PX].tolist())
         self.joints: list[int] = order[~sized].tolist()
-        self.thick = max(1, round((2 if self.crowd <= _FINE_AT_MOST else 1) * r.ratio))
+        fine = self.crowd <= _FINE_AT_MOST
+        self.thick = max(1, round((2 if fine else 1) * r.ratio))
+        # Smoothed lines of two pixels cost four times unsmoothed ones; on a dense screen a crowd does not show it.
+        self.line = cv2.LINE_AA if fine or self.thick == 1 else cv2.LINE_8
         self.selected = {scene.places[uid] for uid in r.selected if uid in scene.places}
         self._inks = {a: r.style.colour(a) for a in {scene.annotations[i].label for i in seen.tolist()}}
         self._project()
@@ -258,7 +261,7 @@ class _Sheet:
                     plain[colour, closed, *look].append(ring)
         for (colour, closed, alpha, wide), lines in plain.items():
             if lines:
-                cv2.polylines(self.buffer, lines, closed, bgra(colour, alpha), wide, _LINE, _SHIFT)
+                cv2.polylines(self.buffer, lines, closed, bgra(colour, alpha), wide, self.line, _SHIFT)
 
     def _ends(self) -> None:
         """A line begins with a dot and ends with a ring, so that its direction is seen."""

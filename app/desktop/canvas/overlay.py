@@ -20,6 +20,7 @@ from app.desktop.canvas.scene import Scene
 from app.desktop.tasks import Courier
 
 MARGIN = (400, 250)
+"""Device pixels around the view, so that pushing it shifts what is drawn already."""
 _ROOM_PX = 10
 """How far what is drawn of an object reaches beyond its bounding box."""
 _SEAM_PX = 3

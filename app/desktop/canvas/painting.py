@@ -13,6 +13,7 @@ from annotation.core import Keypoints, Points, Shape
 from app.desktop import theme
 from app.desktop.canvas import layer as layers
 from app.desktop.canvas import live, shapes
+from app.desktop.canvas.ground import DENSE_FROM
 from app.desktop.canvas.layer import Pane
 
 if TYPE_CHECKING:
@@ -49,19 +50,23 @@ def paint(canvas: Canvas, p: QPainter, dirty: QRect) -> None:
 
 def _pane(canvas: Canvas, p: QPainter, pane: Pane) -> None:
     """The picture of a pane, or its partner, under the same objects."""
-    wh = canvas.picture_wh
-    assert wh is not None
-    canvas.layer.paint(
-        p,
-        pane,
-        canvas.camera,
-        (pane.width, canvas.height()),
-        canvas.devicePixelRatioF(),
-        wh=wh,
-        mips=canvas.mips,
-        thumb=canvas.thumb,
-    )
-    canvas.settled.paint(p)
+    size = (pane.width, canvas.height())
+
+    def compose(q: QPainter, ratio: float) -> None:
+        assert canvas.picture_wh is not None
+        canvas.layer.paint(
+            q, pane, canvas.camera, size, ratio, wh=canvas.picture_wh, mips=canvas.mips, thumb=canvas.thumb
+        )
+        canvas.settled.paint(q)
+
+    ratio = canvas.devicePixelRatioF()
+    motion = None if canvas.layer.comparing or ratio < DENSE_FROM else canvas.motion
+    if motion == "push":
+        canvas.ground.pushed(p, canvas.camera, size, ratio, compose)
+    elif motion == "zoom":
+        canvas.ground.zoomed(p, size, compose)
+    else:
+        compose(p, ratio)
     p.setRenderHint(QPainter.RenderHint.Antialiasing)
     for layer in tuple(canvas.layers):
         _guarded(canvas, layer, p, canvas.layers)

@@ -69,11 +69,13 @@ class Settled:
         ):
             overlays.patch(self._overlay, self.scene, changed, hidden=self._stand().hidden)
         self.ask()
+        self._update()
 
     def redraw(self, uids: set[str]) -> None:
         """Some objects come out of the drawing or go back into it, as the view's `hidden` says."""
         if self._overlay is not None:
             overlays.patch(self._overlay, self.scene, uids, hidden=self._stand().hidden)
+            self._update()
 
     def ask(self) -> None:
         """Ask for a drawing of how things stand now."""
@@ -83,9 +85,9 @@ class Settled:
                 self.scene,
                 replace(self.style, hidden=s.hidden, hidden_labels=s.hidden_labels),
                 s.camera.scale * s.ratio,
-                (s.camera.ox + MARGIN[0]) * s.ratio,
-                (s.camera.oy + MARGIN[1]) * s.ratio,
-                (round((s.view[0] + 2 * MARGIN[0]) * s.ratio), round((s.view[1] + 2 * MARGIN[1]) * s.ratio)),
+                s.camera.ox * s.ratio + MARGIN[0],
+                s.camera.oy * s.ratio + MARGIN[1],
+                (round(s.view[0] * s.ratio) + 2 * MARGIN[0], round(s.view[1] * s.ratio) + 2 * MARGIN[1]),
                 s.selected,
                 s.ratio,
             )
@@ -102,9 +104,9 @@ class Settled:
         s, r = self._stand(), self._overlay.request
         if r.scale != s.camera.scale * s.ratio or r.ratio != s.ratio:
             return True
-        dx = s.camera.ox * s.ratio - r.ox + MARGIN[0] * s.ratio
-        dy = s.camera.oy * s.ratio - r.oy + MARGIN[1] * s.ratio
-        return abs(dx) > 0.6 * MARGIN[0] * s.ratio or abs(dy) > 0.6 * MARGIN[1] * s.ratio
+        dx = s.camera.ox * s.ratio - r.ox + MARGIN[0]
+        dy = s.camera.oy * s.ratio - r.oy + MARGIN[1]
+        return abs(dx) > 0.6 * MARGIN[0] or abs(dy) > 0.6 * MARGIN[1]
 
     def _drawn(self, made: Overlay) -> None:
         if made.request.scene is not self.scene:
@@ -124,7 +126,7 @@ class Settled:
             return
         s = self._stand()
         r, camera, ratio = made.request, s.camera, s.ratio
-        if r.scale == camera.scale * ratio:
+        if r.scale == camera.scale * ratio and r.ratio == ratio:
             at = QPointF(round(camera.ox * ratio - r.ox) / ratio, round(camera.oy * ratio - r.oy) / ratio)
             p.drawImage(at, made.image)
             return

@@ -32,6 +32,7 @@ from app.desktop.canvas import camera as cameras
 from app.desktop.canvas import live, painting, shapes, tools
 from app.desktop.canvas import scene as scenes
 from app.desktop.canvas.camera import Camera
+from app.desktop.canvas.ground import DENSE_FROM, Ground
 from app.desktop.canvas.layer import Broken, Layer
 from app.desktop.canvas.overlay import Style, Worker
 from app.desktop.canvas.pictures import Mips
@@ -48,6 +49,10 @@ _SHIFT, _CTRL, _ALT = (
     Qt.KeyboardModifier.ControlModifier,
     Qt.KeyboardModifier.AltModifier,
 )
+
+
+_STILL_MS = 120
+"""A view that has not moved so long rests."""
 
 
 class Canvas(QWidget):
@@ -87,7 +92,7 @@ class Canvas(QWidget):
         """Painted over the settled objects and under the tool, in screen pixels; one that raises is taken out."""
         self.instruments: list[Callable[[QPainter], None]] = []
         """Painted over everything, once for all panes: map, loupe, rulers."""
-        self.layer = Layer(self.update)
+        self.layer = Layer(self.renew)
         """The picture layer: look, comparison, what is said of a broken picture."""
         self.crosshair = False
         """Lines through the mouse whatever the tool."""
@@ -103,7 +108,12 @@ class Canvas(QWidget):
         self._wh: tuple[int, int] | None = None
         self._grip: QPointF | None = None
         self._space = False
-        self.settled = Settled(courier, self._stand, self.update)
+        self.motion: str | None = None
+        """"push" or "zoom" while the view moves."""
+        self.ground = Ground()
+        self._still = QTimer(self, singleShot=True, interval=_STILL_MS)
+        self._still.timeout.connect(self._rested)
+        self.settled = Settled(courier, self._stand, self.renew)
         self.ways = tools.Ways()
         """How the tools draw: outside, snapping, brush."""
         self.tools = {name: make(self) for name, make in tools.TOOLS.items()}
@@ -145,13 +155,13 @@ class Canvas(QWidget):
     def set_note(self, text: str) -> None:
         """What stands in the middle while there is no picture."""
         self.note = text
-        self.update()
+        self.renew()
 
     def set_placeholder(self, thumb: QImage | None, wh: tuple[int, int] | None) -> None:
         """A thumbnail to show until the picture is decoded, and the picture's size if it is known."""
         self.thumb, self.mips, self.layer.broken = thumb, None, None
         self._sized(wh or self._wh)
-        self.update()
+        self.renew()
 
     def set_picture(self, picture: Mips | None) -> None:
         """The decoded picture."""
@@ -159,13 +169,13 @@ class Canvas(QWidget):
         if picture is not None:
             self.thumb, self.note = None, ""
             self._sized(picture.wh)
-        self.update()
+        self.renew()
 
     def set_broken(self, broken: Broken) -> None:
         """Say why the picture cannot be shown."""
         self.thumb = self.mips = None
         self.layer.broken = broken
-        self.update()
+        self.renew()
 
     def _sized(self, wh: tuple[int, int] | None) -> None:
         """A picture of this size is shown; the view stays when it is kept and still makes sense."""
@@ -245,8 +255,23 @@ class Canvas(QWidget):
         """See the picture so."""
         if camera == self.camera:
             return
+        if self.devicePixelRatioF() >= DENSE_FROM:
+            self.motion = "push" if camera.scale == self.camera.scale else "zoom"
+            self._still.start()
         self.camera = camera
         self.zoomed.emit(camera.scale)
+        self.settled.follow()
+        self.update()
+
+    def renew(self) -> None:
+        """Picture or settled objects look different now."""
+        self.ground.drop()
+        self.update()
+
+    def _rested(self) -> None:
+        """The view moves no more: sharp again."""
+        self.motion = None
+        self.ground.rest()
         self.settled.follow()
         self.update()
 
@@ -269,7 +294,7 @@ class Canvas(QWidget):
         return Stand(
             self.camera,
             self._view,
-            self.devicePixelRatioF(),
+            1.0 if self.motion == "zoom" else self.devicePixelRatioF(),
             frozenset(doc.selection),
             doc.hidden.union(self.live),
             doc.hidden_labels,
@@ -431,7 +456,7 @@ class Canvas(QWidget):
         self.tool.cancel()
         self.live, self.hovered = {}, None
         self.settled.clear()
-        self.update()
+        self.renew()
 
     def _changed(self) -> None:
         if any(self.document.get(uid) is None for uid in self.live):
@@ -488,8 +513,12 @@ class Canvas(QWidget):
         at, self.modifiers = self._place(event), event.modifiers()
         self.mouse = at
         if self._grip is not None:
-            grip, self._grip = self._grip, at
-            self.pan(at.x() - grip.x(), at.y() - grip.y())
+            # Whole device pixels: what stands there is then shifted instead of drawn again.
+            ratio = self.devicePixelRatioF()
+            dx = round((at.x() - self._grip.x()) * ratio) / ratio
+            dy = round((at.y() - self._grip.y()) * ratio) / ratio
+            self._grip += QPointF(dx, dy)
+            self.pan(dx, dy)
             return
         if not self.picture_wh:
             return
@@ -574,7 +603,7 @@ class Canvas(QWidget):
 
     def changeEvent(self, event: QEvent) -> None:
         if event.type() == QEvent.Type.PaletteChange:
-            self.update()
+            self.renew()
         super().changeEvent(event)
 
     def _hover(self, x: float, y: float) -> None:
