@@ -318,9 +318,8 @@ class Document(QObject):
             if last and any(sets.difference(self.annotations, page.annotations)):
                 self._show(page.annotations)
             elif last:
-                self.annotations = (
-                    page.annotations
-                )  # equal: what the next gesture leaves alone is the same object
+                # Equal: so what the next gesture leaves alone is the same object here and on the page.
+                self.annotations = page.annotations
         self.saving.emit()
         self.saved.emit(Changes(revision=page.revision, assets=touched))
 

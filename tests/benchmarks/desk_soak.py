@@ -73,7 +73,9 @@ def furnish(home: Path) -> Path:
 def changes(place: Path) -> int:
     """Changes in the record that a person made on a page: one a gesture."""
     with workspace.open(str(place)) as ws, ws.db.read() as conn:
-        return int(conn.execute(sa.text("SELECT count(*) FROM change WHERE asset_id IS NOT NULL")).scalar_one())
+        return int(
+            conn.execute(sa.text("SELECT count(*) FROM change WHERE asset_id IS NOT NULL")).scalar_one()
+        )
 
 
 class Work:
@@ -104,7 +106,9 @@ class Work:
 
     def _spot(self) -> QPointF:
         canvas, dice = self.seat.canvas, self.dice
-        x, y = canvas.inside(*canvas.to_source(dice.uniform(60, canvas.width() - 60), dice.uniform(60, canvas.height() - 60)))
+        x, y = canvas.inside(
+            *canvas.to_source(dice.uniform(60, canvas.width() - 60), dice.uniform(60, canvas.height() - 60))
+        )
         return self.seat.point(x, y)
 
     def box(self) -> None:
@@ -211,7 +215,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         before = changes(place)
         lost = first["changes"] - before
         if first["gestures"]:
-            print(f"going on after {first['gestures']:,} gestures, {before:,} changes in the record", flush=True)
+            print(
+                f"going on after {first['gestures']:,} gestures, {before:,} changes in the record", flush=True
+            )
         seat = Seat(place, (1600, 1000))
         seat.open(1)
         seat.doc.faulted.connect(lambda line, asset: print(f"refused on picture {asset}: {line}", flush=True))
@@ -225,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 seat.rest()
                 gc.collect()
                 own, resident = memory()
-                threads = len(os.listdir("/proc/self/task"))
+                threads = sum(1 for _ in Path("/proc/self/task").iterdir())
                 print(
                     f"{n:,} gestures, {n / (time.monotonic() - began):.1f} a second: own memory {own:.0f} MB "
                     f"(resident {resident:.0f}), {threads} threads, {work.made:,} changes shown, load {os.getloadavg()[0]:.1f}",
@@ -235,13 +241,20 @@ def main(argv: Sequence[str] | None = None) -> int:
                     base = own, threads
                 elif base is not None:
                     worst = max(worst, own)
-                kept.write_text(json.dumps({"gestures": first["gestures"] + n, "changes": before + work.made}))
+                kept.write_text(
+                    json.dumps({"gestures": first["gestures"] + n, "changes": before + work.made})
+                )
         assert base is not None
         print("done: " + ", ".join(f"{k} {v:,}" for k, v in work.done.most_common()))
-        threads = len(os.listdir("/proc/self/task"))
+        threads = sum(1 for _ in Path("/proc/self/task").iterdir())
         seat.close()
         left = [t.name for t in threading.enumerate() if t.name.startswith("lamproom")]
-        bars("soak: growth of own memory after the warm-up", max(0.0, (worst / base[0] - 1) * 100), GROWTH_BAR, " %")
+        bars(
+            "soak: growth of own memory after the warm-up",
+            max(0.0, (worst / base[0] - 1) * 100),
+            GROWTH_BAR,
+            " %",
+        )
         bars("soak: threads more than after the warm-up", max(0, threads - base[1]), 0, "")
         bars("soak: threads of the desk after it is closed", len(left), 0, "")
         found = changes(place) - before

@@ -174,7 +174,7 @@ class _Sheet:
     def _fills(self) -> None:
         forms = self.scene.forms
         for i in self.order:
-            if i not in self.large or forms[i] in (LINE, LOOSE, SKELETON):
+            if forms[i] in (LINE, LOOSE, SKELETON) or (i not in self.large and forms[i] != RASTER):
                 continue
             share = 0.20 if i in self.selected else 0.08 if self.scene.predicted[i] else 0.14
             ink = bgra(self.colour(i), share + 0.16 if forms[i] == RASTER else share)
@@ -259,8 +259,8 @@ class _Sheet:
                     )
                 else:
                     plain[colour, closed, *look].append(ring)
-        for (colour, closed, alpha, wide), lines in plain.items():
-            if lines:
+        for (colour, closed, alpha, wide), lines in sorted(plain.items(), key=lambda look: look[0]):
+            if lines:  # in one order whatever is in view, or a mended corner would not fit the rest
                 cv2.polylines(self.buffer, lines, closed, bgra(colour, alpha), wide, self.line, _SHIFT)
 
     def _ends(self) -> None:

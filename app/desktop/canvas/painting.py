@@ -11,8 +11,8 @@ from PySide6.QtGui import QColor, QPainter, QPolygonF
 
 from annotation.core import Keypoints, Points, Shape
 from app.desktop import theme
+from app.desktop.canvas import chips, live, shapes
 from app.desktop.canvas import layer as layers
-from app.desktop.canvas import live, shapes
 from app.desktop.canvas.ground import DENSE_FROM
 from app.desktop.canvas.layer import Pane
 
@@ -42,6 +42,7 @@ def paint(canvas: Canvas, p: QPainter, dirty: QRect) -> None:
         _pane(canvas, p, pane)
         p.restore()
     layer.paint_frame(p, canvas.width(), canvas.height())
+    chips.paint(canvas, p)
     for instrument in canvas.instruments:
         _guarded(canvas, instrument, p, canvas.instruments)
     if canvas.hint:

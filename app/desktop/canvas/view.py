@@ -29,7 +29,7 @@ from annotation import rows
 from annotation.core import KIND_OF, NO_ATTRIBUTES, Annotation, Attributes, Box, Mask, Shape
 from app.desktop import document
 from app.desktop.canvas import camera as cameras
-from app.desktop.canvas import live, painting, shapes, tools
+from app.desktop.canvas import chips, live, painting, shapes, tools
 from app.desktop.canvas import scene as scenes
 from app.desktop.canvas.camera import Camera
 from app.desktop.canvas.ground import DENSE_FROM, Ground
@@ -502,7 +502,10 @@ class Canvas(QWidget):
             self._grip = at
             self.set_cursor()
         elif event.button() == _LEFT and self.picture_wh:
-            self.tool.press(x, y, add=bool(self.modifiers & _SHIFT))
+            if not self.tool.busy and (chip := chips.at(self, event.position())) is not None:
+                self.document.select((chip,))
+            else:
+                self.tool.press(x, y, add=bool(self.modifiers & _SHIFT))
         elif event.button() == _RIGHT and self.picture_wh:
             if not self.tool.right(x, y):
                 self.menu_asked.emit(at)
