@@ -56,7 +56,7 @@ class Ground:
         if not bare.isEmpty():
             inner = QPainter(held)
             # One widget pixel more on every side: device pixels do not end at the borders of widget pixels.
-            for part in bare:
+            for part in bare:  # type: ignore[attr-defined]  # its stubs do not say that it can be walked
                 area = QRectF(
                     part.x() / ratio - 1,
                     part.y() / ratio - 1,
