@@ -177,6 +177,21 @@ def test_an_outline_keeps_holes_drops_specks_and_stays_close() -> None:
     assert outline.to_polygon(Region(0, 0, np.zeros((5, 5), np.uint8))) is None
 
 
+def test_a_very_large_region_is_outlined_in_bounded_time() -> None:
+    _, truth = disc((4000, 3000), r=1200)
+    start = time.perf_counter()
+    polygon = outline.to_polygon(Region(100, 50, truth))
+    assert time.perf_counter() - start < 2
+    assert polygon is not None
+    assert geometry.area(polygon) == pytest.approx(float(truth.sum()), rel=0.005)
+    box = geometry.bbox(polygon)
+    assert (
+        box is not None
+        and box.x0 == pytest.approx(100 + 800, abs=3)
+        and box.y1 == pytest.approx(50 + 2700, abs=3)
+    )
+
+
 def test_a_lone_pixel_is_still_an_outline() -> None:
     bits = np.zeros((3, 3), np.uint8)
     bits[1, 1] = 1

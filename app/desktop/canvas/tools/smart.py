@@ -24,6 +24,8 @@ from app.i18n import tr
 if TYPE_CHECKING:
     from app.desktop.canvas.view import Canvas
 
+AWAY = Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.ControlModifier
+"""Either says "not this": some window managers keep Alt and the mouse for themselves."""
 Point = tuple[float, float]
 Shown = tuple[Region, Polygon | None]
 """What was found, and its outline to look at."""
@@ -302,7 +304,7 @@ class GrabCutTool(SmartTool):
             if not self._grab(x, y):
                 self._at = (x, y)
             return
-        away = bool(self.canvas.modifiers & Qt.KeyboardModifier.AltModifier)
+        away = bool(self.canvas.modifiers & AWAY)
         self._stroke = ([(x, y)], not away)
 
     def move(self, x: float, y: float, *, square: bool) -> None:
@@ -411,7 +413,7 @@ class WandTool(SmartTool):
 
     def press(self, x: float, y: float, *, add: bool) -> None:
         x, y = self.canvas.inside(x, y)
-        way = "take" if self.canvas.modifiers & Qt.KeyboardModifier.AltModifier else "add" if add else "new"
+        way = "take" if self.canvas.modifiers & AWAY else "add" if add else "new"
         self._past.append(self._before)
         self._before = self.found[0] if way != "new" else NOTHING
         self._last = ((x, y), way)
@@ -528,7 +530,7 @@ class PromptTool(SmartTool):
             self._steps.append("box")
             self._ask()
         elif down is not None:
-            away = bool(self.canvas.modifiers & Qt.KeyboardModifier.AltModifier)
+            away = bool(self.canvas.modifiers & AWAY)
             self._point(*down, belongs=not away)
 
     def _point(self, x: float, y: float, *, belongs: bool) -> None:
