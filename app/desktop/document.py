@@ -8,7 +8,7 @@ Save button and no timer: what the status line calls saved is on the disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -75,8 +75,27 @@ def _as_stored(a: Annotation) -> Annotation:
     return replace(a, shape=snapped(a.shape))
 
 
+@dataclass(slots=True)
+class _Book:
+    """What is under way in one workspace; ids of pictures mean nothing in another.
+
+    `pending` belongs to the interface thread: gestures not yet committed, by picture. `pages` belongs to the writer
+    thread: pages as it committed them last.
+    """
+
+    pending: dict[int, int] = field(default_factory=dict)
+    pages: dict[int, labelling.Page] = field(default_factory=dict)
+
+
+def _forget(book: _Book, page: labelling.Page) -> None:
+    """A page read later than the writer's own replaces it."""
+    known = book.pages.get(page.asset_id)
+    if known is None or known.revision < page.revision:
+        book.pages[page.asset_id] = page
+
+
 class Document(QObject):
-    """See the module. Interface thread only, but for `_pages`, which belongs to the writer thread."""
+    """See the module. Interface thread only, but for the pages of a book."""
 
     leaving = Signal()
     """Another picture is about to open: what is still to be committed to this one must be committed now."""
@@ -97,7 +116,8 @@ class Document(QObject):
     def __init__(self, tasks: Tasks, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._tasks = tasks
-        self.ws: Any = None
+        self._ws: Any = None
+        self._book = _Book()
         self.asset: browse.AssetRow | None = None
         self.asset_id: int | None = None
         self.annotations: AnnotationSet = ()
@@ -109,17 +129,24 @@ class Document(QObject):
         self.revision = 0
         self.can_undo = self.can_redo = False
         self.loaded = False
-        self._pending: dict[int, int] = {}
-        self._pages: dict[int, labelling.Page] = {}
         self._opening = 0
         self.across: Callable[[list[Annotation], str], Callable[..., Any] | None] | None = None
         """(objects of a gesture as they were and shall be, verb) -> how it is saved when other pictures must follow:
         (page, annotations after) -> page and the ids of all that changed; None when they need not."""
 
     @property
+    def ws(self) -> Any:
+        """The open workspace, or None."""
+        return self._ws
+
+    @ws.setter
+    def ws(self, ws: Any) -> None:
+        self._ws, self._book, self.revision = ws, _Book(), 0
+
+    @property
     def pending(self) -> int:
-        """Gestures not yet committed, of all pictures."""
-        return sum(self._pending.values())
+        """Gestures not yet committed, of all pictures of the workspace."""
+        return sum(self._book.pending.values())
 
     def get(self, uid: str) -> Annotation | None:
         """An annotation by uid."""
@@ -152,7 +179,7 @@ class Document(QObject):
 
     def reload(self) -> None:
         """Read the open picture again: something else changed it."""
-        if self.asset_id is not None and not self._pending.get(self.asset_id):
+        if self.asset_id is not None and not self._book.pending.get(self.asset_id):
             self._read(self.asset_id, self._opening)
 
     def select(self, uids: Collection[str]) -> None:
@@ -276,42 +303,52 @@ class Document(QObject):
         self.changed.emit()
 
     def _write(self, gesture: Callable[[labelling.Page], labelling.Page] | Wide) -> None:
-        asset_id, ws = self.asset_id, self.ws
+        asset_id, ws, book = self.asset_id, self.ws, self._book
         if asset_id is None or ws is None or not self.loaded:
             return
-        self._pending[asset_id] = self._pending.get(asset_id, 0) + 1
+        book.pending[asset_id] = book.pending.get(asset_id, 0) + 1
         self.saving.emit()
 
         def work() -> tuple[labelling.Page, tuple[int, ...], bool, bool]:
-            page = self._pages.get(asset_id) or labelling.load(ws, asset_id)
+            page = book.pages.get(asset_id) or labelling.load(ws, asset_id)
             try:
                 done = gesture(page)
                 page, touched = done if isinstance(done, tuple) else (done, (asset_id,))
             except LamproomError:
-                self._pages.pop(asset_id, None)  # the next gesture starts from what the record holds now
+                book.pages.pop(asset_id, None)  # the next gesture starts from what the record holds now
                 raise
-            self._pages[asset_id] = page
-            while len(self._pages) > 16:
-                self._pages.pop(next(iter(self._pages)))
+            book.pages[asset_id] = page
+            while len(book.pages) > 16:
+                book.pages.pop(next(iter(book.pages)))
             return page, touched, *labelling.can_undo(ws, asset_id)
 
         self._tasks.writer.submit(
-            work, lambda got: self._written(asset_id, *got), lambda e: self._refused(asset_id, e)
+            work,
+            lambda got: self._written(book, asset_id, *got),
+            lambda e: self._refused(book, asset_id, e),
         )
 
-    def _settle(self, asset_id: int) -> bool:
+    def _settle(self, book: _Book, asset_id: int) -> bool:
         """One gesture of a picture has ended; True when it was the last on its way."""
-        left = self._pending.get(asset_id, 1) - 1
+        left = book.pending.get(asset_id, 1) - 1
         if left:
-            self._pending[asset_id] = left
+            book.pending[asset_id] = left
         else:
-            self._pending.pop(asset_id, None)
+            book.pending.pop(asset_id, None)
         return not left
 
     def _written(
-        self, asset_id: int, page: labelling.Page, touched: tuple[int, ...], can_undo: bool, can_redo: bool
+        self,
+        book: _Book,
+        asset_id: int,
+        page: labelling.Page,
+        touched: tuple[int, ...],
+        can_undo: bool,
+        can_redo: bool,
     ) -> None:
-        last = self._settle(asset_id)
+        last = self._settle(book, asset_id)
+        if book is not self._book:
+            return  # the workspace was left meanwhile; its last gestures are in its record
         self.revision = max(self.revision, page.revision)
         if asset_id == self.asset_id:
             self.can_undo, self.can_redo = can_undo, can_redo
@@ -323,41 +360,37 @@ class Document(QObject):
         self.saving.emit()
         self.saved.emit(Changes(revision=page.revision, assets=touched))
 
-    def _refused(self, asset_id: int, fault: BaseException) -> None:
-        last = self._settle(asset_id)
+    def _refused(self, book: _Book, asset_id: int, fault: BaseException) -> None:
+        last = self._settle(book, asset_id)
         self.saving.emit()
-        if last and asset_id == self.asset_id:
+        if last and book is self._book and asset_id == self.asset_id:
             self._read(asset_id, self._opening)
         if not isinstance(fault, LamproomError):
             raise fault
         self.faulted.emit(fault.line, asset_id)
 
     def _read(self, asset_id: int, ticket: int) -> None:
-        ws = self.ws
+        ws, book = self.ws, self._book
 
         def work() -> tuple[Any, ...]:
             return browse.asset(ws, asset_id), labelling.load(ws, asset_id), *labelling.can_undo(ws, asset_id)
 
         # While gestures of this picture are on their way the writer reads, so that nothing shown goes back in time.
-        pool = self._tasks.writer if self._pending.get(asset_id) else self._tasks.readers
+        pool = self._tasks.writer if book.pending.get(asset_id) else self._tasks.readers
         pool.submit(work, lambda got: self._came(ticket, *got), lambda e: self._lost(ticket, asset_id, e))
 
     def _came(self, ticket: int, asset: Any, page: labelling.Page, can_undo: bool, can_redo: bool) -> None:
-        if ticket != self._opening or self._pending.get(page.asset_id):
+        book = self._book
+        if ticket != self._opening or book.pending.get(page.asset_id):
             return
         self._tasks.writer.submit(
-            lambda: self._forget(page), lambda _: None, lambda _: None
+            lambda: _forget(book, page), lambda _: None, lambda _: None
         )  # a page read later than the writer's own must win
         self.asset, self.loaded = asset, True
         self.can_undo, self.can_redo = can_undo, can_redo
         self.revision = max(self.revision, page.revision)
         self._show(page.annotations)
         self.saving.emit()
-
-    def _forget(self, page: labelling.Page) -> None:
-        known = self._pages.get(page.asset_id)
-        if known is None or known.revision < page.revision:
-            self._pages[page.asset_id] = page
 
     def _lost(self, ticket: int, asset_id: int, fault: BaseException) -> None:
         if not isinstance(fault, LamproomError):
