@@ -40,12 +40,14 @@ class Side(QWidget):
         head = label("To review", "caption")
         head.setContentsMargins(8, 0, 0, 0)
         box.addWidget(head)
+        states = column(gap=2)
+        box.addLayout(states)
         self._states: dict[str, Row] = {}
         for state, text in (("submitted", "Submitted"), ("returned", "Returned"), ("accepted", "Accepted")):
             made = say(Row(tone=TONES[state]), text)
             made.clicked.connect(lambda _=False, state=state: self._pick(state, None))
             self._states[state] = made
-            box.addWidget(made)
+            states.addWidget(made)
         box.addSpacing(8)
         self._by = label("Submitted by", "caption")
         self._by.setContentsMargins(8, 0, 0, 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from app.services import ingest, labelling, workspace
 from app.services.workspace import Workspace
 from storage import record
 from storage.record import Edit
+from tests.support import manual
 from tests.support.gestures import gesture
 
 N = 5
@@ -184,6 +186,12 @@ def window(qtbot: QtBot, guard: Guard, qapp, monkeypatch: pytest.MonkeyPatch) ->
 def place(tmp_path: Path) -> Path:
     """A furnished workspace on the disk."""
     return furnish(tmp_path)
+
+
+@pytest.fixture
+def photograph(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Keep a widget as a picture of the manual: photograph(widget, "name.png")."""
+    return partial(manual.photograph, write=request.config.getoption("--manual"))
 
 
 def open_in(window: Window, qtbot: QtBot, place: Path) -> Hand:

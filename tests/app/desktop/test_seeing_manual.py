@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -15,8 +16,6 @@ from app.services import browse, ingest, labelling, workspace
 from app.services.browse import Query
 from tests.app.desktop.conftest import open_in
 
-PICTURES = Path(__file__).resolve().parents[3] / "app/manual/pictures"
-AT_MOST = 150_000
 WH = (1280, 720)
 
 
@@ -50,30 +49,9 @@ def twins(tmp_path: Path) -> Path:
     return tmp_path / "W"
 
 
-def keep(window: Window, name: str, request: pytest.FixtureRequest) -> None:
-    """Write a picture of the window, in few colours so that it stays small; or check the one there is."""
-    target = PICTURES / name
-    if request.config.getoption("--manual"):
-        from PIL import Image
-
-        image = window.grab().toImage().convertToFormat(window.grab().toImage().Format.Format_RGB888)
-        rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
-        rgb = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
-        small = Image.fromarray(rgb).resize((1120, round(1120 * image.height() / image.width())), 1)
-        # The desk's own flat colours first, or rare ones (a class, a warning) would be lost among the picture's.
-        seen = sorted(Image.fromarray(rgb).getcolors(1 << 24) or [], reverse=True)
-        bright = [one for one in seen if max(one[1]) - min(one[1]) > 70]
-        flat = seen[:40] + bright[:48]
-        drawn = small.quantize(120, dither=Image.Dither.NONE).getpalette() or []
-        table = Image.new("P", (1, 1))
-        table.putpalette([v for _, colour in flat for v in colour] + drawn[: 3 * 120])
-        small.quantize(palette=table, dither=Image.Dither.NONE).save(target, optimize=True)
-    assert target.stat().st_size <= AT_MOST
-
-
 @pytest.mark.parametrize(("language", "theme"), (("en", "light"), ("zh_CN", "dark")))
 def test_the_manual_shows_the_look_and_the_comparison(
-    window: Window, qtbot: QtBot, twins: Path, language: str, theme: str, request: pytest.FixtureRequest
+    window: Window, qtbot: QtBot, twins: Path, language: str, theme: str, photograph: Callable[..., None]
 ) -> None:
     window.desk.set_language(language)
     window.desk.set_theme(theme)
@@ -92,7 +70,7 @@ def test_the_manual_shows_the_look_and_the_comparison(
     qtbot.waitUntil(lambda: window.annotate.eye_panel.histogram.counts is not None)
     qtbot.waitUntil(lambda: hand.desk.tasks.pictures.idle)
     short = language[:2]
-    keep(window, f"seeing-look-{short}.png", request)
+    photograph(window, f"seeing-look-{short}.png")
     window.annotate.eye_panel.reveal(False)
     qtbot.waitUntil(lambda: not window.annotate.eye_panel.isVisible())
     eye.show(eye.presets[2].look, used=3)
@@ -100,5 +78,5 @@ def test_the_manual_shows_the_look_and_the_comparison(
     eye.compare("side")
     qtbot.waitUntil(lambda: eye.layer.partner is not None and eye.layer.partner.whole)
     qtbot.waitUntil(lambda: bool(eye.layer.names[1]) and hand.desk.tasks.pictures.idle)
-    keep(window, f"seeing-compare-{short}.png", request)
+    photograph(window, f"seeing-compare-{short}.png")
     eye.plain()

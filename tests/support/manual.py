@@ -1,0 +1,33 @@
+"""Pictures of the manual: drawn by the desk itself in tests; `--manual` writes them anew, else they must be there and small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QWidget
+
+PICTURES = Path(__file__).resolve().parents[2] / "app/manual/pictures"
+AT_MOST = 150_000
+"""Bytes of one picture."""
+
+
+def photograph(widget: QWidget, name: str, *, write: bool, width: int = 1120) -> None:
+    """Keep a widget as `name` in at most `width` pixels and 192 colours, or check the one that is there."""
+    target = PICTURES / name
+    if write:
+        image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+        rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+        rgb = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
+        small = Image.fromarray(rgb)
+        if small.width > width:
+            small = small.resize((width, round(width * small.height / small.width)), Image.Resampling.LANCZOS)
+        # The desk's own flat colours first, or rare ones (a class, a warning) would be lost among the picture's.
+        flat = sorted(small.getcolors(1 << 24) or [], reverse=True)[:72]
+        drawn = small.quantize(120, dither=Image.Dither.NONE).getpalette() or []
+        table = Image.new("P", (1, 1))
+        table.putpalette([v for _, colour in flat for v in colour] + drawn[: 3 * 120])
+        small.quantize(palette=table, dither=Image.Dither.NONE).save(target, optimize=True)
+    assert target.stat().st_size <= AT_MOST, name
