@@ -15,7 +15,7 @@ AT_MOST = 220_000
 
 
 def photograph(widget: QWidget, name: str, *, write: bool, width: int = 1120) -> None:
-    """Keep a widget as `name` in at most `width` pixels and 192 colours, or check the one that is there."""
+    """Keep a widget as `name` in at most `width` pixels and 208 colours, or check the one that is there."""
     target = PICTURES / name
     if write:
         image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
@@ -25,7 +25,9 @@ def photograph(widget: QWidget, name: str, *, write: bool, width: int = 1120) ->
         if small.width > width:
             small = small.resize((width, round(width * small.height / small.width)), Image.Resampling.LANCZOS)
         # The desk's own flat colours first, or rare ones (a class, a warning) would be lost among the picture's.
-        flat = sorted(small.getcolors(1 << 24) or [], reverse=True)[:72]
+        seen = sorted(Image.fromarray(rgb).getcolors(1 << 24) or [], reverse=True)
+        bright = [one for one in seen if max(one[1]) - min(one[1]) > 70]
+        flat = seen[:40] + bright[:48]
         drawn = small.quantize(120, dither=Image.Dither.NONE).getpalette() or []
         table = Image.new("P", (1, 1))
         table.putpalette([v for _, colour in flat for v in colour] + drawn[: 3 * 120])
