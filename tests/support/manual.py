@@ -10,7 +10,7 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QWidget
 
 PICTURES = Path(__file__).resolve().parents[2] / "app/manual/pictures"
-AT_MOST = 220_000
+AT_MOST = 260_000
 """Bytes of one picture."""
 
 
