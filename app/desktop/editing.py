@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from PySide6.QtCore import QEvent, QPointF, Qt
+from PySide6.QtGui import QCursor, QMouseEvent
+from PySide6.QtWidgets import QApplication
+
 from annotation import areas, edits, geometry, marks, rle, rows
 from annotation.core import (
     Annotation,
@@ -192,6 +196,33 @@ class Editing:
         handle, _ = shapes.nearest_edge(one.shape, *at)
         x, y = shapes.foot(one.shape, *at)
         self.reshape(lambda shape: shapes.insert_vertex(shape, handle, x, y), "reshape")
+
+    def step_pointer(self, dx: int, dy: int) -> None:
+        """Move the pointer over the canvas by screen pixels: drawing without a mouse."""
+        canvas = self.canvas
+        now = canvas.mouse or QPointF(canvas.rect().center())
+        at = QPointF(
+            min(max(now.x() + dx, 0.0), canvas.width() - 1.0),
+            min(max(now.y() + dy, 0.0), canvas.height() - 1.0),
+        )
+        where = canvas.mapToGlobal(at.toPoint())
+        QCursor.setPos(where)
+        none = Qt.MouseButton.NoButton
+        move = QMouseEvent(
+            QEvent.Type.MouseMove, at, QPointF(where), none, none, Qt.KeyboardModifier.NoModifier
+        )
+        QApplication.sendEvent(canvas, move)
+
+    def click_pointer(self) -> None:
+        """What a click at the pointer does with a drawing tool; with Select in hand a vertex is inserted there."""
+        tool = self.canvas.tool
+        if isinstance(tool, Select):
+            self.insert_vertex()
+        elif self.canvas.picture_wh is not None:
+            mouse = self.canvas.mouse or QPointF(self.canvas.rect().center())
+            x, y = self.canvas.to_source(mouse.x(), mouse.y())
+            tool.press(x, y, add=False)
+            tool.release(x, y)
 
     def snap_selected(self) -> None:
         """The vertices of the selected objects go to a neighbour's border where one is near."""

@@ -9,6 +9,13 @@ def _tool(name: str, text: str, key: str, words: str = "") -> Action:
     return Action(f"tool.{name}", text, lambda w: w.annotate.set_tool(name), (key,), "annotate", words)
 
 
+def _pointer(name: str, dx: int, dy: int, near: str, far: str) -> tuple[Action, Action]:
+    return (
+        Action(f"pointer.{name.lower()}", near, lambda w: w.annotate.editing.step_pointer(dx, dy), (f"Alt+{name}",), "annotate", repeat=True, listed=False),
+        Action(f"pointer.{name.lower()}.far", far, lambda w: w.annotate.editing.step_pointer(10 * dx, 10 * dy), (f"Alt+Shift+{name}",), "annotate", repeat=True, listed=False),
+    )  # fmt: skip
+
+
 ROWS: tuple[Action, ...] = (
     _tool("select", "Select", "V", "move edit 选择"),
     _tool("box", "Box", "R", "rectangle 矩形 框"),
@@ -36,6 +43,11 @@ ROWS: tuple[Action, ...] = (
     Action("turn.right", "Turn right by 1°", lambda w: w.annotate.editing.turn(1), ("Shift+Z",), "annotate", "rotate", repeat=True),
     Action("turn.left.more", "Turn left by 5°", lambda w: w.annotate.editing.turn(-5), ("Ctrl+[",), "annotate", "rotate", repeat=True),
     Action("turn.right.more", "Turn right by 5°", lambda w: w.annotate.editing.turn(5), ("Ctrl+]",), "annotate", "rotate", repeat=True),
+    *_pointer("Left", -1, 0, "Pointer left", "Pointer left by 10"),
+    *_pointer("Right", 1, 0, "Pointer right", "Pointer right by 10"),
+    *_pointer("Up", 0, -1, "Pointer up", "Pointer up by 10"),
+    *_pointer("Down", 0, 1, "Pointer down", "Pointer down by 10"),
+    Action("pointer.click", "Put a point at the pointer", lambda w: w.annotate.editing.click_pointer(), ("Ins",), "annotate", "keyboard draw vertex insert 键盘"),
     Action("outside", "Allow points outside the picture", lambda w: w.annotate.editing.toggle_outside(), ("Alt+O",), "annotate", "truncated clamp 图外"),
     Action("snap", "Snap to neighbours", lambda w: w.annotate.editing.toggle_snap(), ("N",), "annotate", "border magnet 吸附"),
     Action("cancel", "Put back", lambda w: w.annotate.cancel(), ("Escape",), "annotate", listed=False),

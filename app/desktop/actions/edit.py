@@ -71,7 +71,7 @@ ROWS: tuple[Action, ...] = (
     Action("fill.holes", "Fill holes", lambda w: w.annotate.editing.fill_holes(), ("Alt+F",), "annotate", "填洞", when=_kinds("polygon", "mask")),
     Action("fit.box", "Fit a box", lambda w: w.annotate.editing.fit_box(), ("Shift+F",), "annotate", "tight bounding mask 贴合", when=_kinds(*_AREAS)),
     Action("snap.selected", "Snap to the neighbour's border", lambda w: w.annotate.editing.snap_selected(), ("Shift+N",), "annotate", "吸附", when=_some()),
-    Action("vertex.insert", "Insert a vertex", lambda w: w.annotate.editing.insert_vertex(), ("Ins",), "annotate", "corner 顶点", when=_kinds("polygon", "polyline")),
+    Action("vertex.insert", "Insert a vertex", lambda w: w.annotate.editing.insert_vertex(), (), "annotate", "corner 顶点", when=_kinds("polygon", "polyline")),
     Action("keypoint.seen", "Keypoint seen or hidden", lambda w: w.annotate.editing.toggle_seen(), ("Shift+K",), "annotate", "visibility occluded 可见", when=_kinds("keypoints")),
     Action("menu", "Menu", lambda w: w.annotate.open_menu(), ("Menu", "Shift+F10"), "annotate", listed=False),
 )  # fmt: skip

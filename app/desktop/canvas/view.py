@@ -117,7 +117,7 @@ class Canvas(QWidget):
         self.ways = tools.Ways()
         """How the tools draw: outside, snapping, brush."""
         self.tools = {name: make(self) for name, make in tools.TOOLS.items()}
-        self.tool = self.tools["select"]
+        self.tool: tools.Tool = self.tools["select"]
         self.setMouseTracking(True)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, False)

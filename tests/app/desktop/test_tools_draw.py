@@ -310,3 +310,28 @@ def test_every_tool_says_what_comes_next(free: Hand) -> None:
             free.canvas.tool.cancel()
     assert "" not in said
     assert len(said) >= len(free.canvas.tools)
+
+
+def test_a_box_and_a_polygon_are_drawn_without_a_mouse(free: Hand) -> None:
+    alt = Qt.KeyboardModifier.AltModifier
+    right_, down, left, put = Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_Left, Qt.Key.Key_Insert
+    free.move(100, 100)
+    free.key("r")
+    free.key(put)
+    for _ in range(8):
+        free.key(right_, alt, SHIFT)
+        free.key(down, alt, SHIFT)
+    free.key(right_, alt)
+    free.key(put)
+    shape = only(free)
+    assert isinstance(shape, Box)
+    assert (shape.x1 - shape.x0) * free.canvas.scale == pytest.approx(81, abs=0.6)
+    assert (shape.y1 - shape.y0) * free.canvas.scale == pytest.approx(80, abs=0.6)
+    free.key(ESC)
+    free.key("p")
+    for step in (right_, down, left):
+        for _ in range(6):
+            free.key(step, alt, SHIFT)
+        free.key(put)
+    free.key(ENTER)
+    assert sorted(a.kind for a in free.stored().values()) == ["box", "polygon"]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
-from annotation import skeletons
 from annotation.core import Box, Keypoints
 from annotation.schema import Skeleton
+from annotation.skeletons import in_box
 from app import i18n
 from app.desktop.canvas import live
 from app.desktop.canvas.tools.base import Point, Tool, flat
@@ -131,7 +131,7 @@ class SkeletonTool(Tool):
         box = Box(min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1]))
         if min(box.x1 - box.x0, box.y1 - box.y0) * self.canvas.scale < 6:
             return None
-        return skeletons.in_box(template, box)
+        return in_box(template, box)
 
     def paint(self, p: QPainter) -> None:
         template = self.skeleton
