@@ -33,7 +33,6 @@ __all__ = [
     "Picture",
     "Probe",
     "decode",
-    "decode_raw",
     "needs_copy",
     "orient",
     "picture",
@@ -150,21 +149,6 @@ def picture(data: bytes) -> Picture:
     return Picture(
         orient(screen, header.orientation), deep, _kind(data, header.media_type, 8 * raw.dtype.itemsize)
     )
-
-
-def decode_raw(data: bytes) -> NDArray[Any]:
-    """The samples as stored, upright: uint8, uint16 or float32, (h, w) for gray, (h, w, 3) BGR for colour.
-
-    Palettes and CMYK are resolved to BGR, transparency is dropped, integers of 32 bits become floats.
-
-    Raises:
-        InvalidInput: the picture cannot be decoded in full.
-    """
-    header = headers.read(data)
-    if header.media_type == "image/jpeg" and (found := _jpeg(data, header, None)) is not None:
-        gray = _kind(data, header.media_type, 8).colour == "gray"
-        return orient(np.ascontiguousarray(found[:, :, 0]) if gray else found, header.orientation)
-    return orient(_raw(data, header), header.orientation)
 
 
 def preview(data: bytes, least_px: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:

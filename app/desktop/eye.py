@@ -31,6 +31,8 @@ TOOLS = ("map", "loupe", "cross", "rulers", "grid", "keep")
 """Instruments by name: small map, loupe, cross-hair, rulers, pixel grid, view kept between pictures."""
 BLINK_MS = 600
 _SAVE_MS = 400
+_NEXT_MS = 120
+"""From a picture's opening to the looks of the next ones: by then they are decoded."""
 _PRESETS_AT_MOST = 9
 
 
@@ -88,6 +90,8 @@ class Eye(QObject):
         self._dataset = ""
         self._soon = QTimer(self, singleShot=True, interval=_SAVE_MS)
         self._soon.timeout.connect(self._store)
+        self._next = QTimer(self, singleShot=True, interval=_NEXT_MS)
+        self._next.timeout.connect(self._ahead)
         self._turns = QTimer(self, interval=BLINK_MS)
         self._turns.timeout.connect(lambda: self._blink(not self.layer.blinked))
         self._apply_tools()
@@ -273,6 +277,15 @@ class Eye(QObject):
         self.layer.names = (_short(found.path) if found else "", "")
         if self.layer.mode:
             self._find()
+        if self.layer.look.slow:
+            self._next.start()
+
+    def _ahead(self) -> None:
+        """Work the look out for the pictures that come next."""
+        ratio = self.canvas.devicePixelRatioF()
+        for asset_id in self.route.near()[:2]:
+            if (found := self.desk.pictures.get(asset_id)) is not None:
+                self.layer.prepared.ahead(found, self.canvas.scale * ratio, self.layer.look)
 
     def _find(self) -> None:
         self._ticket += 1
@@ -553,6 +566,7 @@ class Eye(QObject):
         if self._soon.isActive():
             self._store()
         self._turns.stop()
+        self._next.stop()
 
 
 def _entries(kept: object) -> dict[str, dict[str, Any]]:

@@ -71,11 +71,6 @@ class Mips:
             share /= 2
         return best
 
-    def level(self, scale: float) -> tuple[QImage, float]:
-        """The level for a scale and its size relative to the source."""
-        at = self.index(scale)
-        return self.levels[at], self.share / 2**at
-
     def pixels(self, at: int) -> NDArray[np.uint8]:
         """A level as BGRA uint8 (h, w, 4), not to be written to."""
         image = self.levels[at]
@@ -101,11 +96,6 @@ def to_image(pixels: NDArray[Any]) -> QImage:
     bgra = np.ascontiguousarray(pixels if pixels.shape[2] == 4 else cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA))
     h, w = bgra.shape[:2]
     return QImage(bgra.data, w, h, 4 * w, QImage.Format.Format_RGB32)
-
-
-def mips(pixels: NDArray[np.uint8]) -> Mips:
-    """All levels of a picture, BGR or BGRA; run on a worker thread."""
-    return Mips((pixels.shape[1], pixels.shape[0]), _levels(pixels))
 
 
 def of_picture(picture: Decoded) -> Mips:

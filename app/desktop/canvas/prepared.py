@@ -137,6 +137,8 @@ class Prepared:
 
     def _came(self, key: tuple[int, int, Look], mips: Mips, made: QImage | None) -> None:
         self._asked.discard(key)
+        if self._newest.get(id(mips)) == key:
+            del self._newest[id(mips)]
         if made is None:
             return
         self._kept[key] = (mips, made)

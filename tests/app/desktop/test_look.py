@@ -11,7 +11,7 @@ import pytest
 from app.desktop.canvas import compare, instruments
 from app.desktop.canvas import look as looks
 from app.desktop.canvas.look import PLAIN, Look
-from app.desktop.canvas.pictures import mips
+from app.desktop.canvas.pictures import Mips, of_picture
 from app.desktop.canvas.prepared import Prepared
 from storage.media import Kind, Picture
 
@@ -19,6 +19,10 @@ from storage.media import Kind, Picture
 def noise(h: int = 60, w: int = 80) -> np.ndarray:
     bgr = np.random.default_rng(5).integers(0, 256, (h, w, 3), np.uint8)
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA)
+
+
+def mips(screen: np.ndarray) -> Mips:
+    return of_picture(Picture(screen, None, Kind(8, "colour", False, False)))
 
 
 def deep(h: int = 60, w: int = 80) -> np.ndarray:
@@ -182,8 +186,6 @@ def test_a_place_on_the_map_is_a_place_on_the_picture() -> None:
 
 
 def test_true_values_come_from_the_samples_as_stored() -> None:
-    from app.desktop.canvas.pictures import of_picture
-
     screen = noise()
     made = of_picture(Picture(screen, deep(), Kind(16, "gray", False, False)))
     assert made.value(0, 0) == (7000.0,)
@@ -193,8 +195,16 @@ def test_true_values_come_from_the_samples_as_stored() -> None:
     assert plain.value(3, 4) == tuple(float(v) for v in screen[4, 3, 2::-1])
 
 
-def test_the_level_shown_is_never_stretched_while_a_finer_one_is_there() -> None:
-    picture = mips(np.zeros((2400, 3600, 3), np.uint8))
-    for scale in (2.0, 1.0, 0.6, 0.5, 0.3, 0.1):
-        _, share = picture.level(scale)
-        assert share >= min(scale, 1.0) or share == 1.0 or scale < 0.25
+def test_the_mip_level_chosen_is_never_stretched_when_a_larger_one_is_there() -> None:
+    made = mips(np.zeros((1500, 2400, 4), np.uint8))
+    assert [level.width() for level in made.levels] == [2400, 1200, 600]
+    for scale, width in (
+        (2.0, 2400),
+        (1.0, 2400),
+        (0.6, 2400),
+        (0.5, 1200),
+        (0.3, 1200),
+        (0.25, 600),
+        (0.01, 600),
+    ):
+        assert made.levels[made.index(scale)].width() == width

@@ -13,7 +13,6 @@ from pytestqt.qtbot import QtBot
 from annotation.core import Annotation, Box, Polygon
 from app.desktop.canvas import ink, overlay, scene, shapes
 from app.desktop.canvas.overlay import Request, Style
-from app.desktop.canvas.pictures import mips
 from app.desktop.tasks import Courier, Pool
 
 STYLE = Style({"a": "#ff0000", "b": "#00ff00"}, {"a": "Alpha", "b": "Beta"})
@@ -178,21 +177,6 @@ def test_a_small_polygon_keeps_three_vertices() -> None:
     assert isinstance(four, Polygon)
     assert four.parts[0][0] == (0.0, 0.0, 9.0, 0.0, 9.0, 9.0, 0.0, 9.0)
     assert shapes.delete_vertices(four, [(0, 3)]) == triangle
-
-
-def test_the_mip_level_chosen_is_never_stretched_when_a_larger_one_is_there() -> None:
-    made = mips(np.zeros((1500, 2400, 3), np.uint8))
-    assert [level.width() for level in made.levels] == [2400, 1200, 600]
-    for scale, width in (
-        (2.0, 2400),
-        (1.0, 2400),
-        (0.6, 2400),
-        (0.5, 1200),
-        (0.3, 1200),
-        (0.25, 600),
-        (0.01, 600),
-    ):
-        assert made.level(scale)[0].width() == width
 
 
 def test_a_fault_while_a_widget_paints_itself_is_logged_and_goes_no_further(
