@@ -80,8 +80,12 @@ class Pool:
         *,
         key: object = None,
         wanted: Callable[[], bool] | None = None,
+        behind: bool = False,
     ) -> None:
-        """Do `work` on a thread, then `done(result)` or `error(exception)` on the interface thread."""
+        """Do `work` on a thread, then `done(result)` or `error(exception)` on the interface thread.
+
+        behind: everything else that waits goes first: for long work done in many steps.
+        """
         with self._lock:
             if self._closing:
                 return
@@ -90,7 +94,11 @@ class Pool:
                     if entry[0] == key:
                         self._waiting.remove(entry)
                         break
-            self._waiting.append((key, work, done, error, wanted))
+            entry = (key, work, done, error, wanted)
+            if behind and not self._ordered:
+                self._waiting.appendleft(entry)
+            else:
+                self._waiting.append(entry)
             self._lock.notify_all()  # not notify(): it might wake one who waits for the end instead of a worker
 
     def drop(self, keep: Callable[[object], bool]) -> None:

@@ -246,7 +246,7 @@ class Facets(QWidget):
                 self.progress.hide()
                 self.desk.fault(fault)
 
-        self.desk.tasks.readers.submit(lambda: next(steps, None), done, failed)
+        self.desk.tasks.readers.submit(lambda: next(steps, None), done, failed, behind=True)
 
     # --- what it shows -------------------------------------------------------------------------------------------
 

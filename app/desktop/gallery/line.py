@@ -271,7 +271,9 @@ class QueryLine(QWidget):
         counts = self.tally.n if self.tally is not None else None
         text, cursor = self.edit.text(), self.edit.cursorPosition()
         self._offered = listing.complete(text, cursor, self.names, counts, language=i18n.language())
-        typed = bool(self._offered) and self._offered[0].start < cursor
+        typed = bool(self._offered) and (
+            self._offered[0].start < cursor or text[cursor - 1 : cursor] in ":：,，"
+        )
         self.list.clear()
         for one in self._offered:
             item = QListWidgetItem(one.text)

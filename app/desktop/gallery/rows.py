@@ -177,7 +177,9 @@ class Rows(QObject):
             else:
                 self._list(ticket, parts, found, quiet)
 
-        self._pool.submit(lambda: next(parts, None), done, lambda fault: self._failed(ticket, fault))
+        self._pool.submit(
+            lambda: next(parts, None), done, lambda fault: self._failed(ticket, fault), behind=True
+        )
 
     def _marks(self, ticket: int, marks: list[int]) -> None:
         if ticket == self._ticket:
