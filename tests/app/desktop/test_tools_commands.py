@@ -435,3 +435,33 @@ def test_the_tools_row_never_cuts_a_tool_off(pair: Hand, width: int) -> None:
     for made in row._buttons.values():
         assert made.width() >= made.minimumSizeHint().width()
         assert made.geometry().right() <= row.width()
+
+
+def test_eye_and_lock_of_a_line_in_the_list_hide_and_lock_that_object_only(pair: Hand) -> None:
+    rows_ = pair.window.annotate.objects
+    first = rows_._objects[0].uid
+    view = rows_.viewport()
+    for x, taken in ((30, lambda: pair.doc.hidden), (52, lambda: pair.doc.locked)):
+        at = QPointF(view.width() - x, 22).toPoint()
+        QTest.mouseClick(view, Qt.MouseButton.LeftButton, NONE, at)
+        assert taken() == {first}
+        assert pair.doc.selection == ()
+        rows_.grab()
+        QTest.mouseClick(view, Qt.MouseButton.LeftButton, NONE, at)
+        assert not taken()
+
+
+def test_the_list_says_kind_order_links_and_shows_the_groups_colour(pair: Hand) -> None:
+    left, right = by_x(pair)
+    choose(pair, left, right)
+    pair.key("g", SHIFT)
+    choose(pair, left)
+    pair.key(UP, CTRL, SHIFT)
+    pair.settled()
+    rows_ = pair.window.annotate.objects
+    assert rows_._objects[0].uid == left
+    said = rows_._under(pair.doc.get(left))
+    assert "Box" in said and "order +" in said
+    grouped = {a.uid: marks.group(a) for a in pair.doc.annotations}
+    assert grouped[left] == grouped[right]
+    rows_.grab()
