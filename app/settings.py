@@ -58,6 +58,9 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("brush_form", "round", "Form of the brush", choices=("round", "square", "area")),
         Setting("relations", [], "Relations used last"),
         Setting("tools", [], "Tools used last"),
+        Setting("smart_mask", False, "Smart tools make masks, else polygons"),
+        Setting("smart_model", "", "The promptable model used last"),
+        Setting("timelines", [], "Datasets whose timeline was shown or hidden, each as on NAME or off NAME"),
         Setting("eyes", [], "How the pictures of each dataset are seen"),
         Setting("eye_tools", ["grid", "map"], "What is laid over the picture for finding one's way"),
     )

@@ -21,6 +21,8 @@ from app.services.frames import Frames, Track
 from app.services.labelling import Page
 
 NONE = Frames((), (), False)
+_TIMELINES = 50
+"""Datasets of which it is remembered whether their timeline is shown."""
 
 
 class Reel(QObject):
@@ -64,18 +66,22 @@ class Reel(QObject):
         """Whether the timeline is shown: as the person said for this dataset, else where frames or tracks are."""
         said = self._said().get(self.desk.dataset.name if self.desk.dataset else "")
         if said is not None:
-            return bool(said) and bool(self.frames.ids)
+            return said and bool(self.frames.ids)
         return bool(self.tracks) or self.frames.film
 
     def toggle(self) -> None:
         """Show or hide the timeline of this dataset."""
         if self.desk.dataset is not None:
-            self.desk.put_setting("timeline", {**self._said(), self.desk.dataset.name: not self.wanted})
+            said = {**self._said(), self.desk.dataset.name: not self.wanted}
+            lines = [f"{'on' if shown else 'off'} {name}" for name, shown in said.items()]
+            self.desk.put_setting("timelines", lines[-_TIMELINES:])
             self.changed.emit()
 
-    def _said(self) -> dict[str, Any]:
-        found = self.desk.values.get("timeline")
-        return dict(found) if isinstance(found, dict) else {}
+    def _said(self) -> dict[str, bool]:
+        """Dataset -> what the person chose for it."""
+        found = self.desk.values.get("timelines")
+        lines = [str(one).partition(" ") for one in found] if isinstance(found, list) else []
+        return {name: way == "on" for way, _, name in lines}
 
     def read(self) -> None:
         """Read frames and tracks again."""

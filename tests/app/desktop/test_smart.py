@@ -12,6 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from annotation import marks, raster, rle, scenes
 from annotation.core import Annotation, Box, Mask, Polygon
+from app import settings
 from app.desktop.canvas.tools.smart import GrabCutTool, PromptTool, ScissorsTool, WandTool
 from app.desktop.window import Window
 from app.services import frames, ingest, labelling, onnx, workspace
@@ -137,6 +138,7 @@ def test_grabcut_is_cut_from_a_box_and_made_as_was_said(film: Hand) -> None:
     assert "polygon" in film.canvas.hint
     film.key(Key.Key_K, ALT)
     assert "mask" in film.canvas.hint
+    assert settings.load()["smart_mask"] is True
     film.key(Key.Key_Return)
     made = only(film)
     assert isinstance(made.shape, Mask)
@@ -329,6 +331,7 @@ def test_the_add_model_sheet_takes_a_pair(film: Hand, film_files: Path) -> None:
     film.qtbot.waitUntil(lambda: 1 in film.window.annotate.smart.encoded, timeout=20_000)
     assert film.desk.ws is not None
     assert [p.name for p in onnx.pairs(film.desk.ws)] == ["my sam"]
+    assert settings.load()["smart_model"] == "my sam" and not film.desk.problems
 
 
 # --- copying and tracks ------------------------------------------------------------------------------------------
@@ -470,8 +473,10 @@ def test_the_timeline_is_there_for_a_film_and_can_be_put_away(film: Hand) -> Non
     assert timeline is not None and timeline.isVisible()
     film.key(Key.Key_T, CTRL, SHIFT)
     assert not timeline.isVisible()
+    assert settings.load()["timelines"] == ["off film"]
     film.key(Key.Key_T, CTRL, SHIFT)
     assert timeline.isVisible()
+    assert not film.desk.problems
 
 
 def test_pictures_that_are_no_film_have_no_timeline_until_a_track_begins(hand: Hand) -> None:
