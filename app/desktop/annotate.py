@@ -490,7 +490,7 @@ class Annotate(QWidget):
             self.say(tr("No class of this dataset may be a caption"))
             return
         text = old.shape.text if old is not None and isinstance(old.shape, Caption) else ""
-        self._ask(
+        self._ask_line(
             "Caption of the picture",
             text,
             self.editing.write_caption,
@@ -499,9 +499,9 @@ class Annotate(QWidget):
 
     def _ask_relation(self, done: Callable[[str], object]) -> None:
         used = self.editing.relations()
-        self._ask("Relation", used[0] if used else "", done, hint="A name, e.g. wears", words=used)
+        self._ask_line("Relation", used[0] if used else "", done, hint="A name, e.g. wears", words=used)
 
-    def _ask(
+    def _ask_line(
         self, title: str, value: str, done: Callable[[str], object], *, hint: str, words: Sequence[str] = ()
     ) -> None:
         made = Ask(self._over(), title, value, hint, done, words)

@@ -9,7 +9,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parents[3] / "app/desktop"
 FIRST = {
     "tr", "label", "button", "Tool", "Figure", "_caption", "field", "text_field", "path_field", "choices", "share",
-    "_head", "_choice", "_ask",
+    "_head", "_choice", "_ask_line",
 }  # fmt: skip
 SECOND = {"say", "Action", "_dial", "_tool"}
 NAMED = {"tip", "hint", "note"}
