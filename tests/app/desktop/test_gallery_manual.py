@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from annotation import scenes
@@ -66,6 +67,8 @@ def face(tmp_path: Path) -> Path:
 
 def keep(window: Window, name: str, request: pytest.FixtureRequest) -> None:
     """Write a picture of the window, or check the one there is."""
+    for _ in range(3):
+        QApplication.processEvents()  # layouts settle
     target = PICTURES / name
     if request.config.getoption("--manual"):
         image = window.grab().toImage().convertToFormat(window.grab().toImage().Format.Format_RGB888)
