@@ -63,7 +63,7 @@ class Annotate(QWidget):
         self.canvas.image_source = lambda: desk.pictures.array(desk.document.asset_id or 0)
         self.editing: Editing = Editing(desk, self.canvas)
         self.editing.tell = self.say
-        self.editing.previous = self._before
+        self.editing.copies.previous = self._before
         self.editing.ask_relation = self._ask_relation
         self.canvas.layers.append(figures.links_layer(self.canvas))
         self.smart: Smart = Smart(desk, self.canvas, self.route.near, self)

@@ -14,7 +14,7 @@ from PySide6.QtCore import QEvent, QPointF, Qt
 from PySide6.QtGui import QCursor, QMouseEvent
 from PySide6.QtWidgets import QApplication
 
-from annotation import areas, edits, geometry, marks, rle, rows
+from annotation import areas, edits, geometry, marks, rows
 from annotation.core import (
     Annotation,
     AnnotationSet,
@@ -22,7 +22,6 @@ from annotation.core import (
     Caption,
     Coords,
     Keypoints,
-    Mask,
     Polygon,
     Polyline,
     Shape,
@@ -40,16 +39,14 @@ from app.desktop.canvas.tools.lines import LinkTool, PolygonTool, SliceTool
 from app.desktop.canvas.tools.select import Select
 from app.desktop.canvas.tools.skeleton import SkeletonTool
 from app.desktop.canvas.tools.whole import TagTool
+from app.desktop.copies import Copies
 from app.desktop.desk import Desk
 from app.i18n import tr
-from app.services import labelling
 
 if TYPE_CHECKING:
     from app.desktop.canvas.view import Canvas
 
 T = TypeVar("T")
-_PASTE_PX = 12.0
-"""A copy on its own picture is set off so far on the screen."""
 FORMS = ("round", "square", "area")
 
 
@@ -61,9 +58,7 @@ class Editing:
         self.tell: Callable[[str], object] = lambda _text: None
         self.ask_relation: Callable[[Callable[[str], object]], object] = lambda _done: None
         """Asks for the name of a relation."""
-        self.previous: Callable[[], int | None] = lambda: None
-        """The picture before the open one."""
-        self._clip: tuple[tuple[Annotation, ...], int | None] = ((), None)
+        self.copies: Copies = Copies(self)
         ways = canvas.ways
         ways.outside, ways.snap = bool(desk.values["outside"]), bool(desk.values["snap"])
         ways.brush, ways.brush_form = float(str(desk.values["brush_px"])), str(desk.values["brush_form"])
@@ -234,74 +229,6 @@ class Editing:
 
         if not self.reshape(pull, "snap"):
             self.tell(tr("No neighbour's border is near enough"))
-
-    # --- copies --------------------------------------------------------------------------------------------------
-
-    def duplicate(self) -> None:
-        """A copy beside each selected object."""
-        self._add_copies(tuple(self.chosen()), _PASTE_PX / self.canvas.scale, "duplicate")
-
-    def copy(self) -> None:
-        """Remember the selected objects."""
-        chosen = self.doc.chosen()
-        if chosen:
-            self._clip = tuple(chosen), self.doc.asset_id
-            self.tell(tr("{n} copied · Ctrl+V puts them here or on another picture", n=len(chosen)))
-
-    def cut(self) -> None:
-        """Remember the selected objects and delete them."""
-        self.copy()
-        wanted = self.uids()
-        self.apply(lambda old: edits.remove(old, wanted), "cut")
-
-    def paste(self) -> None:
-        """Put what is remembered on this picture, beside the original when that is the same picture."""
-        clip, asset = self._clip
-        if not clip:
-            self.tell(tr("Nothing is copied yet"))
-            return
-        there = {a.uid for a in self.doc.annotations}
-        beside = asset == self.doc.asset_id and any(a.uid in there for a in clip)
-        self._add_copies(clip, _PASTE_PX / self.canvas.scale if beside else 0.0, "paste")
-
-    def copy_previous(self) -> None:
-        """Everything people drew on the picture before, onto this one."""
-        ws, before, here = self.desk.ws, self.previous(), self.doc.asset_id
-        if ws is None or before is None:
-            self.tell(tr("There is no picture before this one"))
-            return
-
-        def done(page: labelling.Page) -> None:
-            if self.doc.asset_id == here:
-                found = tuple(a for a in page.annotations if a.origin != "model")
-                if found:
-                    self._add_copies(found, 0.0, "copy from previous")
-                else:
-                    self.tell(tr("Nothing is drawn on the picture before"))
-
-        self.desk.ask(lambda: labelling.load(ws, before), done)
-
-    def _add_copies(self, originals: tuple[Annotation, ...], off: float, verb: str) -> None:
-        known = {label.code for label in self.desk.labels()}
-        usable = tuple(a for a in originals if a.label in known)
-        if len(usable) < len(originals):
-            self.tell(tr("{n} left out: their class is not in this dataset", n=len(originals) - len(usable)))
-        if not usable or self.canvas.picture_wh is None:
-            return
-        w, h = self.canvas.picture_wh
-        wanted = [a.uid for a in usable]
-        try:
-            both, new = edits.duplicate(usable, wanted, 0.0, 0.0)
-        except LamproomError as fault:
-            self.tell(i18n.tr_fault(fault))
-            return
-        fresh = [a for a in both if a.uid in set(new)]
-        fresh = [replace(a, shape=_on_picture(a.shape, w, h)) for a in fresh]
-        if off:
-            dx, dy = self.canvas.limit_shift(fresh, off, off) if any(map(_placed, fresh)) else (0.0, 0.0)
-            fresh = [replace(a, shape=rows.snapped(shapes.moved(a.shape, dx, dy))) for a in fresh]
-        if self.apply(lambda old: edits.add(old, *fresh), verb):
-            self.doc.select([a.uid for a in fresh])
 
     # --- groups, links, order ------------------------------------------------------------------------------------
 
@@ -569,22 +496,3 @@ class Editing:
         """The polygon tool with the next outline as a hole or part of the selected area."""
         self.canvas.set_tool("polygon")
         self._tool("polygon", PolygonTool).set_into(into)
-
-
-def _placed(a: Annotation) -> bool:
-    return shapes.bounds(a.shape) is not None
-
-
-def _on_picture(shape: Shape, w: int, h: int) -> Shape:
-    """A copy fits the picture it comes to: a mask takes its size, what lies wholly outside is shifted in."""
-    if isinstance(shape, Mask):
-        if (shape.w, shape.h) == (w, h):
-            return shape
-        part, x0, y0 = rle.crop(shape)
-        return rle.encode(part, at=(x0, y0), wh=(w, h))
-    box = shapes.bounds(shape)
-    if box is None or (box[0] < w and box[1] < h and box[2] > 0 and box[3] > 0):
-        return shape
-    dx = min(0.0, w - box[2]) if box[0] >= w else max(0.0, -box[0]) if box[2] <= 0 else 0.0
-    dy = min(0.0, h - box[3]) if box[1] >= h else max(0.0, -box[1]) if box[3] <= 0 else 0.0
-    return rows.snapped(shapes.moved(shape, dx, dy))
