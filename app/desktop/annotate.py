@@ -56,6 +56,7 @@ class Annotate(QWidget):
         self.route = Route(desk.tasks.readers, self)
         self._want_first = False
         self.canvas: Canvas = Canvas(desk.document, desk.tasks.courier)
+        widgets.say(self.canvas, spoken="The picture and its objects")
         self.canvas.allowed = self._allowed
         self.classing: Classing = Classing(desk, self.canvas)
         self.canvas.defaults = self.classing.defaults

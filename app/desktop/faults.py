@@ -120,7 +120,8 @@ def report(kind: type[BaseException], fault: BaseException, trace: types.Traceba
 
     The message of the fault and the log may name files; names of people's files are cut to their ending.
     """
-    where = "".join(traceback.format_tb(trace))
+    # Places only: a line of source may quote what it was given.
+    where = "".join(f"  {f.filename}:{f.lineno} in {f.name}\n" for f in traceback.extract_tb(trace))
     lines = [
         f"Lamproom {_version()} · {time.strftime('%Y-%m-%d %H:%M:%S')}",
         f"Python {platform.python_version()} · Qt {qt_version} · {platform.platform()}",

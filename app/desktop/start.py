@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -17,32 +16,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.desktop import theme, widgets
+from app.desktop import widgets
+from app.desktop.lamp import Lamp
 from app.desktop.widgets import Row, button, column, frame, label, look, row, say
 from app.i18n import tr
 
 SCHEMAS = (("coal_mine", "Coal-mine safety"), ("grotto", "Grotto heritage"))
-
-
-class Lamp(QWidget):
-    """The lamp: a disc with its halo."""
-
-    def __init__(self, side: int) -> None:
-        super().__init__()
-        self.setFixedSize(side, side)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        p.setPen(Qt.PenStyle.NoPen)
-        halo = QColor(theme.current().accent)
-        halo.setAlphaF(0.25)
-        p.setBrush(halo)
-        p.drawEllipse(self.rect())
-        p.setBrush(QColor(theme.current().accent))
-        inset = round(self.width() * 0.18)
-        p.drawEllipse(self.rect().adjusted(inset, inset, -inset, -inset))
-        p.end()
 
 
 class Start(QWidget):

@@ -237,11 +237,13 @@ def sheet(t: Theme) -> str:
     QPushButton[look="place"] {{ background: transparent; border: none; border-radius: 0; border-bottom: 2px solid transparent;
         padding: 2px 2px 0 2px; min-height: {BAR_PX - 5}px; color: {t.second}; font-weight: 500; }}
     QPushButton[look="place"]:hover {{ color: {t.text}; }}
-    QPushButton[look="place"]:focus {{ color: {t.text}; }}
+    QPushButton[look="place"]:focus {{ color: {t.text}; background: {t.raised}; }}
     QPushButton[look="place"]:checked {{ color: {t.text}; border-bottom: 2px solid {t.accent}; font-weight: 700; }}
     QPushButton[look="choice"] {{ min-height: 24px; padding: 0 8px; font-size: {px(12)}px; }}
     QPushButton[look="choice"][keyed="true"] {{ padding: 0 14px 0 8px; text-align: left; }}
     QPushButton[look="choice"]:checked {{ background: {t.accent}; color: {t.on_accent}; border: 1px solid {t.accent}; font-weight: 700; }}
+    QPushButton[look="flat"]:focus, QPushButton[look="link"]:focus {{ border: 1px solid {t.accent}; border-radius: {RADIUS}px; }}
+    QPushButton[look="choice"]:checked:focus {{ border: 2px solid {t.text}; }}
     QPushButton[look="search"] {{ background: {t.raised}; border: 1px solid {t.line}; }}
     QPushButton[look="search"]:hover {{ border: 1px solid {t.second}; }}
 

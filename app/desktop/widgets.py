@@ -32,12 +32,12 @@ from app.i18n import tr
 log = logging.getLogger(__name__)
 
 W = TypeVar("W", bound=QWidget)
-_TEXT, _TIP, _HINT = "lr_text", "lr_tip", "lr_hint"
+_TEXT, _TIP, _HINT, _SPOKEN = "lr_text", "lr_tip", "lr_hint", "lr_spoken"
 
 
-def say(widget: W, text: str = "", *, tip: str = "", hint: str = "") -> W:
-    """Give a widget an English text, tool tip or placeholder that follows the language. Returns the widget."""
-    for name, value in ((_TEXT, text), (_TIP, tip), (_HINT, hint)):
+def say(widget: W, text: str = "", *, tip: str = "", hint: str = "", spoken: str = "") -> W:
+    """Give a widget an English text, tool tip, placeholder or accessible name that follows the language. Returns the widget."""
+    for name, value in ((_TEXT, text), (_TIP, tip), (_HINT, hint), (_SPOKEN, spoken)):
         if value:
             widget.setProperty(name, value)
     _apply(widget)
@@ -56,6 +56,8 @@ def _apply(widget: QWidget) -> None:
     if hint and isinstance(widget, QLineEdit):
         widget.setPlaceholderText(tr(hint))
         widget.setAccessibleName(tr(hint))
+    if spoken := widget.property(_SPOKEN):
+        widget.setAccessibleName(tr(spoken))
 
 
 def retranslate(root: QWidget) -> None:

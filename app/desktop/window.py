@@ -27,12 +27,13 @@ from app.desktop.gallery.page import Gallery
 from app.desktop.helpsheet import HelpSheet, ManualSheet
 from app.desktop.home import Home
 from app.desktop.keysheet import KeySheet
+from app.desktop.lamp import Lamp
 from app.desktop.layout import Layout
 from app.desktop.overlaid import Overlaid
 from app.desktop.palette import Palette
 from app.desktop.preferences import Preferences
 from app.desktop.sheets import Sheets
-from app.desktop.start import Lamp, Start
+from app.desktop.start import Start
 from app.desktop.tour import Tour, is_demo
 from app.desktop.versions import Versions
 from app.desktop.widgets import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -104,18 +105,19 @@ def gui(ctx: typer.Context) -> Outcome:
 
 def _desk_opens() -> bool:
     """There is a display, and Qt starts."""
-    from app.services import doctor
+    from app.services import display
 
-    return doctor.has_display() and doctor.qt_fault() is None
+    return display.has_display() and display.qt_fault() is None
 
 
 def _desk(location: str | None) -> Outcome:
-    # onnxruntime is loaded before Qt: on Windows the other order finds the wrong DLLs.
-    from app.services import doctor, prelabel  # noqa: F401
+    from app.services import display
 
-    if not doctor.has_display():
+    if os.name == "nt":  # onnxruntime before Qt: the other order finds the wrong DLLs
+        from app.services import prelabel  # noqa: F401
+    if not display.has_display():
         raise Unavailable("there is no display", remedy="run it in a desktop session, or set DISPLAY")
-    if (fault := doctor.qt_fault()) is not None:
+    if (fault := display.qt_fault()) is not None:
         raise fault
     from app.desktop import main as desktop
 

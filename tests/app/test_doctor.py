@@ -9,7 +9,7 @@ import pytest
 
 from annotation.errors import LamproomError
 from app import cli, settings
-from app.services import doctor, workspace
+from app.services import display, doctor, workspace
 
 
 def states(found: list[doctor.Finding]) -> dict[str, str]:
@@ -65,8 +65,8 @@ def test_a_provider_that_falls_back_is_a_finding(monkeypatch: pytest.MonkeyPatch
 
 
 def test_qt_that_does_not_load_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_QT", "raise ImportError('libEGL.so.1: cannot open shared object file')")
-    fault = doctor.qt_fault()
+    monkeypatch.setattr(display, "_QT", "raise ImportError('libEGL.so.1: cannot open shared object file')")
+    fault = display.qt_fault()
     assert fault is not None
     assert "libEGL.so.1" in fault.what
 

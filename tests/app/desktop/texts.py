@@ -12,7 +12,7 @@ FIRST = {
     "_head", "_choice", "_ask_line",
 }  # fmt: skip
 SECOND = {"say", "Action", "_dial", "_tool"}
-NAMED = {"tip", "hint", "note"}
+NAMED = {"spoken", "tip", "hint", "note"}
 TABLES = {
     "KINDS",
     "SECTIONS",
