@@ -124,7 +124,7 @@ class Annotate(QWidget):
         box.addWidget(self.queues)
         box.addSpacing(8)
         box.addWidget(_caption("Classes (digit keys)"))
-        self.classes = Classes(desk, self.classing.key)
+        self.classes: Classes = Classes(desk, self.classing.key)
         box.addWidget(self.classes, 1)
         box.addSpacing(4)
         self.rule: Rule = Rule(desk)
@@ -165,7 +165,8 @@ class Annotate(QWidget):
         beside.addWidget(self.canvas, 1)
         beside.addWidget(self.eye_panel)
         middle.addLayout(beside, 1)
-        self.below = below = frame("bottom")
+        self.below: QWidget = frame("bottom")
+        below = self.below
         inside = column(below, gap=4, margins=(0, 8, 0, 4))
         caption = row(margins=(16, 0, 16, 0))
         self.where = Elided("", "second")
@@ -200,7 +201,7 @@ class Annotate(QWidget):
         inner = column(details, gap=0, margins=(0, 0, 0, 8))
         self.attributes: Attributes = Attributes(desk, self.classing)
         self.issues = Issues(desk)
-        self.history = History(desk)
+        self.history: History = History(desk)
         self.tags = Tags(desk, self.canvas, self.editing)
         self.remarks = Remarks(desk, self.canvas)
         for part in (self.tags, self.attributes, self.issues, self.remarks, self.history):

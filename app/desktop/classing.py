@@ -116,7 +116,11 @@ class Classing(QObject):
     def _made(self, uid: str) -> None:
         if self.desk.values.get("ask_class"):
             # After the gesture has ended: a line to type in under a pressed mouse would swallow its release.
-            QTimer.singleShot(0, self, lambda: self.desk.document.get(uid) and self.ask(drawn=True))
+            QTimer.singleShot(0, self, lambda: self._ask_for(uid))
+
+    def _ask_for(self, uid: str) -> None:
+        if self.desk.document.get(uid) is not None:
+            self.ask(drawn=True)
 
     def _taken(self) -> None:
         if self.desk.label:

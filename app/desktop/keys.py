@@ -86,7 +86,7 @@ PRESETS: dict[str, tuple[str, Keys]] = {
 def normal(key: str) -> str:
     """A key as it is kept ("ctrl+k" -> "Ctrl+K"), "" when Qt knows none of that name."""
     found = QKeySequence.fromString(key, QKeySequence.SequenceFormat.PortableText)
-    if found.count() != 1 or found[0].key() == 0x01FFFFFF:  # Key_unknown
+    if found.count() != 1 or found.isEmpty() or "\ufffd" in found.toString() or not found.toString():
         return ""
     return found.toString(QKeySequence.SequenceFormat.PortableText)
 

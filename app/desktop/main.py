@@ -73,10 +73,14 @@ def run(
     app.installEventFilter(guard)
     window = build(lang)
     window.first_time = True
+
+    def end() -> None:
+        window.close()
+
     send = window.desk.tasks.courier.send  # a fault may come from any thread
     faults = Faults(
         lambda line, report: send(lambda: window.tell_fault(line, report)),
-        lambda: send(lambda: window.close()),
+        lambda: send(end),
     )
     if crash := faults.install():
         window.tell_fault(tr("the desk was ended by a crash"), crash)
@@ -119,7 +123,7 @@ def _load(painted: Callable[[], object]) -> None:
     thread = threading.Thread(target=work, name="lamproom-import", daemon=True)
     look = QTimer()
     look.setInterval(5)
-    look.timeout.connect(lambda: thread.is_alive() or loop.quit())
+    look.timeout.connect(lambda: None if thread.is_alive() else loop.quit())
 
     def begin() -> None:
         painted()

@@ -61,6 +61,11 @@ class Overlaid(QWidget):
         stops[(at + (1 if forward else -1)) % len(stops)].setFocus(Qt.FocusReason.TabFocusReason)
         return True
 
+    def present(self) -> None:
+        """Show it, with the focus where one begins."""
+        self.show()
+        self.raise_()
+
     def finish(self) -> None:
         """Close and give the focus back."""
         parent = self.parentWidget()

@@ -100,7 +100,7 @@ STEPS: tuple[Step, ...] = (
         "{0} finds every action, class and picture, in both languages and by pinyin. Open it.",
         ("palette",),
         lambda w: w.search,
-        lambda w, _: w.palette is not None,
+        lambda w, _: w.palette_sheet is not None,
     ),
     Step(
         "You can begin",

@@ -88,12 +88,12 @@ class Window(QWidget):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self.desk = desk
+        self.desk: Desk = desk
         self.setObjectName("desk")
         self.setWindowTitle("灯房 Lamproom")
         self.setMinimumSize(1080, 640)
         self.resize(1440, 900)
-        self.palette: Palette | None = None
+        self.palette_sheet: Palette | None = None
         self.sheets: Sheets
         self.annotate: Annotate
         self.gallery: Gallery
@@ -128,7 +128,7 @@ class Window(QWidget):
             self.stack.addWidget(page)
         self.activity = Activity(self.body, desk)
         self.body.installEventFilter(self)
-        self.layout_ = Layout(self)
+        self.layout_: Layout = Layout(self)
         self.tour: Tour | None = None
         self._over: Overlaid | None = None
 
@@ -166,7 +166,7 @@ class Window(QWidget):
             line.addWidget(made)
             line.addSpacing(16)
         line.addStretch(1)
-        self.search = Search()
+        self.search: Search = Search()
         self.search.clicked.connect(self.show_palette)
         line.addWidget(self.search)
         line.addSpacing(8)
@@ -266,15 +266,15 @@ class Window(QWidget):
 
     def trigger(self, action: actions.Action) -> None:
         """Run an action unless a sheet asks something, or it needs a workspace and there is none."""
-        if action.id == "palette" and self.palette is not None:
-            self.palette.finish()
+        if action.id == "palette" and self.palette_sheet is not None:
+            self.palette_sheet.finish()
         elif not self.covered and self.can(action):
             action.run(self)
 
     @property
     def covered(self) -> bool:
         """A sheet, the palette or a chooser has the keys."""
-        found: list[Overlaid] = self.body.findChildren(Overlaid)
+        found = list[Overlaid](self.body.findChildren(Overlaid))
         return any(one.isVisible() and one.takes_keys for one in found)
 
     def can(self, action: actions.Action) -> bool:
@@ -440,10 +440,10 @@ class Window(QWidget):
             self.desk.memory.get("recent", []),
             lambda used: palettes.remember(self, used),
         )
-        self.palette = made
+        self.palette_sheet = made
 
         def gone() -> None:
-            self.palette = None
+            self.palette_sheet = None
             self.refocus()
 
         made.closed.connect(gone)
@@ -534,8 +534,7 @@ class Window(QWidget):
         self._bind()
         for place, made in self._places.items():
             made.setToolTip(actions.key(f"place.{place}"))
-        tool: Tool
-        for tool in self.findChildren(Tool):
+        for tool in list[Tool](self.findChildren(Tool)):
             if tool.action_id:
                 tool.key = actions.key(tool.action_id)
                 tool.updateGeometry()

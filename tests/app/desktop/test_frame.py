@@ -146,17 +146,17 @@ def test_the_palette_finds_an_action_by_its_name_in_either_language(hand: Hand, 
         hand.desk.set_language("zh_CN")
     hand.open(1)
     hand.key("k", CTRL)
-    palette = hand.window.palette
+    palette = hand.window.palette_sheet
     palette.edit.setText(words)
     hand.key(Qt.Key.Key_Return, on=palette.edit)
     assert hand.canvas.tool.name == "polygon"
-    assert hand.window.palette is None
+    assert hand.window.palette_sheet is None
     hand.desk.set_language("en")
 
 
 def test_the_palette_finds_pictures_by_their_path(hand: Hand) -> None:
     hand.key("k", CTRL)
-    palette = hand.window.palette
+    palette = hand.window.palette_sheet
     palette.edit.setText("井下 003")
     hand.qtbot.waitUntil(lambda: any("003" in entry.text for entry in palette.shown))
     hand.key(Qt.Key.Key_Return, on=palette.edit)
@@ -171,8 +171,8 @@ def test_every_action_is_in_the_palette_and_runs_without_a_fault(hand: Hand) -> 
         hand.window.trigger(action)
         hand.settled()
         hand.window.sheets.close()
-        if hand.window.palette is not None:
-            hand.window.palette.finish()
+        if hand.window.palette_sheet is not None:
+            hand.window.palette_sheet.finish()
     hand.qtbot.waitUntil(lambda: hand.desk.tasks.readers.idle)
 
 

@@ -96,7 +96,7 @@ def test_no_action_fires_while_an_input_method_composes(hand: Hand, guard) -> No
     QApplication.sendEvent(edit, QInputMethodEvent("anquan", []))
     assert override(edit, Qt.Key.Key_K, CTRL)
     hand.key(Qt.Key.Key_Return, on=edit)
-    assert hand.window.palette is None
+    assert hand.window.palette_sheet is None
     done = QInputMethodEvent("", [])
     done.setCommitString("安全")
     QApplication.sendEvent(edit, done)
@@ -151,7 +151,7 @@ def test_a_taken_key_names_its_owner_and_changes_hands_only_on_demand(hand: Hand
     sheet = sheet_on(hand, "fit")
     sheet.capture()
     hand.key("k", CTRL)
-    assert hand.window.palette is None
+    assert hand.window.palette_sheet is None
     assert by("palette").name in sheet.said.text()
     hand.qtbot.mouseClick(sheet.keep, Qt.MouseButton.LeftButton)
     assert actions.keys_of("fit") == ("F",)

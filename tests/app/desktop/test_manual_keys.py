@@ -1,4 +1,4 @@
-"""The manual's chapter of keys says what ACTIONS says, in both languages; `LAMPROOM_WRITE=1` writes it anew."""
+"""The manual's chapter of keys says what ACTIONS says, in both languages; `WRITE_MANUAL=1` writes it anew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from app.desktop.actions import SECTIONS, keymap
 from app.i18n import tr
 
 BEGIN, END = "<!-- keys: begin (made by a test) -->", "<!-- keys: end -->"
-HEADS = {"zh": ("动作", "按键", "CVAT", "X-AnyLabeling"), "en": ("action", "keys", "CVAT-like", "X-AnyLabeling-like")}
+HEADS = {
+    "zh": ("动作", "按键", "CVAT", "X-AnyLabeling"),
+    "en": ("action", "keys", "CVAT-like", "X-AnyLabeling-like"),
+}
 
 
 def table(folder: str) -> str:
@@ -40,7 +43,9 @@ def table(folder: str) -> str:
 
 
 def _shown(found: tuple[str, ...]) -> str:
-    return " ".join(f"`` {actions.shown(k)} ``" if "`" in k else f"`{actions.shown(k)}`" for k in found) or "–"
+    return (
+        " ".join(f"`` {actions.shown(k)} ``" if "`" in k else f"`{actions.shown(k)}`" for k in found) or "–"
+    )
 
 
 @pytest.mark.parametrize("folder", ["zh", "en"])
@@ -50,7 +55,7 @@ def test_the_table_of_keys_in_the_manual_is_that_of_the_program(folder: str) -> 
     head, rest = text.split(BEGIN)
     old, tail = rest.split(END)
     new = f"\n\n{table(folder)}\n"
-    if os.environ.get("LAMPROOM_WRITE"):
+    if os.environ.get("WRITE_MANUAL"):
         file.write_text(f"{head}{BEGIN}{new}{END}{tail}", encoding="utf-8")
         return
-    assert old == new, "run this test with LAMPROOM_WRITE=1"
+    assert old == new, "run this test with WRITE_MANUAL=1"

@@ -67,7 +67,7 @@ def test_what_was_used_last_stands_first_and_breaks_ties() -> None:
 
 def found(hand: Hand, typed: str) -> str:
     hand.key("k", CTRL)
-    palette = hand.window.palette
+    palette = hand.window.palette_sheet
     palette.edit.setText(typed)
     first = palette.shown[0].id if palette.shown else ""
     palette.finish()
@@ -89,10 +89,10 @@ def test_an_action_and_a_class_are_found_in_both_languages_whatever_is_spoken(
 def test_the_palette_remembers_what_it_ran(hand: Hand) -> None:
     hand.open(1)
     hand.key("k", CTRL)
-    hand.window.palette.edit.setText("whole picture")
-    hand.key(Qt.Key.Key_Return, on=hand.window.palette.edit)
+    hand.window.palette_sheet.edit.setText("whole picture")
+    hand.key(Qt.Key.Key_Return, on=hand.window.palette_sheet.edit)
     hand.key("k", CTRL)
-    assert hand.window.palette.shown[0].id == "fit"
+    assert hand.window.palette_sheet.shown[0].id == "fit"
     hand.key(Qt.Key.Key_Escape)
 
 

@@ -100,7 +100,7 @@ def test_the_first_steps_wait_for_the_real_gestures(hand: Hand) -> None:
     reached(5)
     hand.key("k", CTRL)
     reached(6)
-    hand.window.palette.finish()
+    hand.window.palette_sheet.finish()
     hand.qtbot.mouseClick(steps.next, Qt.MouseButton.LeftButton)
     assert hand.window.tour is None
     assert hand.desk.memory.get("toured", False)
