@@ -279,7 +279,7 @@ def test_a_shard_closed_by_the_reader_ahead_does_not_unsettle_the_one_at_work(
     with ws.db.read() as conn:
         data = queries.dataset(conn, "d")
     row = onnx.show(ws, model)
-    wanted = {"dataset": "d", "model": model, "sha256": row.sha256, "state": None}
+    wanted = {"dataset": "d", "model": model, "sha256": row.sha256, "state": None, "where": ""}
     job = prelabel._create(ws, data, row, wanted)
     writer = prelabel._Writer(ws, job, ws.person.id, data, bytes.fromhex(row.sha256), {})
     with ws.db.write() as conn:
