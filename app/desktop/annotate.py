@@ -576,7 +576,7 @@ class Annotate(QWidget):
 
     def _changed(self) -> None:
         found = self.desk.document.annotations
-        waiting = sum(a.origin == "model" for a in found)
+        waiting = int(self.canvas.scene.predicted.sum())
         self.count.setText(tr("Objects {n}", n=number(len(found))))
         self.split.setText(tr("people {a} · model {b}", a=number(len(found) - waiting), b=number(waiting)))
         self._hint()
@@ -588,7 +588,7 @@ class Annotate(QWidget):
 
     def _hint(self) -> None:
         doc = self.desk.document
-        waiting = any(a.origin == "model" for a in doc.annotations)
+        waiting = bool(self.canvas.scene.predicted.any())
         text = self.canvas.tool.hint(self.desk.label_name(self.desk.label or "")) if doc.asset_id else ""
         if doc.asset_id is None or text:
             pass

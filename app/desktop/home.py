@@ -226,7 +226,8 @@ class Home(QWidget):
         box.addStretch()
         self._area = widgets.scroll(inner)
         whole.addWidget(self._area)
-        desk.counted.connect(self.retranslate)
+        self._stale = False
+        desk.counted.connect(self._counted)
         desk.opened.connect(self._reset)
         desk.tasks.started.connect(self._started)
         desk.tasks.ended.connect(lambda _: self._idle())
@@ -296,8 +297,21 @@ class Home(QWidget):
         for i in range(3):
             self._grid.setColumnStretch(i, 1 if i < self._columns else 0)
 
+    def _counted(self) -> None:
+        """Counts change with every gesture; nobody pays for a page that is not looked at."""
+        if self.isVisible():
+            self.retranslate()
+        else:
+            self._stale = True
+
+    def showEvent(self, event) -> None:
+        super().showEvent(event)
+        if self._stale:
+            self.retranslate()
+
     def retranslate(self) -> None:
         """All figures and sentences again."""
+        self._stale = False
         desk, totals = self.desk, self.desk.totals
         if totals is None:
             return

@@ -51,7 +51,12 @@ def screen(scale: float) -> Iterator[str]:
 
 def run(part: str, platform: str, scale: float, extra: Sequence[str]) -> int:
     """One part on one platform; its exit code."""
-    env = {**os.environ, "QT_QPA_PLATFORM": platform, "QT_SCALE_FACTOR": f"{scale:g}", "QT_LOGGING_RULES": "*.debug=false"}
+    env = {
+        **os.environ,
+        "QT_QPA_PLATFORM": platform,
+        "QT_SCALE_FACTOR": f"{scale:g}",
+        "QT_LOGGING_RULES": "*.debug=false",
+    }
     with contextlib.ExitStack() as stack:
         if platform == "xcb":
             env["DISPLAY"] = stack.enter_context(screen(scale))

@@ -204,7 +204,7 @@ def measure(seat: Seat, asset_id: int, n: int, bars: Bars, *, full: bool) -> Non
     gc.collect()
     over = hover(seat)
     print(f"{name}: hover {over.said()}")
-    bars(f"{name}: hover step, p95", over.at(95), 16 if full else 33)
+    bars.steps(f"{name}: hover step", over, 95, 16 if full else 33)
     moved = pan(seat)
     zoomed = zoom(seat)
     seat.canvas.fit()
@@ -219,10 +219,10 @@ def measure(seat: Seat, asset_id: int, n: int, bars: Bars, *, full: bool) -> Non
     for what, found in bulk(seat).items():
         print(f"{name}: {what} {found.said()}")
     if full:
-        bars(f"{name}: vertex drag step, p95", steps.at(95), 16)
+        bars.steps(f"{name}: vertex drag step", steps, 95, 16)
         for what, found in (("pan", moved), ("zoom", zoomed)):
-            bars(f"{name}: {what} frame, median", found.at(50), 16)
-            bars(f"{name}: {what} frame, p95", found.at(95), 33)
+            bars.steps(f"{name}: {what} frame", found, 50, 16)
+            bars.steps(f"{name}: {what} frame", found, 95, 33)
 
 
 def beside_peers(seat: Seat, asset_id: int, bars: Bars, figures: dict | None) -> None:
