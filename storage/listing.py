@@ -112,8 +112,8 @@ def natural(path: str) -> str:
 
 _OBJECT = (
     "SELECT n.id, n.uid, n.asset_id, l.code, n.kind, n.x0, n.y0, n.x1, n.y1, n.attributes, n.score_micro, n.origin, s.path, "
-    "s.width_px, s.height_px, i.review, i.state FROM annotation n JOIN label l ON l.id = n.label_id JOIN asset s ON s.id = n.asset_id "
-    "JOIN item i ON i.asset_id = n.asset_id AND i.dataset_id = :d AND i.died IS NULL "
+    "s.width_px, s.height_px, i.review, i.state FROM annotation n JOIN label l ON l.id = +n.label_id JOIN asset s ON s.id = +n.asset_id "
+    "JOIN item i ON i.asset_id = +n.asset_id AND i.dataset_id = :d AND i.died IS NULL "
 )
 
 
