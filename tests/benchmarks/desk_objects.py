@@ -30,7 +30,7 @@ from tests.benchmarks.seat import Bars, Seat, Times, where
 
 LARGE = (6000, 4000)
 COUNTS = (5_000, 20_000)
-CLASSES = ("large_coal", "conveyor_belt", "person", "anchor_plate")
+CLASSES = ("large_coal", "conveyor_belt", "person", "gangue")
 MIDDLE = Qt.MouseButton.MiddleButton
 
 

@@ -14,12 +14,14 @@ from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QImage, QPainter
 
 from app.desktop import theme
+from app.desktop.canvas.scene import LOOSE, SKELETON
 
 if TYPE_CHECKING:
     from app.desktop.canvas.overlay import Request, Style
 
 TAGGED_AT_MOST, _SIGNED_AT_MOST = 160, 600
 SMALL_PX, _SIGN_PX = 24.0, 32.0
+_DOT_PX = 6.0
 _MAY_HIDE = 0.15
 """A tag is shortened before it covers more than this share of another object."""
 _KEPT = 1500
@@ -100,6 +102,8 @@ def place(r: Request) -> list[Tagged]:
     if not r.tags or not len(scene.boxes):
         return []
     at = scene.boxes * np.float32(r.scale) + np.array((r.ox, r.oy, r.ox, r.oy), np.float32)
+    dots = (scene.forms == LOOSE) | (scene.forms == SKELETON)
+    at[dots] += np.array((-1, -1, 1, 1), np.float32) * np.float32(_DOT_PX * r.ratio)
     size = np.maximum(at[:, 2] - at[:, 0], at[:, 3] - at[:, 1])
     with np.errstate(invalid="ignore"):
         seen = np.flatnonzero(
