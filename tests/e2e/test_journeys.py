@@ -80,12 +80,14 @@ def bring_pictures(person: Person, folder: Path, name: str, n: int) -> None:
         with person.record() as ws:
             return any(d.name == name and d.n_assets == n for d in browse.datasets(ws))
 
-    person.keys("ctrl+i")
-    person.type(str(folder))
-    person.keys("Tab", "Tab", "Tab", "ctrl+a")
-    person.type(name)
-    person.keys("Return")
-    until(there)
+    def bring() -> None:
+        person.keys("Escape", "ctrl+i")
+        person.type(str(folder))
+        person.keys("Tab", "Tab", "Tab", "ctrl+a")
+        person.type(name)
+        person.keys("Return")
+
+    person.until(bring, there, 20)
     person.keys("ctrl+3")
 
 
@@ -178,7 +180,7 @@ def test_correct_predicted_pictures(
 
     def predicted() -> bool:
         with sitting.record() as ws:
-            return any(j.kind == "prelabel" and j.state == "done" for j in jobs.listing(ws))
+            return any(j.kind == "prelabel" and j.ended_ms for j in jobs.listing(ws))
 
     until(predicted, 180)
     with sitting.record() as ws:
