@@ -600,15 +600,20 @@ class Annotate(QWidget):
         elif waiting:
             least = f"{float(self.desk.values['accept_score']):.2f}"
             text = tr(
-                "Enter accept · X reject · a digit changes the class · Shift+Enter accept ≥ {score}",
+                "{accept} accept · {reject} reject · a digit changes the class · {above} accept ≥ {score}",
+                accept=actions.key("accept"), reject=actions.key("reject"), above=actions.key("accept.above"),
                 score=least,
-            )
+            )  # fmt: skip
         elif doc.selection:
             text = tr(
                 "A digit changes the class · arrows nudge · Ctrl and drag takes corners · right click for more"
             )
         else:
-            text = tr("R box · P polygon · B brush · a digit takes a class in hand · Tab the next object")
+            text = tr(
+                "{box} box · {polygon} polygon · {brush} brush · a digit takes a class in hand · {next} the next object",
+                box=actions.key("tool.box"), polygon=actions.key("tool.polygon"), brush=actions.key("tool.brush"),
+                next=actions.key("object.next"),
+            )  # fmt: skip
         if text != self.canvas.hint:
             self.canvas.hint = text
             self.canvas.update()
