@@ -6,6 +6,7 @@ thread while it stands there, so this module and what it imports at the top must
 
 from __future__ import annotations
 
+import gc
 import importlib
 import signal
 import sys
@@ -44,6 +45,8 @@ def build(language: str | None = None) -> Window:
     keys.load(desk)
     window = Window(desk)
     desk.setParent(window)
+    if not gc.get_freeze_count():
+        gc.freeze()  # modules and the first window live as long as the program; walking them held frames up for 100 ms
     return window
 
 

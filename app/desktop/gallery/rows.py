@@ -162,7 +162,7 @@ class Rows(QObject):
             if not quiet or part.last:
                 before = self.count
                 if quiet:
-                    self._old = set(self._blocks)
+                    self._moved(found)
                 elif self._ids is None:
                     self._ids = found
                 elif self.count // BLOCK in self._blocks:
@@ -180,6 +180,13 @@ class Rows(QObject):
         self._pool.submit(
             lambda: next(parts, None), done, lambda fault: self._failed(ticket, fault), behind=True
         )
+
+    def _moved(self, ids: array[int]) -> None:
+        """Rows at hand go where the new list has them, and are read again; what is shown is always what is meant."""
+        at_hand = {_id(row): row for rows in self._blocks.values() for row in rows if row is not None}
+        for block in list(self._blocks):
+            self._blocks[block] = [at_hand.get(i) for i in ids[block * BLOCK : (block + 1) * BLOCK]]
+        self._old = set(self._blocks)
 
     def _marks(self, ticket: int, marks: list[int]) -> None:
         if ticket == self._ticket:
