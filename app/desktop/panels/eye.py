@@ -78,7 +78,7 @@ class EyePanel(QFrame):
         say(self.name, hint="Name of a new preset")
         self.name.returnPressed.connect(self._keep)
         line.addWidget(self.name, 1)
-        line.addWidget(button("Keep", self._keep, kind="choice"))
+        line.addWidget(button("Keep preset", self._keep, kind="choice"))
         box.addLayout(line)
         self.forget = button("Forget this preset", lambda: eye.drop(eye.used), kind="link")
         box.addWidget(self.forget, 0, Qt.AlignmentFlag.AlignLeft)
