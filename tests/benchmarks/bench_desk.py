@@ -26,6 +26,9 @@ from tests.benchmarks import peers
 HERE = Path(__file__).resolve().parent
 RUNS: dict[str, tuple[tuple[str, float], ...]] = {
     "objects": (("offscreen", 1), ("xcb", 1), ("xcb", 2)),
+    "brush": (("offscreen", 1), ("xcb", 1)),
+    "pictures": (("offscreen", 1), ("xcb", 1)),
+    "gallery": (("offscreen", 1), ("xcb", 1)),
     "soak": (("offscreen", 1),),
 }
 """Part -> the platforms and scale factors it runs on."""
@@ -68,7 +71,7 @@ def run(part: str, platform: str, scale: float, extra: Sequence[str]) -> int:
 def main() -> int:
     """All parts; 0 when every bar is met."""
     asked = argparse.ArgumentParser()
-    asked.add_argument("--only", default="objects")
+    asked.add_argument("--only", default=",".join(part for part in RUNS if part != "soak"))
     asked.add_argument("--soak", action="store_true")
     asked.add_argument("--peers", action="store_true")
     asked.add_argument("--offscreen", action="store_true", help="no X server")
@@ -80,7 +83,7 @@ def main() -> int:
         print("\n".join(peers.lines(found)), flush=True)
     good = True
     for part in [*given.only.split(","), *(["soak"] if given.soak else [])]:
-        extra = ["--peers", str(kept)] if part == "objects" else []
+        extra = ["--peers", str(kept)] if part in ("objects", "pictures") else []
         for platform, scale in RUNS[part]:
             if platform == "xcb" and (given.offscreen or shutil.which("Xvfb") is None):
                 print(f"NOT MEASURED: {part} under Xvfb", flush=True)

@@ -1,6 +1,6 @@
 """From picture to picture: key press to pixels at 10 k, 100 k and 1.5 M pictures, 24 megapixels, the first row.
 
-usage: bench_pictures.py [--sizes 10000,100000,1500000] [--keep DIR] [--show]
+usage: desk_pictures.py [--sizes 10000,100000,1500000] [--keep DIR] [--show]
 
 Asset rows are drawn; their bytes are those of some hundred real JPEGs (drawn scenes, 1920 x 1080), which many rows share.
 The real window is driven, offscreen unless --show is given or QT_QPA_PLATFORM says otherwise.
@@ -9,6 +9,7 @@ The real window is driven, offscreen unless --show is given or QT_QPA_PLATFORM s
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -190,12 +191,32 @@ def line(fine: bool, text: str) -> bool:
     return fine
 
 
+def beside(kept: Path | None, tool: str, key: str, unit: float, ours: float, share: int, what: str) -> bool:
+    """A bar against another tool's figure of this platform, when it was measured: at most 1/`share` of it."""
+    if kept is None or not kept.exists():
+        print(f"NOT MEASURED: {tool} beside us")
+        return True
+    found = json.loads(kept.read_text())["figures"]
+    name = next((n for n in found if n.lower().startswith(tool.lower()[:6])), None)
+    figures = found.get(name, {}).get(os.environ.get("QT_QPA_PLATFORM", "xcb"), {}) if name else {}
+    theirs = figures.get(key, {}).get("100000")
+    if theirs is None:
+        print(f"NOT MEASURED: {tool} {key} at 100,000")
+        return True
+    theirs *= unit
+    return line(
+        ours <= theirs / share,
+        f"{what}: {ours:.1f} ms, {tool} {theirs:.0f} ms, 1/{theirs / max(ours, 0.01):.0f} (bar <= 1/{share})",
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="10000,100000,1500000")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--peers", type=Path, help="figures of peers.py")
     args = parser.parse_args()
     if not args.show:
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -217,6 +238,9 @@ def main() -> int:
                 fine &= line(
                     row <= FIRST_ROW_MS, f"first row of 100,000 {row:.0f} ms (bar <= {FIRST_ROW_MS:.0f})"
                 )
+                fine &= beside(
+                    args.peers, "labelme", "open_s", 1000.0, picture, 10, "first picture of 100,000"
+                )
             drive.window.annotate.open(n // 2)
             drive.until(lambda: drive.canvas.mips is not None)
             drive.rest(1500)
@@ -232,6 +256,10 @@ def main() -> int:
                 f"next picture at {n:,}: median {medians[n]:.1f} ms, p95 {pixels[int(0.95 * len(pixels))]:.1f}, "
                 f"max {pixels[-1]:.1f}; all panels {statistics.median(idle):.1f} (bar <= {NEXT_MS:.0f})",
             )
+            if n == 100_000:
+                fine &= beside(
+                    args.peers, "X-AnyLabeling", "next_ms", 1.0, medians[n], 5, "next picture at 100,000"
+                )
             if n == min(map(int, args.sizes.split(","))):
                 fine &= look_speed(drive, "1080p")
             held = hold(drive)

@@ -1,8 +1,8 @@
 """The gallery at 1.5 million pictures with a prediction each: open, fling, jump, filter, sort, count, by object; memory.
 
-usage: bench_gallery.py [--pictures N] [--keep DIR] [--show]
+usage: desk_gallery.py [--pictures N] [--keep DIR] [--show]
 
-The workspace is that of bench_pictures, with objects. The real window is driven; a step is what a person's wheel or
+The workspace is that of desk_pictures, with objects. The real window is driven; a step is what a person's wheel or
 scroll bar asks for, and lasts until nothing is left to be painted: wall time, and the interface thread's own CPU time.
 """
 
@@ -24,7 +24,7 @@ from app.services import workspace
 from app.services.workspace import Workspace
 from storage import record
 from storage.record import Content, Edit
-from tests.benchmarks import bench_pictures
+from tests.benchmarks import desk_pictures
 
 CHUNK = 5_000
 BLOCK_MS, MEMORY_MB, FIRST_MS = 50.0, 600.0, 1000.0
@@ -78,11 +78,11 @@ def main() -> int:
 
     bars = seat.Bars(f"{seat.where()}, load {os.getloadavg()[0]:.1f}")
     try:
-        files = bench_pictures.draw_files(base / "files")
+        files = desk_pictures.draw_files(base / "files")
         for n in (100_000, args.pictures):
             place = base / f"G{n}"
             if not place.exists():
-                bench_pictures.furnish(base / f"G{n}.part", base / "files", files, n)
+                desk_pictures.furnish(base / f"G{n}.part", base / "files", files, n)
                 ws = workspace.open(str(base / f"G{n}.part"))
                 predict(ws, n)
                 ws.close()
