@@ -1,8 +1,7 @@
-"""Six journeys at the desk from beginning to end: by mouse and keys only, the record read afterwards.
+"""Two journeys in a real window of an X server (xdotool): label mine pictures from nothing, correct predicted ones.
 
-Label mine pictures from nothing and correct predicted ones: in a real window of an X server (xdotool). Review and
-return, find what is unsure, undo yesterday's bulk change, a sequence with tracks: by Qt's events on the real window.
-A few pictures each in the suite; with --whole twenty, seventy and so on, each journey in two languages and themes.
+By mouse and keys only, the record is read afterwards. Four more journeys by Qt's events are in test_journeys_desk.py.
+A few pictures in the suite; with --whole twenty and seventy, each journey in two languages and themes.
 JOURNEY_PICTURES=folder keeps pictures of every journey for people to look at.
 """
 
@@ -14,49 +13,12 @@ from pathlib import Path
 import pytest
 
 from annotation.core import Annotation, Box
-from app import settings
 from app.services import browse, jobs, labelling, workspace
 from tests.support import journey
 from tests.support.journey import Tale
 from tests.support.person import Person, until
 
 pytestmark = pytest.mark.gui
-LOOKS = {
-    "label": (("en", "dark"), ("zh_CN", "light")),
-    "correct": (("zh_CN", "dark"), ("en", "light")),
-}
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each journey in one language and theme; with --whole in two."""
-    if "tale" in metafunc.fixturenames:
-        name = metafunc.function.__name__.split("_")[1]
-        looks = LOOKS[name] if metafunc.config.getoption("--whole") else LOOKS[name][:1]
-        cases = [(name, *one) for one in looks]
-        metafunc.parametrize("tale", cases, ids=["-".join(c[1:]) for c in cases], indirect=True)
-
-
-@pytest.fixture
-def tale(request: pytest.FixtureRequest, home: Path) -> Tale:
-    """The journey's name and look; the theme is in the person's settings before the desk starts."""
-    made = Tale(*request.param)
-    settings.put("theme", made.theme)
-    return made
-
-
-@pytest.fixture
-def whole(request: pytest.FixtureRequest) -> bool:
-    return bool(request.config.getoption("--whole"))
-
-
-@pytest.fixture
-def real(request: pytest.FixtureRequest) -> Path | None:
-    """The shared pictures; None, said aloud, where there are none and drawn scenes have to do."""
-    try:
-        return Path(request.getfixturevalue("shared"))
-    except pytest.skip.Exception as absent:
-        print(f"drawn scenes instead of real pictures: {absent}")
-        return None
 
 
 @pytest.fixture

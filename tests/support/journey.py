@@ -97,6 +97,32 @@ def worker_frames(shared: Path, folder: Path, n: int) -> Truth:
     return truth
 
 
+def pictures(shared: Path | None, folder: Path, n: int) -> Truth:
+    """`n` pictures with helmets in them: frames of the worker, or drawn scenes where there are none."""
+    return worker_frames(shared, folder, n) if shared else mine_pictures(None, folder, n)
+
+
+def film(folder: Path, n: int) -> dict[str, list[Box]]:
+    """A drawn sequence of `n` frames of 640 x 360 with two people who walk; where each is on every frame."""
+    folder.mkdir(parents=True)
+    ground = cv2.convertScaleAbs(scenes.draw(40, (640, 360)).picture, alpha=0.45)
+    way: dict[str, list[Box]] = {"a": [], "b": []}
+    for i in range(n):
+        picture = ground.copy()
+        for who, x, y, vest in (
+            ("a", 60 + 18 * i, 110, (40, 130, 235)),
+            ("b", 540 - 22 * i, 190 + 3 * i, (70, 210, 120)),
+        ):
+            cv2.rectangle(picture, (x, y + 26), (x + 44, y + 86), vest, -1)
+            for k in (34, 52, 70):
+                cv2.line(picture, (x, y + k), (x + 44, y + k + 4), (225, 225, 225), 4)
+            cv2.rectangle(picture, (x + 6, y + 86), (x + 38, y + 120), (90, 60, 50), -1)
+            cv2.circle(picture, (x + 22, y + 14), 14, (30, 200, 240) if who == "a" else (220, 220, 220), -1)
+            way[who].append(Box(x, y, x + 44, y + 120))
+        cv2.imwrite(str(folder / f"{i + 1:06d}.png"), picture)
+    return way
+
+
 # --- the record ----------------------------------------------------------------------------------------------------
 
 
