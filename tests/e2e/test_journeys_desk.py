@@ -21,7 +21,7 @@ from pytestqt.qtbot import QtBot
 
 from annotation import marks
 from annotation.core import Annotation, Box
-from app.desktop.overlaid import Overlaid
+from app.desktop.overlaid import Overlaid, Sheet
 from app.desktop.window import Window
 from app.services import browse, frames, ingest, labelling, listing, workspace
 from app.services.browse import Query
@@ -296,10 +296,10 @@ def test_find_every_helmet_that_is_unsure(
     hand.type("质检员 09")
     hand.keep("assign")
     hand.key(Key.Key_Return)
-    hand.written()
-    if window.sheets.open is not None or gallery.deeds.asking is not None:
-        hand.key(Key.Key_Return)
-        hand.written()
+    hand.wait(lambda: isinstance(gallery.deeds.asking, Sheet))
+    hand.keep("sure")
+    hand.key(Key.Key_Return)
+    hand.wait(lambda: bool(gallery.deeds.result))
     hand.keep("assigned")
     # One of them is looked at and settled.
     hand.key(Key.Key_Home)
@@ -358,11 +358,11 @@ def test_undo_yesterdays_bulk_change(
     wrong.wait(lambda: window.findChild(Overlaid) is not None)
     wrong.type("no_helmet")
     wrong.key(Key.Key_Return)
-    wrong.written()
-    if gallery.deeds.asking is not None:
-        wrong.key(Key.Key_Return)
-        wrong.written()
+    wrong.wait(lambda: isinstance(gallery.deeds.asking, Sheet))
     wrong.keep("the mistake")
+    wrong.key(Key.Key_Return)
+    wrong.wait(lambda: bool(gallery.deeds.result))
+    wrong.written()
     after = {r.asset_id: _labels(wrong.ws, r.asset_id) for r in journey.rows(wrong.ws).values()}
     assert after == {i: sorted("no_helmet" if c == "helmet" else c for c in f) for i, f in before.items()}
     wrong.key("o", CTRL)
