@@ -207,13 +207,18 @@ def follow(
         yield Progress(i - here, last - here)
     held = frames.pages(ws, [sequence.ids[i] for i in found])
     now = labelling.load(ws, asset_id)
-    new = {a.uid: a for a in started}
-    gestures = [(now, tuple(new.get(b.uid, b) for b in now.annotations))]
-    gestures += [
-        (held[sequence.ids[i]], (*held[sequence.ids[i]].annotations, *objects))
-        for i, objects in found.items()
-    ]
-    objects = sum(map(len, found.values()))
+    # Pages as they are now, not as they were when the following began: what a person did meanwhile stands.
+    new = {a.uid: marks.track(a) for a, was in zip(started, chosen, strict=True) if marks.track(was) is None}
+    gestures = [(now, tuple(_joined(b, new.get(b.uid)) for b in now.annotations))]
+    deleted = {a.uid for a in started} - {b.uid for b in now.annotations}
+    dropped = {marks.track(a) for a in started if a.uid in deleted}
+    objects = 0
+    for i, made in found.items():
+        there = held[sequence.ids[i]]
+        taken = dropped | {marks.track(b) for b in there.annotations}
+        made = [a for a in made if marks.track(a) not in taken]
+        gestures.append((there, (*there.annotations, *made)))
+        objects += len(made)
     if objects:
         now = labelling.save_many(ws, gestures, verb=f"track: {method}", page=asset_id)[0]
     yield Finished(
@@ -221,6 +226,13 @@ def follow(
         Changes(now.revision, assets=tuple(p.asset_id for p, _ in gestures), datasets=(dataset_id,)),
         problems=problems,
     )
+
+
+def _joined(a: Annotation, track: str | None) -> Annotation:
+    """The object as the first key frame of a track, unless it has one already or `track` is None."""
+    if track is None or marks.track(a) is not None:
+        return a
+    return marks.with_mark(marks.with_mark(a, "@track", track), "@key", True)
 
 
 def _can_follow(a: Annotation) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -175,6 +176,31 @@ def test_following_ends_where_the_track_goes_on_already(
     events = list(smart.follow(ws, data, ids[0], [page.annotations[0].uid]))
     assert isinstance(events[-1], Finished) and events[-1].result == {"objects": 3, "frames": 3, "stopped": 0}
     assert labelling.load(ws, ids[4]).annotations[0].shape == mine.shape
+
+
+def test_what_a_person_does_while_objects_are_followed_stands(
+    ws: Workspace, walk: tuple[int, list[int], list[Box]]
+) -> None:
+    data, ids, truth = walk
+    page = drawn(
+        ws, ids[0], frames.begun(Annotation("person", truth[0])), Annotation("helmet", truth[0]), BOX
+    )
+    plain, gone, tracked = sorted(page.annotations, key=lambda a: (a.label, marks.is_key(a)))
+    work = smart.follow(ws, data, ids[0], [a.uid for a in page.annotations])
+    next(work)
+    next(work)
+    moved = tuple(replace(a, label="vehicle", shape=Box(1, 1, 30, 30)) for a in (tracked, plain))
+    drawn(ws, ids[0], *moved)
+    there = drawn(ws, ids[1], marks.with_mark(Annotation("person", truth[1]), "@track", marks.track(tracked)))
+    assert isinstance([*work][-1], Finished)
+    now = {a.uid: a for a in labelling.load(ws, ids[0]).annotations}
+    assert gone.uid not in now
+    assert now[tracked.uid] == moved[0]
+    assert now[plain.uid].shape == moved[1].shape and marks.is_key(now[plain.uid])
+    assert there.annotations[0] in (second := labelling.load(ws, ids[1]).annotations)
+    assert sorted(marks.track(a) or "" for a in second) == sorted(
+        {marks.track(now[tracked.uid]) or "", marks.track(now[plain.uid]) or ""}
+    )
 
 
 def test_cancelled_following_writes_nothing(ws: Workspace, walk: tuple[int, list[int], list[Box]]) -> None:
