@@ -501,7 +501,7 @@ class Sheets:
                 from app.services import schema as schemas
 
                 yield Started("Label schema")
-                changes = schemas.apply(ws, draft)
+                changes = schemas.apply(ws, draft, base=schema)
                 if retired:
                     yield from impact.forward(ws, draft.code)
                 else:

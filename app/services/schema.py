@@ -100,10 +100,14 @@ def at(ws: Workspace, version_id: int) -> LabelSchema:
     return labels.loads(row[2], f"{row[0]}@{row[1]}")
 
 
-def apply(ws: Workspace, schema: LabelSchema) -> Changes:
+def apply(ws: Workspace, schema: LabelSchema, *, base: LabelSchema | None = None) -> Changes:
     """Make this the current version of its code (a new code adds a schema to the workspace). An ordinary step: undoable.
 
+    Args:
+        base: the version that `schema` was made from; None: it replaces whatever is current, as a file does.
+
     Raises:
+        Conflict: `base` is not current any more; what the newer version holds is not lost by it.
         InvalidInput: a label that live annotations use is missing and not retired to a successor.
     """
     body = labels.dumps(schema)
@@ -115,6 +119,12 @@ def apply(ws: Workspace, schema: LabelSchema) -> Changes:
         used = _used(conn, schema.code)
     if row is not None and row[1] == body:
         return Changes()
+    if base is not None and (row is None or labels.loads(row[1], schema.code) != base):
+        raise Conflict(
+            "the label schema was changed meanwhile",
+            where=schema.code,
+            remedy="open it again and repeat the change",
+        )
     lost = sorted(code for code in used if schema.label(code) is None)
     if row is not None and lost:
         raise InvalidInput(
@@ -238,7 +248,8 @@ def add_example(ws: Workspace, code: str, label: str, example: Example) -> Chang
     if len(found.examples) >= MAX_EXAMPLES:
         raise InvalidInput("the label has as many examples as there may be", where=label, remedy="remove one")
     new = replace(found, examples=(*found.examples, example))
-    return apply(ws, replace(now, labels=tuple(new if la.code == label else la for la in now.labels)))
+    draft = replace(now, labels=tuple(new if la.code == label else la for la in now.labels))
+    return apply(ws, draft, base=now)
 
 
 def example_picture(ws: Workspace, example: Example, *, side_px: int = 240) -> NDArray[np.uint8] | None:

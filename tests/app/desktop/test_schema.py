@@ -9,6 +9,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from annotation.core import Annotation, Box
+from annotation.errors import Conflict
 from annotation.schema import Example
 from app.desktop.schema_editor import Editor
 from app.services import impact, labelling, schema
@@ -32,7 +33,8 @@ def test_retiring_a_class_counts_its_annotations_and_forwards_them_as_undoable_s
     assets = labelled(ws, tmp_path, "person", "helmet", "helmet")
     old = schema.current(ws, "coal_mine")
     new = replace(
-        old, labels=tuple(replace(la, retired_to="person") if la.code == "helmet" else la for la in old.labels)
+        old,
+        labels=tuple(replace(la, retired_to="person") if la.code == "helmet" else la for la in old.labels),
     )
     found = impact.impact(ws, new)
     assert [(i.label, i.what, i.n, i.to) for i in found] == [("helmet", "retired", 4, "person")]
@@ -43,10 +45,28 @@ def test_retiring_a_class_counts_its_annotations_and_forwards_them_as_undoable_s
     assert {a.label for a in labelling.load(ws, assets[0]).annotations} == {"person"}
     (step,) = last.result["steps"]  # type: ignore[union-attr]
     labelling.undo_step(ws, step)
-    assert sorted(a.label for a in labelling.load(ws, assets[0]).annotations) == ["helmet", "helmet", "person"]
+    assert sorted(a.label for a in labelling.load(ws, assets[0]).annotations) == [
+        "helmet",
+        "helmet",
+        "person",
+    ]
 
 
-def test_a_kind_or_a_value_that_goes_and_a_value_newly_required_are_counted(ws: Workspace, tmp_path: Path) -> None:
+def test_a_draft_of_a_version_that_is_no_longer_current_is_refused(ws: Workspace, tmp_path: Path) -> None:
+    labelled(ws, tmp_path, "person")
+    old = schema.current(ws, "coal_mine")
+    draft = replace(old, labels=tuple(replace(la, name_en=la.name_en + " x") for la in old.labels))
+    schema.ensure_labels(ws, "coal_mine", ["brand new"], where_from="a.json")
+    with pytest.raises(Conflict, match="meanwhile"):
+        schema.apply(ws, draft, base=old)
+    now = schema.current(ws, "coal_mine")
+    assert now.resolve("brand new") is not None
+    assert schema.apply(ws, replace(now, labels=now.labels[::-1]), base=now).revision
+
+
+def test_a_kind_or_a_value_that_goes_and_a_value_newly_required_are_counted(
+    ws: Workspace, tmp_path: Path
+) -> None:
     labelled(ws, tmp_path, "person")
     old = schema.current(ws, "coal_mine")
     person = old.label("person")
@@ -99,7 +119,10 @@ def test_the_editor_applies_only_what_is_sound_and_counted(hand: Hand, editor: E
     qtbot.waitUntil(lambda: editor.ready)
     assert sheet.verb.isEnabled()
     sheet.verb.click()
-    qtbot.waitUntil(lambda: hand.desk.schema is not None and hand.desk.schema.label("person").name_zh == "工人", timeout=10_000)  # type: ignore[union-attr]
+    qtbot.waitUntil(
+        lambda: hand.desk.schema is not None and hand.desk.schema.label("person").name_zh == "工人",
+        timeout=10_000,
+    )  # type: ignore[union-attr]
 
 
 def test_the_editor_adds_a_class_that_can_be_drawn_at_once(hand: Hand, editor: Editor, qtbot: QtBot) -> None:
@@ -122,7 +145,9 @@ def test_retiring_in_the_editor_forwards_what_is_there(hand: Hand, editor: Edito
     assert hand.window.sheets.open is not None
     hand.window.sheets.open.verb.click()
     ws = hand.desk.ws
-    qtbot.waitUntil(lambda: {a.label for a in labelling.load(ws, 2).annotations} == {"person"}, timeout=10_000)
+    qtbot.waitUntil(
+        lambda: {a.label for a in labelling.load(ws, 2).annotations} == {"person"}, timeout=10_000
+    )
 
 
 def test_the_selected_object_becomes_the_good_example_beside_the_rule(hand: Hand, qtbot: QtBot) -> None:
