@@ -180,7 +180,7 @@ def tally(conn: Connection, query: Query, into: Tally, *, objects: bool, low: in
         inner = p.where
         known = queries.names(conn, query.dataset_id)
         wanted = search_sql.of_objects(queries.tree(query, known))
-        maker = search_sql.Maker(conn.dialect.name, known, query.me, 0.0, dict(args))
+        maker = search_sql.Maker(conn.dialect.name, known, query.me, time.time(), dict(args))
         more = f"AND {maker.one_object(wanted)}" if wanted != And(()) else ""
         args = maker.args
         month = "strftime('%Y-%m', s.taken_ms / 1000, 'unixepoch', 'localtime')" if conn.dialect.name == "sqlite" else \
@@ -278,13 +278,3 @@ def members(
         f"WHERE {where} {more}AND i.asset_id > :low AND i.asset_id <= :high ORDER BY i.asset_id, n.id"
     )
     return [(r[0], r[1]) for r in conn.execute(sa.text(sql), {**args, "low": low, "high": high})]
-
-
-def assets_of(conn: Connection, rows: Sequence[int]) -> dict[int, int]:
-    """annotation row -> asset, of rows that live."""
-    out: dict[int, int] = {}
-    for i in range(0, len(rows), 500):
-        ids = ",".join(str(int(a)) for a in rows[i : i + 500])
-        sql = f"SELECT id, asset_id FROM annotation WHERE died IS NULL AND id IN ({ids})"
-        out.update((r[0], r[1]) for r in conn.exec_driver_sql(sql))
-    return out

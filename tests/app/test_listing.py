@@ -154,6 +154,15 @@ def test_facets_count_what_a_click_would_find(
                     assert len(ids(ws, View(query, objects=True))) == n, (where, facet, value)
 
 
+def test_objects_changed_today_are_counted_by_facet(ws: Workspace, tmp_path: Path) -> None:
+    data, _ = furnish(ws, tmp_path / "p", 6)
+    plain, today = (
+        [*listing.tally(ws, View(Query(data, where=where)))][-1][0].of("class")
+        for where in ("", "changed:today")
+    )
+    assert plain and today == plain
+
+
 def test_a_plain_view_needs_no_list(ws: Workspace, tmp_path: Path) -> None:
     data, _ = furnish(ws, tmp_path / "p", 6)
     assert listing.is_plain(ws, View(Query(data))) and listing.is_plain(
