@@ -52,7 +52,8 @@ class Smart(QObject):
         self._pool = Pool(desk.tasks.courier, 1, "lamproom-smart")
         self._ahead = Pool(desk.tasks.courier, 1, "lamproom-ahead")
         self._ticket = 0
-        self._source: tuple[int, Any] | None = None  # belongs to the worker
+        self._source: tuple[Any, int, Any] | None = None  # workspace, picture, pixels; belongs to the worker
+        self._era = 0  # of model and workspace: what is made for an earlier one is thrown away
         self._pair: Any = None
         self._kept: OrderedDict[int, Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -71,13 +72,14 @@ class Smart(QObject):
     def compute(self, work: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
         """`work(picture)` on the worker, `done(result)` here, unless the ticket is void by then."""
         self._run(
-            lambda ws, asset, ticket: work(self._pixels(ws, asset)),
+            lambda ws, asset, _era: work(self._pixels(ws, asset)),
             done,
             tr("Looking for the outline… · Esc stops"),
         )
 
     def _run(self, work: Callable[[Any, int, int], Any], done: Callable[[Any], None], working: str) -> None:
-        ws, asset = self.desk.ws, self.desk.document.asset_id
+        """`work(workspace, picture, era)` on the worker."""
+        ws, asset, era = self.desk.ws, self.desk.document.asset_id, self._era
         if ws is None or asset is None:
             return
         self._ticket += 1
@@ -99,7 +101,7 @@ class Smart(QObject):
             self.desk.fault(fault)
 
         self._pool.submit(
-            lambda: work(ws, asset, ticket), came, failed, key="smart", wanted=lambda: ticket == self._ticket
+            lambda: work(ws, asset, era), came, failed, key="smart", wanted=lambda: ticket == self._ticket
         )
 
     def stop(self) -> bool:
@@ -120,10 +122,10 @@ class Smart(QObject):
     def _pixels(self, ws: Any, asset: int) -> Any:
         """The picture's source pixels, decoded on the worker and kept for the next click. Worker thread."""
         held = self._source
-        if held is None or held[0] != asset:
+        if held is None or held[0] is not ws or held[1] != asset:
             self._source = None  # never two of a hundred megabytes
-            held = self._source = (asset, browse.picture(ws, asset))
-        return held[1]
+            held = self._source = (ws, asset, browse.picture(ws, asset))
+        return held[2]
 
     def toggle_mask(self) -> None:
         """Make masks, or polygons."""
@@ -153,7 +155,7 @@ class Smart(QObject):
         if known and self._stop is not None:
             self._stop.set()  # an answer nobody waits for: the prompts have changed. An encoding goes on, it is needed
         self._run(
-            lambda ws, asset, ticket: self._answer(ws, asset, points, box, before),
+            lambda ws, asset, era: self._answer(ws, asset, era, points, box, before),
             lambda found: self._answered(found, done),
             self._words(encoding=not known),
         )
@@ -174,43 +176,51 @@ class Smart(QObject):
         self._status()
         self._encode_ahead()
 
-    def _answer(self, ws: Any, asset: int, points: Any, box: Any, before: Any) -> list[Any]:
+    def _answer(self, ws: Any, asset: int, era: int, points: Any, box: Any, before: Any) -> list[Any]:
         """Worker thread."""
         from app.services import smart
 
         stop = self._stop = smart.stopper()
-        pair = self._open(ws)
+        pair = self._open(ws, era)
         embedding = self._kept.get(asset)
         if embedding is None:
             embedding = pair.encode(self._pixels(ws, asset), stop=stop)
-            self._keep(asset, embedding)
+            self._keep(asset, embedding, era)
         return smart.segment(pair, embedding, points, box, before=before, stop=stop)
 
-    def _open(self, ws: Any) -> Any:
-        """The open pair; the first one of the workspace when none was chosen. Worker thread."""
+    def _open(self, ws: Any, era: int) -> Any:
+        """The open pair; the first one of the workspace when none was chosen. The one worker thread.
+
+        Opened outside the lock, which the interface thread takes too: a model may take seconds.
+        """
         from app.services import onnx, smart
 
         with self._lock:
-            if self._pair is None:
-                rows = [row for row in onnx.pairs(ws) if row.present]
-                chosen = next((r for r in rows if r.name == self.desk.values.get("smart_model")), None)
-                row = chosen or (rows[-1] if rows else None)
-                if row is None:
-                    raise LamproomError(
-                        "this workspace has no promptable model",
-                        remedy="add an encoder and a decoder with “Add a model…”",
-                    )
-                threads = max(1, (os.cpu_count() or 2) - 1)
-                self._pair = smart.open_pair(row, provider=self._provider(), threads=threads)
-                self.row = row
-            return self._pair
+            if self._pair is not None and era == self._era:
+                return self._pair
+        rows = [row for row in onnx.pairs(ws) if row.present]
+        chosen = next((r for r in rows if r.name == self.desk.values.get("smart_model")), None)
+        row = chosen or (rows[-1] if rows else None)
+        if row is None:
+            raise LamproomError(
+                "this workspace has no promptable model",
+                remedy="add an encoder and a decoder with “Add a model…”",
+            )
+        threads = max(1, (os.cpu_count() or 2) - 1)
+        made = smart.open_pair(row, provider=self._provider(), threads=threads)
+        with self._lock:
+            if era == self._era:
+                self._pair, self.row = made, row
+        return made
 
     def _provider(self) -> str:
         return str(self.desk.values.get("provider") or "cpu")
 
-    def _keep(self, asset: int, embedding: Any) -> None:
-        """Remember an embedding and drop the oldest ones. Any thread."""
+    def _keep(self, asset: int, embedding: Any, era: int) -> None:
+        """Remember an embedding and drop the oldest ones; not one of another model or workspace. Any thread."""
         with self._lock:
+            if era != self._era:
+                return
             self._kept[asset] = embedding
             now = self.desk.document.asset_id
             if now is not None and now in self._kept:
@@ -235,6 +245,7 @@ class Smart(QObject):
         self.stop()
         self._leave_ahead(())
         with self._lock:
+            self._era += 1
             self._kept.clear()
             self._pair, self.row = None, None
         self._status()
@@ -257,12 +268,12 @@ class Smart(QObject):
             return
         from app.services import smart
 
-        asset, stop = wanted[0], smart.stopper()
+        asset, stop, era = wanted[0], smart.stopper(), self._era
         self._ahead_now = (asset, stop)
 
         def work() -> None:
             _gently()
-            self._keep(asset, pair.encode(browse.picture(ws, asset), stop=stop))
+            self._keep(asset, pair.encode(browse.picture(ws, asset), stop=stop), era)
 
         def done(_: Any) -> None:
             self._ahead_now = None
@@ -322,15 +333,15 @@ class Smart(QObject):
             self._encode_ahead()
             return
 
-        def work(ws: Any, asset: int, _ticket: int) -> None:
+        def work(ws: Any, asset: int, era: int) -> None:
             from app.services import onnx, smart
 
             if self._pair is None and not any(row.present for row in onnx.pairs(ws)):
                 return  # the first click says that there is none
             stop = self._stop = smart.stopper()
-            pair = self._open(ws)
+            pair = self._open(ws, era)
             if asset not in self._kept:
-                self._keep(asset, pair.encode(self._pixels(ws, asset), stop=stop))
+                self._keep(asset, pair.encode(self._pixels(ws, asset), stop=stop), era)
 
         def done(_: Any) -> None:
             self._status()

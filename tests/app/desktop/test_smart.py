@@ -294,6 +294,19 @@ def test_encoded_pictures_are_bounded_by_memory(
     assert sum(e.size_bytes for e in smart._kept.values()) <= 40_000_000
 
 
+def test_what_was_encoded_for_another_model_or_workspace_is_thrown_away(film: Hand, film_files: Path) -> None:
+    with_pair(film, film_files)
+    smart = film.window.annotate.smart
+    film.key(Key.Key_S)
+    film.qtbot.waitUntil(lambda: 1 in smart.encoded, timeout=20_000)
+    film.qtbot.waitUntil(lambda: smart._ahead_now is None and not smart.working, timeout=20_000)
+    embedding, era = smart._kept[1], smart._era
+    smart.use("another")
+    smart._keep(1, embedding, era)  # as a worker does that was encoding meanwhile
+    smart._open(film.desk.ws, era)
+    assert smart.encoded == [] and smart.row is None
+
+
 def test_escape_stops_an_encoding_that_is_under_way(film: Hand, film_files: Path) -> None:
     with_pair(film, film_files)
     smart = film.window.annotate.smart
