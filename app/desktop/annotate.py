@@ -265,6 +265,8 @@ class Annotate(QWidget):
         """ "label", or "review": the same picture and tools with the reviewer's queues and bar."""
         self.label_side.setVisible(mode == "label")
         self.reviewing.side.setVisible(mode == "review")
+        if mode == "review" and self.reviewing.mode != mode:
+            self.set_tool("select")  # a reviewer looks; a stray drag draws nothing
         self.reviewing.set_mode(mode)
         self._hint()
 
@@ -282,6 +284,7 @@ class Annotate(QWidget):
         self.desk.document.open(None)
         self.route.now = None
         self.canvas.set_placeholder(None, None)
+        self._changed()
 
     def ensure_picture(self) -> None:
         """Open the first picture of the query when none is open."""

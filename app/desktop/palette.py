@@ -198,6 +198,7 @@ class Finder(QWidget):
         self.list.setFixedHeight(LINE_PX * max(1, min(self._lines, len(self.shown))))
         self.list.setVisible(bool(self.shown))
         self.empty.setVisible(not self.shown)
+        self.updateGeometry()  # the card asks for the new size at once, not when the event loop comes round
         self.resized.emit()
 
     def take(self) -> None:

@@ -22,7 +22,9 @@ from pytestqt.qtbot import QtBot
 from annotation import marks
 from annotation.core import Annotation, Box
 from app.desktop.overlaid import Overlaid, Sheet
+from app.desktop.said import verb_text
 from app.desktop.window import Window
+from app.i18n import tr
 from app.services import browse, frames, ingest, labelling, listing, workspace
 from app.services.browse import Query
 from app.services.workspace import Workspace
@@ -76,8 +78,6 @@ class Worker(Hand):
 
     def button(self, text: str, within: QWidget | None = None) -> QPushButton:
         """The visible button with this text in the language in use."""
-        from app.i18n import tr
-
         found = [
             b
             for b in (within or self.window).findChildren(QPushButton)
@@ -85,6 +85,10 @@ class Worker(Hand):
         ]
         assert found, text
         return found[0]
+
+    def said(self, text: str, **parts: object) -> str:
+        """A text in the language in use."""
+        return tr(text, **parts)
 
     def wait(self, condition: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(condition, timeout=20_000)
@@ -204,6 +208,8 @@ def test_review_and_return(
 
     inspector = sit_down(window, qtbot, tale, tmp_path / "W", "质检员 09", monkeypatch)
     inspector.key("4", CTRL)
+    inspector.shown()
+    assert inspector.canvas.tool.name == "select"  # whatever the labeller had in hand at this desk
     returned = []
     for i in range(n):
         now = inspector.shown()
@@ -222,6 +228,7 @@ def test_review_and_return(
         inspector.written()
         inspector.wait(lambda now=now: inspector.doc.asset_id != now)  # type: ignore[misc]
     assert sorted(judged(inspector).values()).count("returned") == len(returned)
+    assert window.annotate.count.text() == inspector.said("Objects {n}", n="0")
     inspector.keep("all judged")
 
     hand = sit_down(window, qtbot, tale, tmp_path / "W", "07", monkeypatch)
@@ -300,6 +307,7 @@ def test_find_every_helmet_that_is_unsure(
     hand.keep("sure")
     hand.key(Key.Key_Return)
     hand.wait(lambda: bool(gallery.deeds.result))
+    assert gallery.bar.undo.isVisible()
     hand.keep("assigned")
     # One of them is looked at and settled.
     hand.key(Key.Key_Home)
@@ -386,8 +394,6 @@ def test_undo_yesterdays_bulk_change(
     )
     hand.keep("log")
     shown = [b for b in sheet.findChildren(QPushButton) if b.isVisible() and b.accessibleDescription()]
-    from app.desktop.said import verb_text
-
     (undo,) = [b for b in shown if b.accessibleDescription() == verb_text("relabel", 0)]
     hand.hit(undo)
     hand.wait(lambda: {r: _labels(hand.ws, r) for r in before} == before)

@@ -17,6 +17,7 @@ from app.desktop.gallery.grid import Grid
 from app.desktop.gallery.rows import Rows
 from app.desktop.overlaid import Sheet
 from app.desktop.palette import Chooser, Entry, label_entry
+from app.desktop.review import STATES
 from app.desktop.tasks import Task
 from app.desktop.widgets import button, frame, label, number, row
 from app.events import Work
@@ -54,6 +55,8 @@ class Deeds(QObject):
         self.asking: QWidget | None = None
         self.running: Task | None = None
         self.result, self.step = "", 0
+        self.spans: list[tuple[int, int]] = []
+        """What was chosen when the result came."""
         self._rest = QTimer(self, singleShot=True, interval=_RESULT_MS)
         self._rest.timeout.connect(self._forget)
 
@@ -79,7 +82,9 @@ class Deeds(QObject):
                 label_entry(
                     one,
                     lambda code=one.code: self._begin(
-                        "relabel", lambda ws, pick, code=code: bulk.relabel(ws, pick, code)
+                        "relabel",
+                        lambda ws, pick, code=code: bulk.relabel(ws, pick, code),
+                        self.desk.label_name(code),
                     ),
                     key=one.key or "",
                 )
@@ -94,7 +99,9 @@ class Deeds(QObject):
                 label_entry(
                     one,
                     lambda code=one.code: self._begin(
-                        "tag", lambda ws, pick, code=code: bulk.tag(ws, pick, code)
+                        "tag",
+                        lambda ws, pick, code=code: bulk.tag(ws, pick, code),
+                        self.desk.label_name(code),
                     ),
                 )
                 for one in self.desk.labels()
@@ -120,8 +127,8 @@ class Deeds(QObject):
             entries += [
                 Entry(
                     f"{name}: {shown}",
-                    lambda code=a.code, value=value: self._begin(
-                        "attribute", lambda ws, pick: bulk.attribute(ws, pick, code, value)
+                    lambda code=a.code, value=value, to=f"{name}: {shown}": self._begin(
+                        "attribute", lambda ws, pick: bulk.attribute(ws, pick, code, value), to
                     ),
                     words=f"{a.code} {a.name_zh} {a.name_en} {words}",
                 )
@@ -137,7 +144,9 @@ class Deeds(QObject):
 
         def known(people: Sequence[Any]) -> None:
             def give(name: str | None) -> Callable[[], None]:
-                return lambda: self._begin("assign", lambda ws, pick: bulk.assign(ws, pick, name))
+                return lambda: self._begin(
+                    "assign", lambda ws, pick: bulk.assign(ws, pick, name), name or tr("Nobody")
+                )
 
             entries = [
                 Entry(p.name, give(p.name), second=tr("me") if p.id == ws.person.id else "") for p in people
@@ -157,7 +166,7 @@ class Deeds(QObject):
 
     def judge(self, state: str) -> None:
         """Submit, accept or return the pictures."""
-        self._begin("review", lambda ws, pick: bulk.judge(ws, pick, state))
+        self._begin("review", lambda ws, pick: bulk.judge(ws, pick, state), tr(STATES[state]))
 
     def undo(self) -> None:
         """Take the last bulk action back."""
@@ -191,8 +200,8 @@ class Deeds(QObject):
         self.asking = None
         self.grid.setFocus()
 
-    def _begin(self, verb: str, work: Callable[[Any, Pick], Work]) -> None:
-        """Do it; before many things are touched, say how many."""
+    def _begin(self, verb: str, work: Callable[[Any, Pick], Work], to: str = "") -> None:
+        """Do it; before many things are touched, say how many and what they become (`to`)."""
         ws, view = self.desk.ws, self.rows.view
         if ws is None or view is None or not self._any():
             return
@@ -206,9 +215,9 @@ class Deeds(QObject):
             pick = Pick(view.query, view.objects, None if everything else self.rows.read_ids(spans))
             return pick, bulk.size(ws, pick)
 
-        self.desk.ask(count, lambda got: self._confirm(verb, work, *got))
+        self.desk.ask(count, lambda got: self._confirm(verb, work, to, *got))
 
-    def _confirm(self, verb: str, work: Callable[[Any, Pick], Work], pick: Pick, size: Size) -> None:
+    def _confirm(self, verb: str, work: Callable[[Any, Pick], Work], to: str, pick: Pick, size: Size) -> None:
         if self.asking is not None:
             return
         if verb in ON_PICTURES:
@@ -231,7 +240,7 @@ class Deeds(QObject):
 
         sheet = Sheet(getattr(window, "body", window), CAPTIONS[verb], "", tr("Do it"), go, width=460)
         told = label(wrap=True, kind="head")
-        told.setText(about)
+        told.setText(f"{about}\n→ {to}" if to else about)
         sheet.body.addWidget(told)
         sheet.body.addWidget(
             label("It is one step: Undo takes all of it back, also tomorrow.", "second", wrap=True)
@@ -259,6 +268,7 @@ class Deeds(QObject):
                 if left := int(str(told.get("left") or 0)):
                     self.result += " · " + tr("{n} left as they were", n=number(left))
                 self.step = int(str(told.get("step") or 0)) if n else 0
+            self.spans = self.grid.selection.spans()
             self._rest.start()
             self.changed.emit()
 
@@ -338,7 +348,8 @@ class Bar(QWidget):
         n = len(grid.selection)
         objects = rows.view is not None and rows.view.objects
         running = deeds.running is not None
-        told = bool(deeds.result) and n < 2
+        told = bool(deeds.result) and (n < 2 or grid.selection.spans() == deeds.spans)
+        alone = told and n < 2  # what is still chosen keeps its verbs beside the result
         if running:
             task = deeds.running
             assert task is not None
@@ -358,7 +369,7 @@ class Bar(QWidget):
             )
         self.all.setVisible(not running and not told and not grid.everything)
         for name, made in self._verbs.items():
-            made.setVisible(not running and not told and (name != "delete" or objects))
+            made.setVisible(not running and not alone and (name != "delete" or objects))
         self.cancel.setVisible(running)
         self.undo.setVisible(not running and told and deeds.step > 0)
         self.away.setVisible(not running)

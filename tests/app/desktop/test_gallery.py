@@ -11,6 +11,7 @@ from app.desktop.gallery import page as gallery_page
 from app.desktop.gallery.crops import region
 from app.desktop.gallery.page import Gallery
 from app.desktop.gallery.selection import Selection
+from app.desktop.overlaid import Sheet
 from app.services import labelling, listing
 from app.services.listing import ObjectRow
 from tests.app.desktop.conftest import Hand
@@ -311,6 +312,23 @@ def test_a_class_is_chosen_by_name_for_all_chosen_objects(hand: Hand, gallery: G
     hand.qtbot.waitUntil(lambda: gallery.rows.complete and gallery.rows.count == 0)
 
 
+def test_before_all_that_match_change_their_class_the_new_one_is_named(hand: Hand, gallery: Gallery) -> None:
+    look(hand, gallery, "class:person", objects=True)
+    gallery.grid.setFocus()
+    QTest.keyClick(gallery.grid, "a", CTRL)
+    QTest.keyClick(gallery.grid, "c")
+    chooser = gallery.deeds.asking
+    high = chooser.card.height()
+    QTest.keyClicks(chooser.finder.edit, "no_helmet")
+    assert chooser.card.height() < high and chooser.card.height() == chooser.card.sizeHint().height()
+    QTest.keyClick(chooser.finder.edit, Qt.Key.Key_Return)
+    hand.qtbot.waitUntil(lambda: isinstance(gallery.deeds.asking, Sheet))
+    sheet = gallery.deeds.asking
+    said = " ".join(x.text() for x in sheet.findChildren(gallery_page.label("").__class__))
+    assert "→ head without helmet" in said
+    QTest.keyClick(sheet, Qt.Key.Key_Escape)
+
+
 def test_pictures_are_assigned_to_a_new_name_and_submitted(hand: Hand, gallery: Gallery) -> None:
     gallery.grid.setFocus()
     click(gallery, 0)
@@ -321,6 +339,11 @@ def test_pictures_are_assigned_to_a_new_name_and_submitted(hand: Hand, gallery: 
     QTest.keyClicks(chooser.finder.edit, "08")
     QTest.keyClick(chooser.finder.edit, Qt.Key.Key_Return)
     hand.qtbot.waitUntil(lambda: bool(gallery.deeds.result))
+    # Both are still chosen: the result and its undo are told, the verbs stay; another choice ends it.
+    assert gallery.bar.undo.isVisible() and gallery.bar.text.text() == gallery.deeds.result
+    assert gallery.bar._verbs["assign"].isVisible()
+    click(gallery, 2, CTRL)
+    assert "3" in gallery.bar.text.text() and not gallery.bar.undo.isVisible()
     gallery.clear()
     hand.qtbot.waitUntil(lambda: "08" in gallery.names.people)
     rest(hand, gallery)
