@@ -346,6 +346,13 @@ class AnnotationRow(Record, table=True):
             sqlite_where=text("died IS NOT NULL"),
             postgresql_where=text("died IS NOT NULL"),
         ),
+        Index(  # the recycle bin: what people lost, not the predictions that every run replaces
+            "ix_annotation_deleted",
+            "died",
+            "id",
+            sqlite_where=text("died IS NOT NULL AND origin <> 1"),
+            postgresql_where=text("died IS NOT NULL AND origin <> 1"),
+        ),
         Index(
             "ix_annotation_label",
             "label_id",

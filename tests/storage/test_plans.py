@@ -48,6 +48,7 @@ HOT: dict[str, Callable[[Connection], object]] = {
     "count": lambda c: queries.count_items(c, Query(1)),
     "places": lambda c: queries.places(c, [1]),
     "rejected": lambda c: queries.rejected(c, [1, 2], bytes(32)),
+    "recycle bin": lambda c: queries.deleted(c, 1),
     "facets": lambda c: queries.facets(c, 1),
     "tops of undo and redo": lambda c: steps.tops(c, 1, 1),
     "steps": lambda c: steps.steps(c),
@@ -111,3 +112,19 @@ def test_objects_by_their_rows_are_found_by_their_keys(tmp_path: Path) -> None:
             plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql.replace(':d', '1')}").all()
             assert plan[0][-1].startswith("SEARCH n USING INTEGER PRIMARY KEY"), plan
     db.close()
+
+
+def test_the_recycle_bin_does_not_walk_the_predictions_that_every_run_replaces(tmp_path: Path) -> None:
+    db = database.create_database(str(tmp_path / "r.db"))
+    with db.read() as conn:
+        seen: list[str] = []
+
+        @sa.event.listens_for(conn, "before_cursor_execute")
+        def note(_c: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+            plan = conn.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            seen.extend(row[3] for row in plan)
+
+        queries.deleted(conn, 1)
+    db.close()
+    assert any("USING INDEX ix_annotation_deleted" in step for step in seen), seen
+    assert not any("ORDER BY" in step for step in seen), seen
