@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QPoint, QRect, QRectF, Qt, QTimer, QVariantAnimation, Signal
+from PySide6.QtCore import QEvent, QObject, QRect, QRectF, Qt, QTimer, QVariantAnimation, Signal
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QScrollArea, QWidget
 
 from annotation.core import Annotation
 from app.desktop import actions, theme, widgets
@@ -155,7 +155,7 @@ class Tour(QWidget):
         self.card.setParent(self.window_)
         self.card.setFixedWidth(CARD_PX)
         self.card.setAccessibleName(tr("First steps"))
-        inside = column(self.card, gap=8, margins=(20, 16, 16, 14))
+        inside = self.inside = column(self.card, gap=8, margins=(20, 16, 16, 14))
         self.count = label(kind="small")
         self.title = label(kind="head")
         self.text = label(wrap=True)
@@ -198,12 +198,30 @@ class Tour(QWidget):
         self.deleteLater()
         self.closed.emit()
 
+    def _now(self) -> Seen:
+        """What is there now; no picture while one is still being read."""
+        document = self.window_.desk.document
+        there = document.loaded
+        return Seen(
+            document.asset_id if there else None,
+            document.annotations if there else (),
+            self.window_.desk.label,
+        )
+
     def _turn(self, at: int) -> None:
         self.at = at
-        desk = self.window_.desk
-        self._seen = Seen(desk.document.asset_id, desk.document.annotations, desk.label)
+        self._seen = self._now()
         self._write()
+        self._uncover(STEPS[at].target(self.window_))
         self._aim()
+
+    def _uncover(self, part: QWidget) -> None:
+        """Scroll a part that lies below the edge of its panel into sight."""
+        above = part.parentWidget()
+        while above is not None:
+            if isinstance(above, QScrollArea):
+                above.ensureWidgetVisible(part)
+            above = above.parentWidget()
 
     def _write(self) -> None:
         step = STEPS[self.at]
@@ -220,23 +238,25 @@ class Tour(QWidget):
 
     def _look(self) -> None:
         """Was it this step's gesture?"""
-        seen, desk = self._seen, self.window_.desk
-        if seen.asset_id is None and desk.document.loaded:  # the first picture has just come
-            self._seen = Seen(desk.document.asset_id, desk.document.annotations, desk.label)
+        seen, now = self._seen, self._now()
+        if (now.asset_id is None) != (seen.asset_id is None):
+            if seen.asset_id is None:  # the first picture has just come: that is no gesture
+                self._seen = now
             return
         if STEPS[self.at].done(self.window_, seen):
             self.forward()
-        elif desk.document.asset_id != seen.asset_id and desk.document.loaded:
-            self._seen = Seen(desk.document.asset_id, desk.document.annotations, desk.label)
+        elif now.asset_id != seen.asset_id:
+            self._seen = now
 
     # --- light and card ------------------------------------------------------------------------------------------
 
     def _target(self) -> QRectF:
         part = STEPS[self.at].target(self.window_)
-        if not part.isVisible():
+        if part.visibleRegion().isEmpty():  # hidden, or scrolled out of its panel
             part = self.window_.body
-        corner = part.mapTo(self.window_, QPoint(0, 0))
-        return QRectF(QRect(corner, part.size())).adjusted(-4, -4, 4, 4).intersected(QRectF(self.rect()))
+        seen = part.visibleRegion().boundingRect()
+        corner = part.mapTo(self.window_, seen.topLeft())
+        return QRectF(QRect(corner, seen.size())).adjusted(-4, -4, 4, 4).intersected(QRectF(self.rect()))
 
     def _aim(self) -> None:
         target = self._target()
@@ -256,7 +276,8 @@ class Tour(QWidget):
         self.update()
 
     def _place_card(self) -> None:
-        self.card.adjustSize()
+        # adjustSize guesses the height of wrapped text and cuts long steps.
+        self.card.setFixedHeight(self.inside.totalHeightForWidth(CARD_PX))
         target, size = self._target().toRect(), self.card.size()
         x = min(max(16, target.center().x() - size.width() // 2), self.width() - size.width() - 16)
         if target.bottom() + size.height() + 24 < self.height():

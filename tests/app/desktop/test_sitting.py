@@ -106,6 +106,24 @@ def test_the_first_steps_wait_for_the_real_gestures(hand: Hand) -> None:
     assert hand.desk.memory.get("toured", False)
 
 
+def test_the_first_steps_do_not_take_the_first_picture_for_a_gesture_and_show_their_whole_text(
+    hand: Hand,
+) -> None:
+    hand.window.show_tour()
+    steps = hand.window.tour
+    hand.open(1)
+    hand.settled()
+    hand.qtbot.waitUntil(lambda: not steps._soon.isActive())
+    assert steps.at == 0
+    while True:
+        assert steps.text.height() >= steps.text.heightForWidth(steps.text.width())
+        assert hand.window.rect().contains(steps.card.geometry())
+        assert not steps._target().isEmpty()
+        if steps.at + 1 == len(tour.STEPS):
+            break
+        steps.forward()
+
+
 def test_the_first_steps_are_left_by_one_click_and_speak_both_languages(hand: Hand) -> None:
     hand.open(1)
     hand.window.show_tour()
