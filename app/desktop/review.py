@@ -316,9 +316,14 @@ class Reviewing:
             self.desk.tasks.changed.emit(made)
             self.retranslate()
 
+        def failed(fault: BaseException) -> None:
+            self.annotate.route.changed_row(asset_id)
+            self.desk.fault(fault)
+
         self.desk.tasks.writer.submit(
-            lambda: review.judge(ws, data.id, [asset_id], state, note=note), done, self.desk.fault
+            lambda: review.judge(ws, data.id, [asset_id], state, note=note), done, failed
         )
+        self.annotate.route.judged(asset_id, state)
         if state != "draft":
             self.annotate.leave_for_next()
 

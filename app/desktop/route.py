@@ -8,6 +8,7 @@ pictures before this one took 70 ms a step among 1.5 million.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -156,12 +157,22 @@ class Route(QObject):
 
         def done(found: list[ItemRow]) -> None:
             fresh = {row.asset_id: row for row in found}
-            new = [fresh.get(row.asset_id, row) for row in self.rows]
-            if new != self.rows:
-                self.rows = new
-                self.changed.emit()
+            self._put([fresh.get(row.asset_id, row) for row in self.rows])
 
         self._ask(f"row {asset_id}", lambda: browse.page(ws, whole, after=asset_id - 1, limit=1), done)
+
+    def judged(self, asset_id: int, review: str) -> None:
+        """A judgement is on its way: the next picture is looked for as if it were there; `changed_row` follows."""
+        self._put([replace(row, review=review) if row.asset_id == asset_id else row for row in self.rows])
+
+    def _put(self, new: list[ItemRow]) -> None:
+        """The same pictures with other rows; where the counters do not hold the number, it follows them."""
+        if new == self.rows:
+            return
+        if self.total is not None and self.query is not None and not _plain(self.query):
+            self.total += sum(map(self._inside, new)) - sum(map(self._inside, self.rows))
+        self.rows = new
+        self.changed.emit()
 
     def recount(self) -> None:
         """The counters have changed: read the number again where they hold it."""

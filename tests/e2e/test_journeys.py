@@ -117,7 +117,8 @@ def test_label_mine_pictures_from_nothing(
             assert {h.agent for h in labelling.history(ws, asset_id=row.asset_id)} <= {"07"}
         done = journey.verbs(ws, "07")
         assert done["draw box"] == sum(map(len, wanted.values())) and done["review: submitted"] == n
-    tale.told(n, sitting.gestures, sitting.repeats)
+    tale.gestures = sitting.gestures
+    tale.told(n, sitting.repeats)
 
 
 def test_correct_predicted_pictures(
@@ -170,7 +171,8 @@ def test_correct_predicted_pictures(
             happened = labelling.history(ws, asset_id=row.asset_id)
             assert any(h.model for h in happened) == bool(proposed[name])
     print(f"{sum(map(len, proposed.values()))} predictions, {corrected} boxes mended or drawn")
-    tale.told(n, sitting.gestures, sitting.repeats)
+    tale.gestures = sitting.gestures
+    tale.told(n, sitting.repeats)
 
 
 NEAR = 0.75

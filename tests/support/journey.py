@@ -35,6 +35,7 @@ class Tale:
     theme: str
     began: float = field(default_factory=time.monotonic)
     shots: int = 0
+    gestures: int = 0
 
     def shot(self, step: str) -> Path | None:
         """Where a picture of this moment goes; None when nobody wants any."""
@@ -45,11 +46,11 @@ class Tale:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{self.name}-{self.language[:2]}-{self.theme}-{self.shots}-{step}.png"
 
-    def told(self, n: int, gestures: int, repeats: int) -> None:
+    def told(self, n: int, repeats: int = 0) -> None:
         """The figures."""
         minutes = (time.monotonic() - self.began) / 60
         print(
-            f"journey {self.name} ({self.language}, {self.theme}): {n} pictures, {gestures} gestures, "
+            f"journey {self.name} ({self.language}, {self.theme}): {n} pictures, {self.gestures} gestures, "
             f"{repeats} repeated, {minutes:.1f} min"
         )
 
