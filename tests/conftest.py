@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--whole",
         action="store_true",
-        help="2,000 hostile inputs, 50 kills of each kind and 200 of the desk, not samples",
+        help="2,000 hostile inputs, 50 kills of each kind and 200 of the desk, every journey in full, not samples",
     )
 
 

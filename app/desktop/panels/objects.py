@@ -19,7 +19,7 @@ from app.i18n import tr
 
 log = logging.getLogger("lamproom.desk")
 HIGH = 44
-ORIGIN_TEXT = {"human": "Person", "model": "Model, to confirm", "import": "Imported"}
+ORIGIN_TEXT = {"human": "By people", "model": "Model, to confirm", "import": "Imported"}
 
 
 class ObjectList(QAbstractScrollArea):
