@@ -55,6 +55,8 @@ class Annotate(QWidget):
         self.desk: Desk = desk
         self.route = Route(desk.tasks.readers, self)
         self._want_first = False
+        self._ended: int | None = None
+        """The last picture of a queue, when it is done with and still shown."""
         self.canvas: Canvas = Canvas(desk.document, desk.tasks.courier)
         widgets.say(self.canvas, spoken="The picture and its objects")
         self.canvas.allowed = self._allowed
@@ -232,7 +234,7 @@ class Annotate(QWidget):
         doc = self.desk.document
         if doc.asset_id == asset_id:
             return
-        self._want_first = False
+        self._want_first, self._ended = False, None
         self.route.now_at(asset_id)
         row_now = self.route.row
         wh = (row_now.width_px, row_now.height_px) if row_now else (None, None)
@@ -271,9 +273,15 @@ class Annotate(QWidget):
         self._hint()
 
     def leave_for_next(self) -> None:
-        """The open picture is done with: show the next of the selection, from its end the one before, else none."""
-        found = self.route.neighbour(1) or self.route.neighbour(-1)
-        if found is not None:
+        """The open picture is done with: show the next of the selection, from its end the one before, else none.
+
+        Where it stays in the selection, as among all pictures, there is nothing behind to go back to: it stays shown.
+        """
+        found = self.route.neighbour(1)
+        if found is None and self.route.inside:
+            self._ended = self.desk.document.asset_id
+            self._hint()
+        elif (found := found or self.route.neighbour(-1)) is not None:
             self.open(found.asset_id)
         else:
             self.close_picture()
@@ -573,6 +581,7 @@ class Annotate(QWidget):
         self._hint()
 
     def _tooled(self, name: str) -> None:
+        self._ended = None
         self.tool_row.mark(name)
         self.desk.put_setting("tools", self.tool_row.last_used)
         self._hint()
@@ -593,7 +602,9 @@ class Annotate(QWidget):
         doc = self.desk.document
         waiting = bool(self.canvas.scene.predicted.any())
         text = self.canvas.tool.hint(self.desk.label_name(self.desk.label or "")) if doc.asset_id else ""
-        if doc.asset_id is None or text:
+        if self._ended is not None and self._ended == doc.asset_id:
+            text = tr("That was the last picture of this queue.")
+        elif doc.asset_id is None or text:
             pass
         elif self.reviewing.mode == "review":
             text = tr(

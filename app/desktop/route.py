@@ -63,6 +63,12 @@ class Route(QObject):
         return None if at is None else self.rows[at]
 
     @property
+    def inside(self) -> bool:
+        """Whether the open picture is in the selection still."""
+        row = self.row
+        return row is not None and self._inside(row)
+
+    @property
     def position(self) -> int | None:
         """Number of pictures of the selection before the open one; None while it is not known."""
         at = self.index

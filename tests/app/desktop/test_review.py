@@ -51,6 +51,17 @@ def test_ctrl_enter_submits_the_picture_in_my_name_and_goes_on(hand: Hand, qtbot
     assert stands(hand)[1] == ("submitted", "07")
 
 
+def test_after_the_last_of_all_pictures_nobody_is_taken_back_to_one_that_is_done(
+    hand: Hand, qtbot: QtBot
+) -> None:
+    hand.open(5)
+    qtbot.waitUntil(lambda: hand.window.annotate.route.row is not None)
+    hand.key(Qt.Key.Key_Return, CTRL)
+    written(hand)
+    assert stands(hand)[5][0] == "submitted"
+    assert hand.doc.asset_id == 5 and "last picture" in hand.canvas.hint
+
+
 def test_a_picture_with_waiting_predictions_is_submitted_only_when_asked_twice(
     hand: Hand, qtbot: QtBot
 ) -> None:
