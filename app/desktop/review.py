@@ -191,6 +191,7 @@ class Reviewing:
         doc = desk.document
         doc.opened.connect(self._read)
         doc.saved.connect(lambda _: self._read())
+        desk.opened.connect(self._workspace)
         desk.counted.connect(self.retranslate)
         annotate.route.changed.connect(self.retranslate)
 
@@ -206,6 +207,11 @@ class Reviewing:
             self.desk.look_at(Query(self.desk.dataset.id))
         self.annotate.close_picture()
         self.annotate.ensure_picture()
+        self._read()
+
+    def _workspace(self) -> None:
+        """Steps are numbered anew in every workspace: what was judged in another cannot be taken back here."""
+        self._last, self._makeup = None, Makeup()
         self._read()
 
     # --- what is said ------------------------------------------------------------------------------------------------
@@ -311,6 +317,8 @@ class Reviewing:
 
         def done(made: Changes) -> None:
             # The last gesture of this page is committed before: the writer keeps the order.
+            if ws is not self.desk.ws:
+                return
             self._last = (made.revision, f"{tr(STATES[state])} · {name}")
             self.annotate.route.changed_row(asset_id)
             self.desk.tasks.changed.emit(made)

@@ -96,6 +96,8 @@ class Smart(QObject):
                 self._say("")
             if type(fault).__name__ == "Stopped":  # somebody pressed Escape
                 return
+            if era != self._era:  # the workspace was closed under it
+                return
             if isinstance(fault, LamproomError) and ticket == self._ticket:
                 self.refused.emit(tr_fault(fault))
             self.desk.fault(fault)
@@ -281,7 +283,7 @@ class Smart(QObject):
 
         def failed(fault: BaseException) -> None:
             self._ahead_now = None
-            if type(fault).__name__ == "Stopped":
+            if type(fault).__name__ == "Stopped" or era != self._era:
                 self._encode_ahead()
             elif not isinstance(fault, LamproomError):
                 raise fault  # a picture that cannot be read says so when it is opened

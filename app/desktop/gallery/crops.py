@@ -82,7 +82,7 @@ class Crops(QObject):
         if o.id not in self._asked and o.id not in self._failed:
             self._asked.add(o.id)
             self._pool.submit(
-                lambda: self._cut(o),
+                lambda era=self._era: self._cut(era, o),
                 lambda crop, era=self._era: self._took(era, o.id, crop),
                 lambda _fault, era=self._era: self._lost(era, o.id),
                 key=("crop", o.id),
@@ -116,7 +116,7 @@ class Crops(QObject):
         with self._lock:
             self._last.clear()
 
-    def _cut(self, o: ObjectRow) -> Crop:
+    def _cut(self, era: int, o: ObjectRow) -> Crop:
         """On a worker: from the thumbnail when the object is large enough on it, else from the picture."""
         w, h = o.width_px or 0, o.height_px or 0
         thumb_share = min(1.0, _THUMB_PX / max(w, h, 1))
@@ -124,7 +124,7 @@ class Crops(QObject):
         if across * thumb_share >= _ENOUGH_PX:
             pixels: Any = cv2.imdecode(np.frombuffer(self._thumb(o.asset_id), np.uint8), cv2.IMREAD_COLOR)
         else:
-            pixels = self._whole(o.asset_id)
+            pixels = self._whole(era, o.asset_id)
         ph, pw = pixels.shape[:2]
         share_x, share_y = pw / (w or pw), ph / (h or ph)
         x0, y0, x1, y1 = region(o, (w or pw, h or ph))
@@ -146,13 +146,15 @@ class Crops(QObject):
             )
         return Crop(to_image(np.ascontiguousarray(part)), box)
 
-    def _whole(self, asset_id: int) -> Any:
+    def _whole(self, era: int, asset_id: int) -> Any:
         """The decoded picture; the last few are kept, because objects of one picture are asked for together."""
         with self._lock:
-            if (kept := self._last.get(asset_id)) is not None:
+            if era == self._era and (kept := self._last.get(asset_id)) is not None:
                 return kept
         made = self._picture(asset_id)
         with self._lock:
+            if era != self._era:
+                return made  # of a workspace that was left: the same number is another picture here
             self._last[asset_id] = made
             while len(self._last) > 3 or (
                 sum(p.nbytes for p in self._last.values()) > 80_000_000 and len(self._last) > 1

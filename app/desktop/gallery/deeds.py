@@ -59,6 +59,7 @@ class Deeds(QObject):
         """What was chosen when the result came."""
         self._rest = QTimer(self, singleShot=True, interval=_RESULT_MS)
         self._rest.timeout.connect(self._forget)
+        desk.opened.connect(self._forget)  # steps are numbered anew in every workspace
 
     # --- verbs ---------------------------------------------------------------------------------------------------
 
@@ -208,17 +209,19 @@ class Deeds(QObject):
         everything = self.grid.everything and self.rows.complete
         n, spans = len(self.grid.selection), self.grid.selection.spans()
         if not everything and n < _ASK_FROM and (ids := self.rows.ids(spans)) is not None:
-            self._run(verb, work, Pick(view.query, view.objects, ids))
+            self._run(ws, verb, work, Pick(view.query, view.objects, ids))
             return
 
         def count() -> tuple[Pick, Size]:
             pick = Pick(view.query, view.objects, None if everything else self.rows.read_ids(spans))
             return pick, bulk.size(ws, pick)
 
-        self.desk.ask(count, lambda got: self._confirm(verb, work, to, *got))
+        self.desk.ask(count, lambda got: self._confirm(ws, verb, work, to, *got))
 
-    def _confirm(self, verb: str, work: Callable[[Any, Pick], Work], to: str, pick: Pick, size: Size) -> None:
-        if self.asking is not None:
+    def _confirm(
+        self, ws: Any, verb: str, work: Callable[[Any, Pick], Work], to: str, pick: Pick, size: Size
+    ) -> None:
+        if self.asking is not None or ws is not self.desk.ws:
             return
         if verb in ON_PICTURES:
             about = tr("{n} pictures will change.", n=number(size.pictures))
@@ -236,7 +239,7 @@ class Deeds(QObject):
 
         def go() -> None:
             sheet.finish()
-            self._run(verb, work, pick)
+            self._run(ws, verb, work, pick)
 
         sheet = Sheet(getattr(window, "body", window), CAPTIONS[verb], "", tr("Do it"), go, width=460)
         told = label(wrap=True, kind="head")
@@ -249,14 +252,16 @@ class Deeds(QObject):
         sheet.closed.connect(self._asked)
         sheet.present(sheet.verb)
 
-    def _run(self, verb: str, work: Callable[[Any, Pick], Work], pick: Pick) -> None:
-        ws = self.desk.ws
-        if ws is None:
-            return
+    def _run(self, ws: Any, verb: str, work: Callable[[Any, Pick], Work], pick: Pick) -> None:
+        if ws is not self.desk.ws:
+            return  # what was picked is of a workspace that was left
         self._forget()
 
         def done(task: Task) -> None:
             self.running = None
+            if ws is not self.desk.ws:
+                self.changed.emit()
+                return
             told = task.result
             n = int(str(told.get("objects", told.get("pictures", 0)) or 0))
             if task.state == "failed":

@@ -60,3 +60,23 @@ def test_the_status_line_names_a_revision_of_the_open_workspace(
     assert hand.desk.ws is not None
     assert hand.doc.revision == labelling.load(hand.desk.ws, 2).revision
     assert len(hand.doc.annotations) == 3
+
+
+def test_a_judgement_or_bulk_action_of_one_workspace_cannot_be_taken_back_in_another(
+    window: Window, qtbot: QtBot, tmp_path: Path
+) -> None:
+    first, second = furnish(tmp_path / "one"), furnish(tmp_path / "two")
+    hand = open_in(window, qtbot, first)
+    hand.open(1)
+    reviewing, deeds = window.annotate.reviewing, window.gallery.deeds
+    reviewing._judge("accepted", "")
+    qtbot.waitUntil(lambda: reviewing._last is not None)
+    deeds.step, deeds.result = 3, "done"
+    switch(hand, qtbot, second)
+    assert reviewing._last is None and not deeds.step
+    assert hand.desk.ws is not None
+    before = labelling.steps(hand.desk.ws)
+    reviewing.take_back()
+    deeds.undo()
+    hand.settled()
+    assert not hand.desk.tasks.running and labelling.steps(hand.desk.ws) == before
