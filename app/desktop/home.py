@@ -40,6 +40,14 @@ class Cover(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         p = QPainter(self)
+        try:
+            self._draw(p)
+        except Exception:  # an exception out of a paint event would end the program
+            widgets.log.exception("painting a cover")
+        finally:
+            p.end()
+
+    def _draw(self, p: QPainter) -> None:
         p.setRenderHint(QPainter.RenderHint.Antialiasing)
         p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         path = QPainterPath()
@@ -53,7 +61,6 @@ class Cover(QWidget):
             p.drawImage(
                 QRectF(self.rect()), image, QRectF((image.width() - w) / 2, (image.height() - h) / 2, w, h)
             )
-        p.end()
 
 
 class DatasetCard(QFrame):

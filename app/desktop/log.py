@@ -183,6 +183,14 @@ class Place(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         p = QPainter(self)
+        try:
+            self._draw(p)
+        except Exception:  # an exception out of a paint event would end the program
+            widgets.log.exception("painting the place of a deleted object")
+        finally:
+            p.end()
+
+    def _draw(self, p: QPainter) -> None:
         p.fillRect(self.rect(), QColor(theme.current().raised))
         image = self.desk.thumbs.get(self._d.asset_id)
         if image is not None:
@@ -196,7 +204,6 @@ class Place(QWidget):
                 fx, fy = w / self._wh[0], h / self._wh[1]
                 p.setPen(QPen(QColor(self._colour), 1.5))
                 p.drawRect(QRectF(box.x() + x0 * fx, box.y() + y0 * fy, (x1 - x0) * fx, (y1 - y0) * fy))
-        p.end()
 
 
 class Bin(QWidget):

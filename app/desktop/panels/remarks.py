@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import QLineEdit, QWidget
@@ -13,6 +15,7 @@ from app.desktop.canvas.view import Canvas
 from app.desktop.desk import Desk
 from app.desktop.said import ago
 from app.desktop.widgets import button, column, frame, label, row, say
+from app.events import Changes
 from app.i18n import tr
 from app.services import remarks
 from app.services.remarks import Remark
@@ -113,12 +116,28 @@ class Remarks(QWidget):
         parent = self._answering
         self.edit.clear()
         self._drop_place()
-        self._write(lambda: remarks.add(ws, asset_id, text, x=x, y=y, object_uid=uid, parent=parent))
+
+        def lost() -> None:
+            """The words come back into the line, as long as nothing else was begun there."""
+            if self.desk.ws is ws and self.desk.document.asset_id == asset_id and not self.edit.text():
+                self.edit.setText(text)
+                self._place, self._answering = (
+                    (x, y, uid) if x is not None and y is not None else None,
+                    parent,
+                )
+                self.canvas.update()
+
+        self._write(lambda: remarks.add(ws, asset_id, text, x=x, y=y, object_uid=uid, parent=parent), lost)
         self.canvas.setFocus()
 
-    def _write(self, work) -> None:
+    def _write(self, work: Callable[[], Changes], lost: Callable[[], None] = lambda: None) -> None:
         """A remark is a change like any other: in the order of the gestures, then read back."""
-        self.desk.tasks.writer.submit(work, self.desk.tasks.changed.emit, self.desk.fault)
+
+        def failed(fault: BaseException) -> None:
+            lost()
+            self.desk.fault(fault)
+
+        self.desk.tasks.writer.submit(work, self.desk.tasks.changed.emit, failed)
 
     def resolve(self, uid: str, resolved: bool) -> None:
         """Call a thread settled, or open it again."""

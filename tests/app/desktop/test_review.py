@@ -6,6 +6,7 @@ import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
+from annotation.errors import Unavailable
 from app.desktop.canvas.tools.remark import RemarkTool
 from app.desktop.log import Bin, Steps
 from app.services import browse, bulk, labelling, remarks, review
@@ -151,6 +152,22 @@ def test_a_remark_is_pinned_where_the_mouse_was_and_answered_and_resolved(hand: 
     hand.canvas.setFocus()
     hand.key("z", CTRL)
     qtbot.waitUntil(lambda: not panel.threads[0].resolved, timeout=10_000)
+
+
+def test_the_words_of_a_remark_that_could_not_be_saved_come_back(
+    hand: Hand, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand.open(1)
+    panel = hand.window.annotate.remarks
+
+    def full(*_: object, **__: object) -> None:
+        raise Unavailable("the disk is full")
+
+    monkeypatch.setattr(remarks, "add", full)
+    panel.edit.setText("这里要框")
+    hand.key(Qt.Key.Key_Return, on=panel.edit)
+    qtbot.waitUntil(lambda: bool(hand.desk.problems))
+    assert panel.edit.text() == "这里要框"
 
 
 def test_escape_puts_a_pin_in_hand_away(hand: Hand) -> None:
