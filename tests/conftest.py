@@ -26,7 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--headed", action="store_true", help="show real windows instead of Qt's offscreen platform"
     )
-    parser.addoption("--manual", action="store_true", help="draw the manual's pictures anew")
+    parser.addoption(
+        "--manual", action="store_true", help="draw the manual's pictures and its table of keys anew"
+    )
     parser.addoption(
         "--whole",
         action="store_true",

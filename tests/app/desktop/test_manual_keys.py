@@ -1,8 +1,7 @@
-"""The manual's chapter of keys says what ACTIONS says, in both languages; `WRITE_MANUAL=1` writes it anew."""
+"""The manual's chapter of keys says what ACTIONS says, in both languages; `--manual` writes it anew."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -49,13 +48,15 @@ def _shown(found: tuple[str, ...]) -> str:
 
 
 @pytest.mark.parametrize("folder", ["zh", "en"])
-def test_the_table_of_keys_in_the_manual_is_that_of_the_program(folder: str) -> None:
+def test_the_table_of_keys_in_the_manual_is_that_of_the_program(
+    folder: str, request: pytest.FixtureRequest
+) -> None:
     file = Path(app.__file__).parent / "manual" / folder / "keys.md"
     text = file.read_text(encoding="utf-8")
     head, rest = text.split(BEGIN)
     old, tail = rest.split(END)
     new = f"\n\n{table(folder)}\n"
-    if os.environ.get("WRITE_MANUAL"):
+    if request.config.getoption("--manual"):
         file.write_text(f"{head}{BEGIN}{new}{END}{tail}", encoding="utf-8")
         return
-    assert old == new, "run this test with WRITE_MANUAL=1"
+    assert old == new, "run this test with --manual"

@@ -1,17 +1,13 @@
-"""The pictures of the manual's chapter on smart tools: drawn by the desk itself while a person works with it.
-
-WRITE_MANUAL=1 writes them into the manual; without it they are only drawn and looked at for being there.
-"""
+"""The pictures of the manual's chapter on smart tools: drawn by the desk itself while a person works with it."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import pytest
-from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from annotation import scenes
@@ -21,23 +17,8 @@ from app.services import ingest, onnx, workspace
 from tests.app.desktop.conftest import Hand, open_in
 from tests.models import toy_pairs
 
-PICTURES = Path(__file__).resolve().parents[3] / "app/manual/pictures"
 N, STEP = 30, 9
 Key, ALT, SHIFT = Qt.Key, Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ShiftModifier
-
-
-def keep(hand: Hand, name: str) -> None:
-    """Take the picture; under 150 kB, and with something on it."""
-    QApplication.processEvents()
-    small = hand.window.grab().toImage().scaledToWidth(1200, Qt.TransformationMode.SmoothTransformation)
-    data = QByteArray()
-    buffer = QBuffer(data)
-    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    assert small.save(buffer, "JPG", 84)  # type: ignore[call-overload]
-    assert 20_000 < data.size() <= 150_000, data.size()
-    if os.environ.get("WRITE_MANUAL"):
-        PICTURES.mkdir(exist_ok=True)
-        (PICTURES / name).write_bytes(data.data())
 
 
 @pytest.fixture
@@ -69,10 +50,9 @@ def people(hand: Hand) -> list[tuple[float, float, float, float]]:
     return found  # type: ignore[return-value]
 
 
-def test_pictures_of_the_tools(walk: Hand, qtbot: QtBot) -> None:
+def test_pictures_of_the_tools(walk: Hand, qtbot: QtBot, photograph: Callable[..., None]) -> None:
     walk.desk.set_language("zh_CN")
     walk.desk.choose_label("person")
-    print(people(walk))
     x0, y0, x1, y1 = max((p[:4] for p in people(walk)), key=lambda b: (b[2] - b[0]) * (b[3] - b[1]))
     walk.key(Key.Key_G)
     tool = walk.canvas.tool
@@ -85,17 +65,17 @@ def test_pictures_of_the_tools(walk: Hand, qtbot: QtBot) -> None:
     tool.release(middle[0], middle[1] + 20)
     assert walk.window.annotate.smart._pool.wait()
     qtbot.waitUntil(lambda: walk.window.annotate.smart.working == "")
-    keep(walk, "smart-grabcut-zh.jpg")
+    photograph(walk.window, "smart-grabcut-zh.jpg")
     walk.key(Key.Key_Escape)
     walk.key(Key.Key_S)
     prompt = walk.canvas.tool
     assert isinstance(prompt, PromptTool)
     walk.click(*middle)
     qtbot.waitUntil(lambda: prompt.found[1] is not None, timeout=20_000)
-    keep(walk, "smart-prompt-zh.jpg")
+    photograph(walk.window, "smart-prompt-zh.jpg")
 
 
-def test_pictures_of_a_sequence(walk: Hand, qtbot: QtBot) -> None:
+def test_pictures_of_a_sequence(walk: Hand, qtbot: QtBot, photograph: Callable[..., None]) -> None:
     walk.desk.set_theme("light")
     for x0, y0, x1, y1, label in people(walk)[:4]:  # type: ignore[misc]
         walk.desk.choose_label(label)
@@ -113,10 +93,10 @@ def test_pictures_of_a_sequence(walk: Hand, qtbot: QtBot) -> None:
     walk.key(Key.Key_T, ALT)
     walk.settled()
     qtbot.waitUntil(lambda: walk.desk.thumbs.get(14) is not None)
-    keep(walk, "smart-tracks-en.jpg")
+    photograph(walk.window, "smart-tracks-en.jpg")
 
 
-def test_scissors_and_wand_draw(walk: Hand, qtbot: QtBot) -> None:
+def test_scissors_and_wand_draw(walk: Hand, qtbot: QtBot, photograph: Callable[..., None]) -> None:
     x0, y0, x1, y1 = max((p[:4] for p in people(walk)), key=lambda b: (b[2] - b[0]) * (b[3] - b[1]))
     walk.desk.choose_label("person")
     walk.key(Key.Key_X, ALT)
@@ -127,7 +107,7 @@ def test_scissors_and_wand_draw(walk: Hand, qtbot: QtBot) -> None:
         walk.click(x, y)
         qtbot.waitUntil(lambda: tool._scissors is not None)
     walk.move((x0 + x1) / 2, y1)
-    keep(walk, "smart-scissors-en.jpg")
+    photograph(walk.window, "smart-scissors-en.jpg")
     walk.key(Key.Key_Escape)
     walk.key(Key.Key_W, ALT)
     wand = walk.canvas.tool

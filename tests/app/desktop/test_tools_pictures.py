@@ -1,20 +1,12 @@
-"""The drawing chapter's pictures are made from the desk itself: every tool at work, in both languages and themes.
-
-With LAMPROOM_MANUAL=1 they are written into app/manual/pictures; without, into a temporary folder.
-"""
+"""The drawing chapter's pictures are made from the desk itself: every tool at work, in both languages and themes."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Callable
 
-import cv2
-import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
 
 from annotation import edits
 from annotation.core import (
@@ -33,34 +25,8 @@ from app.desktop.menu import Menu
 from app.desktop.panels.shape import Ask
 from tests.app.desktop.conftest import Hand
 
-LARGEST = 150_000
-"""Bytes of one picture of the manual."""
 SHIFT, ALT = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.AltModifier
 ENTER = Qt.Key.Key_Return
-WRITE = bool(os.environ.get("LAMPROOM_MANUAL"))
-MANUAL = Path(__file__).resolve().parents[3] / "app/manual/pictures"
-
-
-def save(widget: QWidget, place: Path, width: int = 1200) -> None:
-    """A widget as a small picture."""
-    QApplication.processEvents()
-    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_BGR888)
-    pixels = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
-    pixels = pixels[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
-    if image.width() > width:
-        pixels = cv2.resize(
-            pixels, (width, image.height() * width // image.width()), interpolation=cv2.INTER_AREA
-        )
-    cv2.imwrite(str(place), pixels, [cv2.IMWRITE_JPEG_QUALITY, 78])
-    assert place.stat().st_size <= LARGEST
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    if not WRITE:
-        return tmp_path
-    MANUAL.mkdir(parents=True, exist_ok=True)
-    return MANUAL
 
 
 def drawn_by_hand(hand: Hand) -> None:
@@ -107,7 +73,7 @@ def drawn_by_hand(hand: Hand) -> None:
 
 @pytest.mark.parametrize(("language", "look"), [("en", "light"), ("zh_CN", "dark")])
 def test_the_drawing_chapter_shows_every_tool_at_work(
-    hand: Hand, folder: Path, language: str, look: str
+    hand: Hand, photograph: Callable[..., None], language: str, look: str
 ) -> None:
     short = language[:2]
     hand.desk.set_language(language)
@@ -122,7 +88,7 @@ def test_the_drawing_chapter_shows_every_tool_at_work(
     hand.qtbot.waitUntil(lambda: any(isinstance(a.shape, Mask) for a in hand.stored().values()))
     hand.press(112, 300)
     hand.move(150, 262)
-    save(hand.window, folder / f"drawing-brush-{short}.jpg")
+    photograph(hand.window, f"drawing-brush-{short}.jpg")
     hand.key(Qt.Key.Key_Escape)
     hand.release(150, 262)
 
@@ -137,32 +103,41 @@ def test_the_drawing_chapter_shows_every_tool_at_work(
     hand.doc.lock((box.uid,))
     hand.settled()
     hand.qtbot.waitUntil(lambda: hand.canvas.worker.idle)
-    save(hand.window, folder / f"drawing-tools-{short}.jpg")
+    photograph(hand.window, f"drawing-tools-{short}.jpg")
 
     at = hand.point(330, 300)
     QTest.mouseClick(hand.canvas, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, at)
     (menu,) = hand.window.findChildren(Menu)
     for _ in range(3):
         QTest.keyClick(menu, Qt.Key.Key_Down)
-    save(hand.window, folder / f"drawing-menu-{short}.jpg")
+    photograph(hand.window, f"drawing-menu-{short}.jpg")
     menu.finish()
 
     hand.window.annotate.ask_convert()
     sheet = hand.window.sheets.open
     assert sheet is not None
-    save(hand.window, folder / f"drawing-convert-{short}.jpg")
+    photograph(hand.window, f"drawing-convert-{short}.jpg")
     sheet.finish()
     hand.key("k")
     hand.key("1")
     hand.doc.select(())
-    for x, y in ((278, 152), (283, 147), (273, 147), (288, 150), (268, 150), (297, 172), (259, 172), (304, 195)):
+    for x, y in (
+        (278, 152),
+        (283, 147),
+        (273, 147),
+        (288, 150),
+        (268, 150),
+        (297, 172),
+        (259, 172),
+        (304, 195),
+    ):
         hand.click(x, y)
     hand.move(250, 200)
-    save(hand.canvas, folder / f"drawing-skeleton-{short}.jpg", 900)
+    photograph(hand.canvas, f"drawing-skeleton-{short}.jpg", width=900)
     hand.key(Qt.Key.Key_Escape)
 
 
-def test_a_row_of_tools_opens_its_families(hand: Hand, folder: Path) -> None:
+def test_a_row_of_tools_opens_its_families(hand: Hand) -> None:
     hand.open(1)
     row = hand.window.annotate.tool_row
     arrow = row._buttons["boxes"]
