@@ -225,6 +225,7 @@ class Bin(QWidget):
         area.setMinimumHeight(420)
         box.addWidget(area)
         self.more = button("Show earlier ones", self._read, kind="link")
+        self.more.hide()
         box.addWidget(self.more)
         self._read()
 

@@ -62,8 +62,10 @@ def _apply(widget: QWidget) -> None:
 
 def retranslate(root: QWidget) -> None:
     """Look every text under `root` up again, then let widgets with texts of their own do theirs."""
-    for widget in (root, *root.findChildren(QWidget)):
+    found = (root, *root.findChildren(QWidget))
+    for widget in found:  # all of them first: a parent's own texts may stand on its children
         _apply(widget)
+    for widget in found:
         own = getattr(widget, "retranslate", None)
         if callable(own):
             own()

@@ -134,3 +134,11 @@ def test_the_first_steps_are_left_by_one_click_and_speak_both_languages(hand: Ha
             assert i18n.catalogue("zh_CN")[text].count("{") == text.count("{") or "{1}" in text
     hand.qtbot.mouseClick(steps.skip, Qt.MouseButton.LeftButton)
     assert hand.window.tour is None
+
+
+def test_the_key_on_the_submit_button_outlives_a_change_of_language(hand: Hand) -> None:
+    hand.open(1)
+    submit = hand.window.annotate.reviewing.submit
+    for _ in range(2):
+        hand.window.switch_language()
+        assert submit.text().endswith("Ctrl Enter")
