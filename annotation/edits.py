@@ -12,10 +12,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from annotation import geometry, handles, marks, rows, sets, transform
-from annotation.core import Annotation, AnnotationSet, AttributeValue, Shape, new_uid
+from annotation.core import Annotation, AnnotationSet, Attributes, AttributeValue, Shape, new_uid
 from annotation.errors import InvalidInput, NotFound
 from annotation.handles import Handle
-from annotation.labels import LabelSchema
+from annotation.labels import Label, LabelSchema
 
 Place = Literal["top", "raise", "lower", "bottom"]
 
@@ -151,6 +151,13 @@ def delete_vertex(annotations: AnnotationSet, uid: str, handle: Handle) -> Annot
 # Labels, attributes, marks
 
 
+def fitting(held: Attributes, label: Label) -> dict[str, AttributeValue]:
+    """What is left of an annotation's attributes under another label: marks, and values that the label knows."""
+    known = {a.code: a for a in label.attributes}
+    kept = {k: v for k, v in held.items() if k in known and known[k].accepts(v)}
+    return {**kept, **marks.kept(held)}
+
+
 def relabel(
     annotations: AnnotationSet, uids: Iterable[str], label: str, *, schema: LabelSchema
 ) -> AnnotationSet:
@@ -163,11 +170,9 @@ def relabel(
     target = schema.label(label)
     if target is None or target.abstract:
         raise NotFound("no such label", where=label, remedy="choose a label of the schema")
-    known = {a.code: a for a in target.attributes}
 
     def edit(old: Annotation) -> Annotation:
-        kept = {k: v for k, v in old.attributes.items() if k in known and known[k].accepts(v)}
-        attributes = {**target.defaults(), **kept, **marks.kept(old.attributes)}
+        attributes = {**target.defaults(), **fitting(old.attributes, target)}
         return _with(old, label=label, attributes=MappingProxyType(attributes))
 
     return change(annotations, uids, edit)

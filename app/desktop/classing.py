@@ -12,6 +12,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QPoint, QTimer
 
+from annotation import edits
 from annotation.core import Annotation, Attributes
 from annotation.schema import Attribute, Label
 from app.desktop import actions, document
@@ -74,12 +75,10 @@ class Classing(QObject):
         one = self.desk.schema.label(code) if self.desk.schema else None
         if one is None:
             return
-        known = {a.code for a in one.attributes}
         changed = []
         for a in self.desk.document.chosen():
             if a.label != code and a.kind in one.kinds:
-                kept = {k: v for k, v in a.attributes.items() if k in known or k.startswith("@")}
-                new = {**self.defaults(code), **kept}
+                new = {**self.defaults(code), **edits.fitting(a.attributes, one)}
                 changed.append(replace(a, label=code, attributes=new, origin="human", score=None))
         if changed:
             self.desk.document.commit(document.change(changed), "relabel")

@@ -80,12 +80,6 @@ def look(widget: W, name: str, **more: str) -> W:
     return widget
 
 
-def restyle(widget: QWidget) -> None:
-    """Apply the style sheet again after a dynamic property changed."""
-    widget.style().unpolish(widget)
-    widget.style().polish(widget)
-
-
 def label(text: str = "", kind: str = "", *, tone: str = "", wrap: bool = False) -> QLabel:
     """A label with a translated text."""
     made = look(QLabel(), kind, tone=tone)

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from annotation import canonical
 from annotation.core import AttributeValue, new_uid
+from annotation.edits import fitting
 from annotation.errors import InvalidInput, NotFound
 from annotation.schema import Label
 from app.events import Changes, Finished, Progress, Started, Work
@@ -87,7 +88,8 @@ def delete(ws: Workspace, pick: Pick) -> Work:
 
 
 def relabel(ws: Workspace, pick: Pick, label: str) -> Work:
-    """Give objects another class. Attributes that the class does not have go; shapes it cannot hold are left.
+    """Give objects another class. Attributes that the class does not have go, its defaults come, as at the desk; shapes
+    it cannot hold are left.
 
     Raises:
         NotFound, InvalidInput: no such class, or it cannot be drawn.
@@ -101,10 +103,8 @@ def relabel(ws: Workspace, pick: Pick, label: str) -> Work:
         if KINDS[row[4]] not in found.kinds or row[3] == numbers[found.code]:
             return None
         held = json.loads(row[10]) if row[10] else {}
-        kept = {
-            k: v for k, v in held.items() if k.startswith("@") or ((a := found.attribute(k)) and a.accepts(v))
-        }
-        return _edited(row, label_id=numbers[found.code], attributes=_attributes(kept))
+        new = {**found.defaults(), **fitting(held, found)}
+        return _edited(row, label_id=numbers[found.code], attributes=_attributes(new))
 
     return _on_objects(ws, pick, "relabel", edit)
 

@@ -11,7 +11,7 @@ import pytest
 from annotation.core import Annotation, Box, Tag
 from annotation.errors import InvalidInput, NotFound
 from app.events import Finished, Started
-from app.services import browse, bulk, jobs, labelling, measuring, review
+from app.services import browse, bulk, jobs, labelling, measuring, review, schema
 from app.services.bulk import Pick
 from app.services.workspace import Workspace
 from storage import listing, queries, record
@@ -142,6 +142,15 @@ def test_relabelling_keeps_what_the_new_class_can_hold_and_makes_it_a_persons(fa
     assert done.result["left"] == 10  # those that are helmets already
     with pytest.raises(NotFound):
         bulk.relabel(face.ws, Pick(Query(face.data)), "nonsense")
+
+
+def test_relabelling_gives_the_defaults_of_the_new_class_as_the_desk_does(face: Face) -> None:
+    known = schema.current(face.ws)
+    one = next(x for x in known.labels if x.defaults() and "box" in x.kinds and not x.abstract)
+    left = [a for x, _, a in face.shown(0) if x == one.code]
+    run(bulk.relabel(face.ws, Pick(Query(face.data), objects=True), one.code))
+    given = [a for x, _, a in face.shown(0) if x == one.code and a not in left]
+    assert given and all(set(one.defaults()) <= set(a) for a in given)
 
 
 def test_an_attribute_is_set_only_where_the_class_has_it(face: Face) -> None:

@@ -25,7 +25,7 @@ from app.desktop.widgets import button, label, look, number, row, say
 from app.i18n import tr
 from app.services import browse, listing, measuring
 from app.services.browse import Query
-from app.services.listing import EVERYTHING, Misread, Names, Node, ObjectRow, Sort, Term, View
+from app.services.listing import EVERYTHING, Misread, Names, Node, Sort, Term, View
 
 SORTS = (
     ("", "As added"), ("time", "Time taken"), ("path", "Path"), ("score", "Score"), ("unsure", "Least certain"), ("changed", "Last changed"),
@@ -544,12 +544,6 @@ class Gallery(QWidget):
         uid, self._wanted = self._wanted[1], None
         if doc.get(uid) is not None:
             doc.select([uid])
-
-    def open_current(self) -> None:
-        """Annotate the current picture."""
-        found = self.grid.row_now() or next(iter(self.grid.chosen_rows()), None)
-        if found is not None:
-            self._open(found.asset_id, found.uid if isinstance(found, ObjectRow) else "")
 
     def resizeEvent(self, event) -> None:
         self.bar.place()

@@ -231,11 +231,6 @@ class EyePanel(QFrame):
 
     # --- what is shown -------------------------------------------------------------------------------------------
 
-    @property
-    def revealed(self) -> bool:
-        """In view, or on its way."""
-        return self._shown
-
     def reveal(self, on: bool | None = None) -> None:
         """Slide in or out; None = the other way."""
         self._shown = not self._shown if on is None else on
