@@ -470,8 +470,8 @@ class Annotate(QWidget):
             self.focusNextPrevChild(by > 0)
 
     def arrow(self, dx: int, dy: int) -> None:
-        """An arrow nudges what is selected, else left and right change the picture."""
-        if not self.editing.nudge(dx, dy) and dx:
+        """An arrow nudges what is selected, else left and right change the picture; a far nudge never does."""
+        if not self.editing.nudge(dx, dy) and abs(dx) == 1:
             self.step(1 if dx > 0 else -1)
 
     def smaller(self) -> None:

@@ -142,3 +142,11 @@ def test_the_key_on_the_submit_button_outlives_a_change_of_language(hand: Hand) 
     for _ in range(2):
         hand.window.switch_language()
         assert submit.text().endswith("Ctrl Enter")
+
+
+def test_a_far_nudge_with_nothing_selected_stays_on_the_picture_and_a_near_one_turns_it(hand: Hand) -> None:
+    hand.open(1)
+    hand.key(Qt.Key.Key_Right, SHIFT)
+    assert hand.desk.document.asset_id == 1
+    hand.key(Qt.Key.Key_Right)
+    hand.qtbot.waitUntil(lambda: hand.ready(2))
