@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 PICTURES = Path(__file__).resolve().parents[2] / "app/manual/pictures"
 AT_MOST = 260_000
@@ -21,6 +21,8 @@ def photograph(widget: QWidget, name: str, *, write: bool, width: int = 1120) ->
     """
     target = PICTURES / name
     if write:
+        for _ in range(3):
+            QApplication.processEvents()  # layouts settle
         image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
         rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
         rgb = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
-from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from annotation import scenes
@@ -23,8 +22,7 @@ from tests.app.desktop.conftest import open_in
 from tests.support.gestures import gesture
 
 ROOT = Path(__file__).resolve().parents[3]
-PICTURES = ROOT / "app/manual/pictures"
-AT_MOST, N = 150_000, 24
+N = 24
 
 
 @pytest.fixture
@@ -65,23 +63,6 @@ def face(tmp_path: Path) -> Path:
     return tmp_path / "W"
 
 
-def keep(window: Window, name: str, request: pytest.FixtureRequest) -> None:
-    """Write a picture of the window, or check the one there is."""
-    for _ in range(3):
-        QApplication.processEvents()  # layouts settle
-    target = PICTURES / name
-    if request.config.getoption("--manual"):
-        image = window.grab().toImage().convertToFormat(window.grab().toImage().Format.Format_RGB888)
-        rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
-        rgb = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
-        small = cv2.resize(
-            rgb, (1120, round(1120 * image.height() / image.width())), interpolation=cv2.INTER_AREA
-        )
-        _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 78])
-        target.write_bytes(data.tobytes())
-    assert target.stat().st_size <= AT_MOST
-
-
 def rest(window: Window, qtbot: QtBot, gallery: Gallery) -> None:
     """Everything listed, counted and decoded."""
     tasks = window.desk.tasks
@@ -97,7 +78,7 @@ def rest(window: Window, qtbot: QtBot, gallery: Gallery) -> None:
 
 @pytest.mark.parametrize(("language", "theme"), (("en", "light"), ("zh_CN", "dark")))
 def test_the_manual_shows_pictures_objects_and_completion(
-    window: Window, qtbot: QtBot, face: Path, language: str, theme: str, request: pytest.FixtureRequest
+    window: Window, qtbot: QtBot, face: Path, language: str, theme: str, photograph: Callable[..., None]
 ) -> None:
     window.desk.set_language(language)
     window.desk.set_theme(theme)
@@ -107,7 +88,7 @@ def test_the_manual_shows_pictures_objects_and_completion(
     rest(window, qtbot, gallery)
     gallery.toggle_outlines()
     rest(window, qtbot, gallery)
-    keep(window, f"gallery-pictures-{short}.jpg", request)
+    photograph(window, f"gallery-pictures-{short}.jpg")
     gallery.ask("class:person score:0.3..0.7")
     gallery.toggle_objects()
     rest(window, qtbot, gallery)
@@ -115,13 +96,13 @@ def test_the_manual_shows_pictures_objects_and_completion(
     gallery.grid.selection.toggle(4)
     gallery.grid.chosen.emit()
     gallery.grid.viewport().repaint()
-    keep(window, f"gallery-objects-{short}.jpg", request)
+    photograph(window, f"gallery-objects-{short}.jpg")
     gallery.clear()
     gallery.line.start()
     gallery.line.edit.setText(gallery.line.edit.text() + ("佩戴:" if short == "zh" else "helmet_worn:"))
     gallery.line._offer()
     assert gallery.line.popup.isVisible()
-    keep(window, f"gallery-line-{short}.jpg", request)
+    photograph(window, f"gallery-line-{short}.jpg")
     window.desk.set_language("en")
 
 
