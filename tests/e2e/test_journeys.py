@@ -100,7 +100,8 @@ def test_label_mine_pictures_from_nothing(
             box, at = a.shape, row.asset_id
 
             def draw(label: str = a.label, box: Box = box) -> None:
-                sitting.keys(digit[label], "r")
+                # A helmet begins where the person around it has a corner: let go of that one first.
+                sitting.keys("Escape", digit[label], "r")
                 sitting.pull(box.x0, box.y0, box.x1, box.y1)
 
             sitting.until(draw, lambda at=at, k=k: len(sitting.stored(at)) == k + 1)  # type: ignore[misc]
@@ -124,7 +125,7 @@ def test_label_mine_pictures_from_nothing(
             found = list(labelling.load(ws, row.asset_id).annotations)
             assert (row.review, row.assignee) == ("submitted", "07")
             assert len(found) == len(wanted[name]) and {a.origin for a in found} <= {"human"}
-            assert all(lies(found, a) for a in wanted[name])
+            assert [a for a in wanted[name] if not lies(found, a)] == [], found
             assert {h.agent for h in labelling.history(ws, asset_id=row.asset_id)} <= {"07"}
         done = journey.verbs(ws, "07")
         assert done["draw box"] == sum(map(len, wanted.values())) and done["review: submitted"] == n
