@@ -76,6 +76,7 @@ class Annotate(QWidget):
         self.eye_panel: EyePanel = EyePanel(self.eye)
         self._build()
         self.eye.changed.connect(self._seen)
+        self.eye.told.connect(self.say)
         self.picture_changed.connect(self.eye.seen)
         doc = desk.document
         doc.opened.connect(self._hint)
@@ -560,11 +561,17 @@ class Annotate(QWidget):
         one = self.desk.schema.label(code) if self.desk.schema else None
         return one is not None and not one.abstract and kind in one.kinds
 
-    def _refused(self, kind: str) -> None:
-        name = self.desk.label_name(self.desk.label or "")
-        text = tr(
+    def _refusal(self, kind: str) -> str:
+        """Why nothing of this kind is drawn with the class in hand, "" when it may be."""
+        if kind not in KINDS or self.desk.label is None or self._allowed(self.desk.label, kind):
+            return ""
+        name = self.desk.label_name(self.desk.label)
+        return tr(
             "{label} is not drawn as “{kind}”: choose another class or tool", label=name, kind=tr(KINDS[kind])
         )
+
+    def _refused(self, kind: str) -> None:
+        text = self._refusal(kind)
         self.canvas.hint = text
         self.canvas.update()
         self.desk.trouble(text, asset_id=self.desk.document.asset_id)
@@ -601,7 +608,10 @@ class Annotate(QWidget):
     def _hint(self) -> None:
         doc = self.desk.document
         waiting = bool(self.canvas.scene.predicted.any())
-        text = self.canvas.tool.hint(self.desk.label_name(self.desk.label or "")) if doc.asset_id else ""
+        tool = self.canvas.tool
+        text = tool.hint(self.desk.label_name(self.desk.label or "")) if doc.asset_id else ""
+        if text and not tool.busy:
+            text = self._refusal({"brush": "mask"}.get(tool.name, tool.name)) or text
         if self._ended is not None and self._ended == doc.asset_id:
             text = tr("That was the last picture of this queue.")
         elif doc.asset_id is None or text:

@@ -61,6 +61,8 @@ class Eye(QObject):
     """See the module. Interface thread only."""
 
     changed = Signal()
+    told = Signal(str)
+    """Why there is nothing to compare with, a finished sentence."""
     """Look, presets, comparison or instruments changed."""
     seen = Signal()
     """Another picture, or more of it, is there to be looked at."""
@@ -354,6 +356,8 @@ class Eye(QObject):
     def _alone(self, note: str) -> None:
         self.layer.partner, self.layer.paired, self.partner_note = None, False, note
         self._rearranged()
+        if note:
+            self.told.emit(note)
 
     def _rearranged(self) -> None:
         """Panes came or went: the view follows."""

@@ -107,7 +107,9 @@ def ids_at(
     block = min(first // every, len(marks))
     skip = first - block * every
     with ws.db.read() as conn:
-        found = queries.asset_ids(conn, _mine(ws, query), after=marks[block - 1] if block else 0, limit=skip + n)
+        found = queries.asset_ids(
+            conn, _mine(ws, query), after=marks[block - 1] if block else 0, limit=skip + n
+        )
     return found[skip:]
 
 

@@ -182,7 +182,9 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
     codes = schemas.ensure_labels(ws, data.schema_code, names, where_from=f"model {row.name}").codes
     writer = _Writer(ws, job, agent_id, data, bytes.fromhex(row.sha256), codes)
     yield Started(f"prelabel {data.name} · {row.name}", job.total, str(job.id))
-    feed = _Feed(ws, job, Query(data.id, state=params["state"], where=params.get("where", ""), me=ws.person.id), writer)
+    feed = _Feed(
+        ws, job, Query(data.id, state=params["state"], where=params.get("where", ""), me=ws.person.id), writer
+    )
     score = None if params["score_micro"] is None else params["score_micro"] / 1e6
     iou = None if params["iou_micro"] is None else params["iou_micro"] / 1e6
     done, started = job.done, time.monotonic()

@@ -96,7 +96,7 @@ def add(
     object_uid: str | None = None,
     parent: str | None = None,
 ) -> Changes:
-    """Say something on a picture. An answer takes place and object of what it answers. An ordinary step: undoable.
+    """Say something on a picture. An answer is shown under what it answers and needs no place. An ordinary step: undoable.
 
     Args:
         x, y: the place in source pixels; it may lie outside the picture.
@@ -124,6 +124,8 @@ def add_many(
             head = _row(draft.conn, parent)
             if _value(head).parent is not None:
                 raise InvalidInput("an answer cannot be answered", remedy="answer the remark itself")
+            if [_value(head).asset_id] != list(assets):
+                raise InvalidInput("an answer lies on the picture of what it answers")
         draft.remark(
             [], [content(ws, a, body, x=x, y=y, object_uid=object_uid, parent=parent) for a in assets]
         )

@@ -222,7 +222,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         seat.open(1)
         seat.doc.faulted.connect(lambda line, asset: print(f"refused on picture {asset}: {line}", flush=True))
         work = Work(seat, given.seed + first["gestures"])
-        for asset_id in [*range(1, PICTURES + 1)] * 2:  # what is kept of pictures is full before anything is compared
+        for asset_id in [
+            *range(1, PICTURES + 1)
+        ] * 2:  # what is kept of pictures is full before anything is compared
             seat.open(asset_id)
             seat.rest()
         base: tuple[float, int] | None = None

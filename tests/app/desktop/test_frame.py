@@ -307,7 +307,9 @@ def test_the_gallery_narrows_by_queue_class_and_name(hand: Hand) -> None:
     hand.desk.narrow(state="predicted")
     hand.qtbot.waitUntil(lambda: gallery.rows.known and gallery.rows.count == 1)
     hand.desk.narrow(state=None, text="003")
-    hand.qtbot.waitUntil(lambda: gallery.rows.row(0) is not None and gallery.rows.row(0).path.endswith("003.png"))
+    hand.qtbot.waitUntil(
+        lambda: gallery.rows.row(0) is not None and gallery.rows.row(0).path.endswith("003.png")
+    )
     assert gallery.rows.count == 1
     hand.desk.narrow(text="", label="helmet")
     hand.qtbot.waitUntil(lambda: gallery.rows.row(0) is not None and gallery.rows.row(0).asset_id == 2)
