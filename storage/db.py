@@ -145,7 +145,8 @@ def _sqlite_engine(path: Path, *, writer: bool) -> Engine:
     def _connect(raw: sqlite3.Connection, _record: object) -> None:
         raw.execute("PRAGMA busy_timeout=10000")  # first: another process may be closing its WAL
         raw.execute(f"PRAGMA mmap_size={256 << 20}")
-        raw.execute(f"PRAGMA cache_size=-{(64 if writer else 32) << 10}")
+        # Each of eight readers keeps its own: what they share is the mapped file and the system's page cache.
+        raw.execute(f"PRAGMA cache_size=-{(64 if writer else 8) << 10}")
         raw.execute("PRAGMA temp_store=MEMORY")
         raw.execute("PRAGMA trusted_schema=OFF")
         if writer:

@@ -6,6 +6,8 @@ thread while it stands there, so this module and what it imports at the top must
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import importlib
 import signal
@@ -31,9 +33,15 @@ if TYPE_CHECKING:
 
 HEAVY = "app.desktop.window"
 
+_M_ARENA_MAX = -8
+"""mallopt(3)."""
+
 
 def build(language: str | None = None) -> Window:
     """The window with everything behind it; needs a QApplication. The caller shows it."""
+    with contextlib.suppress(OSError, AttributeError):  # glibc only
+        # A heap for each of a dozen threads keeps what each of them once needed; two share it.
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
     from app.desktop import keys
     from app.desktop.desk import Desk
     from app.desktop.window import Window

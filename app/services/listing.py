@@ -5,6 +5,8 @@ Long readings are generators of small ones: every step is one short read, and cl
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -93,6 +95,20 @@ def ids(ws: Workspace, view: View) -> Iterator[Part]:
             to = measures.descriptor(conn, view.sort.like or 0)
         if to is None:
             raise NotFound("this picture was not measured", remedy="measure the dataset first")
+    try:
+        yield from _listed(ws, query, view, to)
+    finally:
+        give_back()
+
+
+def give_back() -> None:
+    """Hand what a long listing has freed back to the system: glibc keeps it, and a sort of 1.5 million paths frees 300 MB."""
+    with contextlib.suppress(OSError, AttributeError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _listed(ws: Workspace, query: Query, view: View, to: bytes | None) -> Iterator[Part]:
+    by = view.sort.by
     keyed = array("q")
     found: list[Any] = []
     total = 0
