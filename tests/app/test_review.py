@@ -109,6 +109,8 @@ def test_a_remark_is_answered_resolved_edited_and_all_of_it_can_be_undone(
     assert answer.parent == head.uid
     with pytest.raises(InvalidInput, match="cannot be answered"):
         remarks.add(ws, a, "no", parent=answer.uid)
+    with pytest.raises(InvalidInput, match="lies on the picture"):
+        remarks.add(ws, a + 1, "elsewhere", parent=head.uid)
     assert [r.uid for r in remarks.waiting(ws, data)] == [head.uid]
     solved = remarks.resolve(ws, head.uid)
     assert remarks.waiting(ws, data) == []
