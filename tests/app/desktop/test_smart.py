@@ -215,7 +215,10 @@ def test_leaving_the_picture_drops_what_was_being_looked_for(film: Hand) -> None
     film.key(Key.Key_D)
     film.qtbot.waitUntil(lambda: film.ready(2))
     assert film.window.annotate.smart._pool.wait()
-    film.qtbot.wait(20)
+    told: list[bool] = []
+    # The courier keeps the order: when this has come, so has what the pool sent.
+    film.desk.tasks.courier.send(lambda: told.append(True))
+    film.qtbot.waitUntil(lambda: bool(told))
     assert tool.found[1] is None and not tool.busy
     assert film.window.annotate.smart.working == ""
 
