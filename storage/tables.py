@@ -35,6 +35,9 @@ REVIEWS = ("draft", "submitted", "accepted", "returned")
 """Review state of an item, stored as its place in this tuple."""
 ITEM_STATES = ("unlabelled", "predicted", "labelled")
 """What an item holds now: nothing; predictions waiting; truth only. Derived, kept by the writer, never in a manifest."""
+LIKENESS = ("exact", "near", "alike", "frozen")
+"""How pictures of a group are like each other, stored as its place in this tuple: equal bytes; a near perceptual hash;
+near vectors of an embedding model; one camera that shows the same for a while. Append only."""
 OPS = ("do", "undo", "redo")
 SHARD_STATES = ("open", "leased", "done")
 SEEN = ("duplicate", "archive", "quarantined", "ignored")
@@ -423,9 +426,10 @@ class SavedQuery(Record, table=True):
 
 
 class Measure(Record, table=True):
-    """What a picture looks like, measured once from its pixels: shares in 1/1000, a 64-bit difference hash, a descriptor.
+    """What a picture looks like, measured once from its pixels: shares in 1/1000, two 64-bit hashes, a descriptor.
 
-    Derived from the bytes alone, so it is no part of the record and can be made again.
+    Derived from the bytes alone, so it is no part of the record and can be made again. phash, glare and haze are NULL in
+    rows of before they were measured: such a picture counts as not measured.
     """
 
     asset_id: int = Field(
@@ -436,10 +440,50 @@ class Measure(Record, table=True):
     sharpness: int
     dhash: int = Field(sa_column=_big())
     descriptor: bytes = Field(sa_column=_bytes())
+    phash: int | None = Field(default=None, sa_column=_big(null=True))
+    glare: int | None = None
+    haze: int | None = None
     __table_args__ = (
         Index("ix_measure_brightness", "brightness", "asset_id"),
         Index("ix_measure_sharpness", "sharpness", "asset_id"),
     )
+
+
+def _part(target: str) -> Column[int]:
+    """A reference that is part of the primary key."""
+    return Column(BigInteger, ForeignKey(target), primary_key=True, autoincrement=False)
+
+
+class Likeness(Record, table=True):
+    """Pictures of a dataset that are like each other: groups by kind (place in LIKENESS); rank 0 is the one to keep.
+
+    Derived, found again by the next search: no part of the record.
+    """
+
+    dataset_id: int = Field(sa_column=_part("dataset.id"))
+    kind: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    asset_id: int = Field(sa_column=_part("asset.id"))
+    group_id: int = Field(sa_column=_big())
+    rank: int
+    __table_args__ = (Index("ix_likeness_group", "dataset_id", "kind", "group_id", "rank"),)
+
+
+class Embedding(Record, table=True):
+    """A picture's vector by an embedding model: unit length, float16, little-endian. Derived: no part of the record."""
+
+    model_digest: bytes = Field(sa_column=Column(LargeBinary(32), primary_key=True))
+    asset_id: int = Field(sa_column=_part("asset.id"))
+    vector: bytes = Field(sa_column=_bytes())
+
+
+class Worth(Record, table=True):
+    """How much labelling a picture of a dataset now is worth, 0..1000, and why (JSON). Derived: no part of the record."""
+
+    dataset_id: int = Field(sa_column=_part("dataset.id"))
+    asset_id: int = Field(sa_column=_part("asset.id"))
+    value: int
+    reason: str
+    __table_args__ = (Index("ix_worth_value", "dataset_id", "value", "asset_id"),)
 
 
 class Change(Record, table=True):
@@ -526,7 +570,10 @@ class OnnxModel(Record, table=True):
 
 
 class Job(Record, table=True):
-    """Machine work, cut into shards. step = the record's step it writes to (NULL until the first change)."""
+    """Machine work, cut into shards. step = the record's step it writes to (NULL until the first change).
+
+    priority: of jobs that wait, the highest goes first; 0 unless somebody says otherwise.
+    """
 
     id: int | None = Field(default=None, sa_column=_key())
     uid: bytes = Field(sa_column=_bytes(16))
@@ -540,6 +587,7 @@ class Job(Record, table=True):
     started_ms: int = Field(sa_column=_big())
     ended_ms: int | None = Field(default=None, sa_column=_big(null=True))
     outcome: str | None = None
+    priority: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default=text("0")))
     __table_args__ = (
         Index("uq_job_uid", "uid", unique=True),
         Index(
