@@ -1,107 +1,174 @@
-"""From a network's output to annotation values in source pixels: decode boxes, thresholds, NMS."""
+"""From what a network found to annotation values in source pixels: class mapping, thresholds, tiles joined, regions, shapes."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
-from annotation.core import Annotation, AnnotationSet, Box
-from models.card import STRIDES, ModelCard
-from models.preprocess import Placement
+from annotation import rle
+from annotation.core import Annotation, AnnotationSet, Box, Keypoints, Mask, Quad, RotatedBox, Shape, Tag
+from models import tiling
+from models.card import ModelCard
+from models.found import Found, nms
+from models.recipe import MICRO, Recipe, Region
 from models.session import Array
 
-MAX_CANDIDATES = 4096
-MAX_BOXES = 1000
-"""Bounds of one picture: a network gone wild must not make NMS take minutes or flood the record."""
+MAX_OBJECTS = 1000
+"""Of one picture: a network gone wild must not flood the record."""
+VISIBLE = 0.5
+"""From this visibility on a key point is marked as seen, below as hidden."""
+TEXT = "text"
+"""Attribute that holds what a model read."""
 
 
-def detections(output: Array, card: ModelCard, *, score: float, iou: float) -> tuple[Array, Array, Array]:
-    """Boxes of one picture in input pixels, strongest first, after per-class NMS.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A recipe for one model, as arrays by class index.
 
-    Args:
-        output: (1, cells, columns), or (1, columns, cells) when the card says transposed.
-        score, iou: thresholds 0..1.
-
-    Returns:
-        xyxy float64 (n, 4), scores float64 (n,), class indices int (n,).
+    Attributes:
+        labels: label by target index. target: int64 (classes,), -1 = dropped. least: float64 (classes,) thresholds.
+        score: the lowest of them, for the head. iou: overlap that suppresses.
+        merges: two classes have one target.
     """
-    table = output[0].T if card.transposed else output[0]
-    first = 5 if card.objectness else 4
-    if (
-        card.objectness
-    ):  # a product with factors of at most 1: cells below the threshold already cannot reach it
-        candidates = np.flatnonzero(table[:, 4] >= score)
-    else:
-        best = table[:, first:].max(axis=1) if not card.transposed else output[0, first:].max(axis=0)
-        candidates = np.flatnonzero(best >= score)
-    rows = table[candidates].astype(np.float64)
-    classes = rows[:, first:].argmax(axis=1) if len(rows) else np.zeros(0, np.int64)
-    scores = rows[np.arange(len(rows)), first + classes]
-    if card.objectness:
-        scores = scores * rows[:, 4]
-    boxes = rows[:, :4] if card.decoded else _from_grid(rows[:, :4], candidates, card)
-    half = boxes[:, 2:] / 2
-    xyxy = np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
-    good = (scores >= score) & np.isfinite(xyxy).all(axis=1) & (half > 0).all(axis=1)
-    xyxy, scores, classes = xyxy[good], np.minimum(scores[good], 1.0), classes[good]
-    order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-    xyxy, scores, classes = xyxy[order], scores[order], classes[order]
-    kept = nms(xyxy, classes, iou)[:MAX_BOXES]
-    return xyxy[kept], scores[kept], classes[kept]
+
+    recipe: Recipe
+    labels: tuple[str, ...]
+    target: Array
+    least: Array
+    score: float
+    iou: float
+    merges: bool
 
 
-def nms(xyxy: Array, classes: Array, iou: float) -> Array:
-    """Indices that stay: each box not overlapping a stronger one *of its class* by more than iou.
-
-    Args:
-        xyxy: (n, 4), strongest first.
-        classes: (n,).
-    """
-    area = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
-    alive = np.arange(len(xyxy))
-    kept = []
-    while len(alive):
-        top, rest = alive[0], alive[1:]
-        kept.append(top)
-        low = np.maximum(xyxy[top, :2], xyxy[rest, :2])
-        high = np.minimum(xyxy[top, 2:], xyxy[rest, 2:])
-        shared = np.prod(np.maximum(high - low, 0), axis=1)
-        overlap = shared / np.maximum(area[top] + area[rest] - shared, 1e-12)
-        alive = rest[(overlap <= iou) | (classes[rest] != classes[top])]
-    return np.array(kept, np.int64)
-
-
-def to_annotations(
-    output: Array, card: ModelCard, place: Placement, *, score: float, iou: float
-) -> AnnotationSet:
-    """Predictions of one picture: boxes in source pixels, clipped to the picture, labels as the model calls them."""
-    xyxy, scores, classes = detections(output, card, score=score, iou=iou)
-    offset = np.array([place.left, place.top] * 2)
-    limit = np.array(place.wh * 2)
-    source = np.clip((xyxy - offset) / place.ratio, 0, limit)
-    return tuple(
-        Annotation(card.labels[label], Box(*box), score=float(value), origin="model")
-        for box, value, label in zip(source.tolist(), scores, classes, strict=True)
-        if box[2] - box[0] >= 1 and box[3] - box[1] >= 1  # outside the picture, or thinner than a pixel of it
+def rules(card: ModelCard, recipe: Recipe) -> Rules:
+    """What a recipe means for a model."""
+    names = [recipe.target(name) for name in card.labels]
+    labels = tuple(dict.fromkeys(name for name in names if name))
+    index = {name: i for i, name in enumerate(labels)}
+    whole = card.score if recipe.score_micro is None else recipe.score_micro / MICRO
+    own = {name: micro / MICRO for name, micro in recipe.class_scores}
+    least = np.array([own.get(name, whole) for name in card.labels], np.float64)
+    target = np.array([index.get(name, -1) for name in names], np.int64)
+    kept = least[target >= 0]
+    return Rules(
+        recipe,
+        labels,
+        target,
+        least,
+        float(kept.min()) if len(kept) else whole,
+        card.iou if recipe.iou_micro is None else recipe.iou_micro / MICRO,
+        len(labels) < int((target >= 0).sum()),
     )
 
 
-def _from_grid(raw: Array, candidates: Array, card: ModelCard) -> Array:
-    """YOLOX's (dx, dy, log w, log h) at grid cells -> (cx, cy, w, h) in input pixels."""
-    grid = _grid(*card.input_wh)[candidates]
-    stride = grid[:, 2:]
-    with np.errstate(over="ignore"):
-        return np.concatenate([(raw[:, :2] + grid[:, :2]) * stride, np.exp(raw[:, 2:]) * stride], axis=1)
+def settled(
+    parts: Sequence[Found], windows: Sequence[tiling.Window], wh: tuple[int, int], using: Rules, *, path: str = ""
+) -> Found:
+    """One picture's findings under a recipe: mapped, filtered, joined, within the region; classes are now target indices.
+
+    Args:
+        parts: what each window gave, in source pixels. windows: where each lies. path: the picture's, for regions.
+    """
+    mapped = [_mapped(part, using) for part in parts]
+    found = tiling.merge(mapped, windows, wh, iou=using.iou)
+    if using.merges and len(found) and len(parts) == 1:
+        found = found.take(nms(found.boxes, found.classes, using.iou))
+    region = using.recipe.region(path) if using.recipe.regions else None
+    if region is not None and len(found):
+        found = found.take(_within(found, region, wh))
+    return found.take(np.arange(MAX_OBJECTS)) if len(found) > MAX_OBJECTS else found
 
 
-@lru_cache(maxsize=8)
-def _grid(w: int, h: int) -> Array:
-    """Cell x, cell y, stride of every cell, strides ascending, rows first: float64 (cells, 3)."""
-    parts = []
-    for stride in STRIDES:
-        ys, xs = np.mgrid[0 : h // stride, 0 : w // stride]
-        parts.append(np.stack([xs.ravel(), ys.ravel(), np.full(xs.size, stride)], axis=1))
-    grid: Array = np.concatenate(parts).astype(np.float64)
-    grid.flags.writeable = False
-    return grid
+def _mapped(found: Found, using: Rules) -> Found:
+    if not len(found) or not len(using.target):
+        return found
+    classes = using.target[found.classes]
+    good = (classes >= 0) & (found.scores >= using.least[found.classes])
+    return replace(found, classes=classes) if good.all() else replace(found, classes=classes).take(good)
+
+
+def _within(found: Found, region: Region, wh: tuple[int, int]) -> Array:
+    """Whose centre lies in the region: bool (n,)."""
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    inside = np.zeros(len(found), bool)
+    for ring in region.rings:
+        polygon = (np.array(ring, np.float64).reshape(-1, 2) / MICRO * np.array(wh)).astype(np.float32)
+        inside |= np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), False) >= 0 for x, y in centres], bool)
+    return inside if region.keep == "inside" else ~inside
+
+
+def to_annotations(found: Found, card: ModelCard, labels: Sequence[str], wh: tuple[int, int]) -> AnnotationSet:
+    """Predictions of one picture: shapes in source pixels, upright boxes clipped to the picture.
+
+    Args:
+        found: in source pixels, classes being indices of `labels`.
+    """
+    out = []
+    for i in range(len(found)):
+        shape = _shape(found, i, card, wh)
+        if shape is None:
+            continue
+        label = labels[int(found.classes[i])] if labels else TEXT
+        attributes = {TEXT: found.texts[i]} if found.texts is not None and found.texts[i] else {}
+        out.append(
+            Annotation(label, shape, attributes, score=min(1.0, float(found.scores[i])), origin="model")
+        )
+    return tuple(out)
+
+
+def _shape(found: Found, i: int, card: ModelCard, wh: tuple[int, int]) -> Shape | None:
+    w, h = wh
+    if card.task == "classify":
+        return Tag()
+    if found.masks is not None and found.windows is not None:
+        return _mask(found.masks[i], found.windows[i], found.boxes[i] if card.task == "segment" else None, wh)
+    if found.quads is not None:
+        quad = found.quads[i]
+        return Quad(tuple(quad.ravel().tolist())) if card.task == "read" else _rotated(quad)
+    if found.points is not None:
+        return _skeleton(found.points[i])
+    x0, y0, x1, y1 = np.clip(found.boxes[i], 0, (w, h, w, h)).tolist()
+    # Outside the picture, or thinner than a pixel of it.
+    return Box(x0, y0, x1, y1) if x1 - x0 >= 1 and y1 - y0 >= 1 else None
+
+
+def _rotated(quad: Array) -> RotatedBox | None:
+    (x0, y0), (x1, y1), (x2, y2), _ = quad.tolist()
+    w, h = math.hypot(x1 - x0, y1 - y0), math.hypot(x2 - x1, y2 - y1)
+    if w < 1 or h < 1:
+        return None
+    cx, cy = quad.mean(axis=0).tolist()
+    return RotatedBox(cx, cy, w, h, math.degrees(math.atan2(y1 - y0, x1 - x0)) % 360.0)
+
+
+def _skeleton(points: Array) -> Keypoints:
+    seen = points[:, 2]
+    return Keypoints(
+        tuple(points[:, :2].ravel().tolist()), tuple(2 if v >= VISIBLE else 1 for v in seen.tolist())
+    )
+
+
+def _mask(grid: Array, window: Array, box: Array | None, wh: tuple[int, int]) -> Mask | None:
+    """The mask where the grid is over 0.5, enlarged over the part of the picture that can hold it, cut to the box."""
+    w, h = wh
+    inside = window if box is None else np.array([*np.maximum(window[:2], box[:2]), *np.minimum(window[2:], box[2:])])
+    x0, y0 = (max(0, math.floor(v)) for v in inside[:2].tolist())
+    x1, y1 = min(w, math.ceil(float(inside[2]))), min(h, math.ceil(float(inside[3])))
+    if x1 - x0 < 1 or y1 - y0 < 1:
+        return None
+    mh, mw = grid.shape
+    sx, sy = (window[2] - window[0]) / mw, (window[3] - window[1]) / mh
+    # Pixel centres of the picture in the grid's own pixel centres.
+    matrix = np.array(
+        [[1 / sx, 0, (x0 + 0.5 - window[0]) / sx - 0.5], [0, 1 / sy, (y0 + 0.5 - window[1]) / sy - 0.5]]
+    )
+    soft = cv2.warpAffine(
+        np.asarray(grid, np.float32), matrix, (x1 - x0, y1 - y0),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    hard = (soft > 0.5).astype(np.uint8)
+    return rle.encode(hard, at=(x0, y0), wh=wh) if hard.any() else None

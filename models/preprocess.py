@@ -8,45 +8,118 @@ import cv2
 import numpy as np
 
 from models.card import ModelCard
+from models.found import Found
 from models.session import Array
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a picture lies in the input: input px = source px * ratio + (left, top). `wh` is the picture's size."""
+    """Where a part of a picture lies in the input: input px = (source px - origin) * ratio + (left, top).
 
-    ratio: float
+    Attributes:
+        ratio: (x, y) scale. origin: the part's top left in the source picture. part: its (w, h) in the source.
+        wh: the whole source picture's size.
+    """
+
+    ratio: tuple[float, float]
     left: float
     top: float
+    origin: tuple[float, float]
+    part: tuple[float, float]
     wh: tuple[int, int]
 
+    def back(self, found: Found) -> Found:
+        """What was found in the input, in pixels of the source picture."""
+        ratio = np.array(self.ratio)
+        return found.moved(1 / ratio, np.array(self.origin) - np.array([self.left, self.top]) / ratio)
 
-def letterbox(picture: Array, card: ModelCard, canvas: Array) -> Placement:
-    """Scale the picture into the canvas, keeping its shape and padding with the card's grey.
+
+def size_for(card: ModelCard, wh: tuple[int, int]) -> tuple[int, int]:
+    """Size of the input for a picture of (w, h): the card's, but for a model that takes pictures as they are."""
+    if card.resize != "pad" or not card.dynamic_hw:
+        return card.input_wh
+    step, longest = max(1, card.get("multiple", 32)), card.get("longest", 1280)
+    scale = min(1.0, longest / max(wh))
+    w, h = (max(1, round(side * scale)) for side in wh)
+    return -(-w // step) * step, -(-h // step) * step
+
+
+def place(
+    picture: Array,
+    card: ModelCard,
+    canvas: Array,
+    *,
+    window: tuple[int, int, int, int] | None = None,
+    wh: tuple[int, int] | None = None,
+) -> Placement:
+    """Scale a picture, or a window of it, into the canvas as the card's `resize` asks.
 
     Args:
-        picture: uint8 (h, w, 3) BGR.
+        picture: uint8 (h, w, 3) BGR; may be decoded smaller than its source.
         canvas: uint8 (h, w, 3) of the input's size, overwritten; reused from picture to picture.
+        window: x0, y0, x1, y1 in `picture`.
+        wh: the source's size, when the picture was decoded smaller.
     """
-    height, width = picture.shape[:2]
-    w, h = card.input_wh
-    ratio = min(w / width, h / height)
-    new_w, new_h = max(1, min(w, round(width * ratio))), max(1, min(h, round(height * ratio)))
-    left, top = ((w - new_w) // 2, (h - new_h) // 2) if card.centred else (0, 0)
+    full_h, full_w = picture.shape[:2]
+    wh = wh or (full_w, full_h)
+    x0, y0, x1, y1 = window or (0, 0, full_w, full_h)
+    part = picture if window is None else picture[y0:y1, x0:x1]
+    width, height = x1 - x0, y1 - y0
+    h, w = canvas.shape[:2]
+    match card.resize:
+        case "stretch":
+            new_w, new_h = w, h
+            left = top = 0
+        case "crop":
+            # The shorter side is fitted, the middle of the longer one is seen.
+            side = min(width, height)
+            cut_x, cut_y = (width - side) // 2, (height - side) // 2
+            part = part[cut_y : cut_y + side, cut_x : cut_x + side]
+            x0, y0, width, height = x0 + cut_x, y0 + cut_y, side, side
+            new_w, new_h, left, top = w, h, 0, 0
+        case "pad":
+            scale = min(1.0, w / width, h / height)
+            new_w, new_h = max(1, round(width * scale)), max(1, round(height * scale))
+            left = top = 0
+        case _:
+            ratio = min(w / width, h / height)
+            new_w, new_h = max(1, min(w, round(width * ratio))), max(1, min(h, round(height * ratio)))
+            left, top = ((w - new_w) // 2, (h - new_h) // 2) if card.resize == "letterbox" else (0, 0)
     canvas[:top] = canvas[top + new_h :] = canvas[:, :left] = canvas[:, left + new_w :] = card.pad
     inside = canvas[top : top + new_h, left : left + new_w]
     if (new_w, new_h) == (width, height):
-        inside[...] = picture
+        inside[...] = part
     else:
-        inside[...] = cv2.resize(picture, (new_w, new_h), interpolation=cv2.INTER_LINEAR)
-    return Placement(ratio, left, top, (width, height))
+        # OpenCV writes straight into the canvas: its rows need not touch each other.
+        cv2.resize(part, (new_w, new_h), dst=inside, interpolation=cv2.INTER_LINEAR)
+    grow = (wh[0] / full_w, wh[1] / full_h)
+    if card.resize in ("letterbox", "corner"):
+        exact = min(w / width, h / height)
+        ratios = (exact / grow[0], exact / grow[1])
+    else:
+        ratios = (new_w / width / grow[0], new_h / height / grow[1])
+    return Placement(
+        ratios, left, top, (x0 * grow[0], y0 * grow[1]), (width * grow[0], height * grow[1]), wh
+    )
 
 
-def fill(batch: Array, canvas: Array, card: ModelCard) -> None:
-    """Write the canvas (h, w, 3) BGR into the batch (1, 3, h, w), in the card's channel order and range."""
-    planes = cv2.split(canvas)
-    for channel, plane in enumerate(planes if card.colour == "bgr" else reversed(planes)):
-        if card.divisor == 1:
-            batch[0, channel] = plane
+def fill(slot: Array, canvas: Array, card: ModelCard) -> None:
+    """Write the canvas (h, w, 3) BGR into one picture's place of a batch, in the card's order, range and layout.
+
+    Args:
+        slot: (c, h, w), or (h, w, c) when the card's layout is "nhwc"; of the card's type.
+    """
+    if card.colour == "gray":
+        planes = [cv2.cvtColor(canvas, cv2.COLOR_BGR2GRAY)]
+    else:
+        b, g, r = cv2.split(canvas)
+        planes = [b, g, r] if card.colour == "bgr" else [r, g, b]
+    for channel, plane in enumerate(planes):
+        target = slot[channel] if card.layout == "nchw" else slot[..., channel]
+        mean, std = card.mean_micro[channel], card.std_micro[channel]
+        if mean == 0 and std == 1_000_000:
+            target[...] = plane
         else:
-            np.multiply(plane, np.float32(1 / card.divisor), out=batch[0, channel], casting="same_kind")
+            np.multiply(plane, np.float32(1e6 / std), out=target, casting="same_kind")
+            if mean:
+                target -= np.asarray(mean / std, target.dtype)

@@ -109,11 +109,30 @@ class Session:
     options: Mapping[str, str]
     _inner: Any
 
-    def run(self, batch: Array) -> Array:
-        """The model's box output for a batch (n, 3, h, w); the output is picked by the card's name for it."""
-        outputs = self._inner.run([self.card.output_name], {self.card.input_name: batch})
-        result: Array = outputs[0]
-        return result
+    def run(self, batch: Array) -> list[dict[str, Array]]:
+        """The card's outputs by role, for each picture of a batch of the card's input shape, batch axis taken off.
+
+        Raises:
+            Unavailable: the device failed; what was done before stays.
+        """
+        n = len(batch)
+        feeds = {self.card.input_name: batch, **{f.name: f.array(n) for f in self.card.feeds}}
+        names = [name for _, name in self.card.outputs]
+        try:
+            values: list[Array] = self._inner.run(names, feeds)
+        except Exception as error:  # onnxruntime's own exceptions share no base class but this
+            if self.provider == "cpu":
+                raise InvalidInput(f"the model does not run: {_first_line(error)}", where=self.card.name) from error
+            raise Unavailable(
+                f"the provider failed while it worked: {_first_line(error)}", where=self.provider,
+                remedy="what is done stays; go on with the job when the device works, or begin it anew on another",
+            ) from error  # fmt: skip
+        roles = [role for role, _ in self.card.outputs]
+        loose = self.card.loose
+        return [
+            {role: v if role in loose else v[i] for role, v in zip(roles, values, strict=True)}
+            for i in range(n)
+        ]
 
 
 def runtime() -> str:
@@ -163,6 +182,15 @@ def file_sha256(path: Path) -> str:
         raise Unavailable(f"cannot read the model: {error.strerror}", where=str(path)) from error
 
 
+def identity(path: Path) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """A model's identity and the (name, SHA-256) of the files with its weights beside it.
+
+    Raises:
+        As `file_sha256`.
+    """
+    return file_sha256(path), ()
+
+
 def inspect(path: Path) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], dict[str, str], str, Any]:
     """What a file declares: inputs, outputs, metadata, producer; and a plain CPU session for a trial run.
 
@@ -199,8 +227,9 @@ def open_session(path: Path, card: ModelCard, *, provider: str = "cpu", threads:
     inner = open_bare(path, card.sha256, provider=provider, threads=threads)._inner
     _, options = providers.pick(provider, ort.get_available_providers())
     session = Session(card, provider, runtime(), {**options, "threads": str(threads)}, inner)
-    w, h = card.input_wh
-    trial(inner, card.input_name, np.full((1, 3, h, w), 0, card.input_dtype), where=str(path))
+    n = max(1, card.batch)
+    feeds = {card.input_name: np.zeros(card.shape(n), card.input_dtype), **{f.name: f.array(n) for f in card.feeds}}
+    trial_of(inner, feeds, where=str(path))
     return session
 
 
@@ -227,15 +256,10 @@ def open_bare(path: Path, sha256: str, *, provider: str = "cpu", threads: int = 
     return Bare(path, provider, inner)
 
 
-def trial(inner: Any, input_name: str, batch: Array, *, where: str) -> list[Array]:
-    """All outputs for one batch; a model that cannot run, or not in a minute, is the file's fault."""
-    return trial_of(inner, {input_name: batch}, where=where)
-
-
 def trial_of(
     inner: Any, feeds: Mapping[str, Array], *, where: str, seconds: float | None = None
 ) -> list[Array]:
-    """`trial` for a model of several inputs, which may have longer."""
+    """All outputs for one set of inputs; a model that cannot run, or not in a minute, is the file's fault."""
     seconds = TRIAL_S if seconds is None else seconds
     options = ort.RunOptions()
     options.log_severity_level = 4

@@ -20,6 +20,7 @@ from models import card as cards
 from models import demo, promptable, session
 from models.card import ModelCard
 from models.promptable import PairCard
+from models.recognise import recognise
 from storage.db import now_ms
 
 DEMO_NAME = "demo"
@@ -56,7 +57,7 @@ def add(ws: Workspace, file: Path, *, name: str | None = None) -> ModelRow:
     Raises:
         InvalidInput: broken, not a detector we know, or the name is taken by another file.
     """
-    card = cards.recognise(file, name=name)
+    card = recognise(file, name=name).card
     return _add(ws, file, card, canonical.nfc(name or card.name))
 
 

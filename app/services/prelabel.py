@@ -24,7 +24,8 @@ from app.services import schema as schemas
 from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
 from models import batch, session
-from models.batch import Result
+from models.batch import Plan, Result
+from models.recipe import Recipe
 from storage import jobs, media, queries, record
 from storage.db import now_ms
 from storage.jobs import Job, Lease
@@ -185,12 +186,12 @@ def go_on(ws: Workspace, job: Job, *, threads: int | None = None) -> Work:
     feed = _Feed(
         ws, job, Query(data.id, state=params["state"], where=params.get("where", ""), me=ws.person.id), writer
     )
-    score = None if params["score_micro"] is None else params["score_micro"] / 1e6
-    iou = None if params["iou_micro"] is None else params["iou_micro"] / 1e6
+    recipe = Recipe(params["score_micro"], params["iou_micro"])
+    plan = None if threads is None else Plan(threads)
     done, started = job.done, time.monotonic()
     try:
-        with batch.predict(feed.items(), partial(_read, ws.folder), row.path, row.card, decode=media.decode, score=score, iou=iou,
-                           provider=params["provider"], threads=threads) as work:  # fmt: skip
+        with batch.predict(feed.items(), partial(_read, ws.folder), row.path, row.card, decode=media.decode, recipe=recipe,
+                           provider=params["provider"], plan=plan) as work:  # fmt: skip
             _note_provenance(ws, job, work.provenance)
             pending: list[Result] = []
             rows, last, shown = 0, time.monotonic(), 0.0

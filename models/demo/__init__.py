@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models import card as cards
 from models.card import ModelCard
+from models.recognise import recognise
 
 
 def path() -> Path:
@@ -15,4 +15,4 @@ def path() -> Path:
 
 def card() -> ModelCard:
     """Its card, read from the file like any other model's."""
-    return cards.recognise(path(), name="demo")
+    return recognise(path(), name="demo").card

@@ -24,7 +24,9 @@ from torch.nn import functional
 
 from annotation import quality, scenes
 from annotation.core import Box
-from models import batch, card, demo
+from models import batch, demo
+from models.recipe import Recipe
+from models.recognise import recognise
 
 INPUT_WH = (512, 288)
 """16:9 as the scenes are, so that no input pixel is spent on padding."""
@@ -306,7 +308,7 @@ def evaluate(model: Path, n: int = 500) -> dict[str, quality.LabelScore]:
         for i, s in pages.items()
     }
     run = batch.predict(
-        [(i, i) for i in pages], encoded.__getitem__, model, card.recognise(model), decode=decode, score=0.05
+        [(i, i) for i in pages], encoded.__getitem__, model, recognise(model).card, decode=decode, recipe=Recipe(score_micro=50_000)
     )
     return quality.score((pages[result.id].annotations, result.annotations) for result in run)
 
@@ -327,7 +329,7 @@ def main() -> None:
         "# How the demonstration detector was made and what it reached. Written by train.py.",
         'note = "drawn scenes; demonstration; not for safety use"',
         'licence = "Apache-2.0"',
-        f'sha256 = "{card.recognise(options.out).sha256}"',
+        f'sha256 = "{recognise(options.out).card.sha256}"',
         f"size_bytes = {options.out.stat().st_size}",
         f"trained_on_drawn_scenes = {options.scenes}",
         f"steps_of_16 = {steps}",

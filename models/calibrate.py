@@ -1,0 +1,113 @@
+"""How a model uses this machine best, measured in a second or two on some of the pictures instead of guessed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from annotation.core import AnnotationSet
+from models import batch
+from models.batch import Decode, Plan
+from models.card import ModelCard
+from models.recipe import PLAIN, Recipe
+
+LEAST_S = 0.5
+"""A plan is tried for about this long."""
+BETTER = 1.03
+"""A plan that is more complicated must be this much faster than the simplest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The plan taken, its rate in pictures a second without reading and writing, and every plan's rate that was tried.
+
+    A rate of 0 = on the CPU the plan changed what was found, so it was not taken.
+    """
+
+    plan: Plan
+    rate: float
+    tried: tuple[tuple[Plan, float], ...]
+
+
+def candidates(card: ModelCard, provider: str, cores: int) -> list[Plan]:
+    """The plans worth trying, simplest first."""
+    if provider == "cpu":
+        plans = [Plan(cores)]
+        if cores > 1:
+            plans += [Plan(1, threads=cores), Plan(cores, sessions=cores)]
+        if card.batch == 0 and not card.loose:
+            plans.append(Plan(cores, batch=4))
+        return plans
+    # A device runs one thing at a time; more chains decode while it works.
+    plans = [Plan(2), Plan(max(2, cores))]
+    if card.batch == 0 and not card.loose:
+        plans += [Plan(max(2, cores), batch=b) for b in (4, 8, 16)]
+    return list(dict.fromkeys(plans))
+
+
+def calibrate(
+    model: Path,
+    card: ModelCard,
+    pictures: Sequence[bytes],
+    *,
+    decode: Decode,
+    recipe: Recipe = PLAIN,
+    provider: str = "cpu",
+    cores: int | None = None,
+) -> Calibration:
+    """Try each candidate on the pictures, over and over, for about half a second each.
+
+    Args:
+        pictures: bytes of some pictures; what cannot be decoded costs next to nothing and tells nothing.
+
+    Raises:
+        As `batch.predict`.
+    """
+    plans = candidates(card, provider, cores or batch.usable_cores())
+    if len(plans) == 1 or not pictures:
+        return Calibration(plans[0], 0.0, ())
+    tried: list[tuple[Plan, float]] = []
+    first: list[AnnotationSet] = []
+    for plan in plans:
+        rate, found = _tried(model, card, pictures, decode, recipe, provider, plan)
+        plain = [tuple(replace(a, uid="") for a in one) for one in found]
+        if not first:
+            first = plain
+        elif provider == "cpu" and plain != first:
+            rate = 0.0  # other sums in another order: the same picture must give the same boxes, however it was run
+        tried.append((plan, rate))
+    best = max(tried, key=lambda t: t[1] / (1 if t[0] == plans[0] else BETTER))
+    return Calibration(best[0], best[1], tuple(tried))
+
+
+def _tried(
+    model: Path,
+    card: ModelCard,
+    pictures: Sequence[bytes],
+    decode: Decode,
+    recipe: Recipe,
+    provider: str,
+    plan: Plan,
+) -> tuple[float, list[AnnotationSet]]:
+    """Pictures a second, and what was found in each of the first round."""
+    n = len(pictures)
+    items = ((i, i % n) for i in range(1_000_000))
+    found: list[AnnotationSet] = []
+    with batch.predict(
+        items, lambda i: pictures[i], model, card, decode=decode, recipe=recipe, provider=provider, plan=plan
+    ) as run:
+        start, count = 0.0, 0
+        for result in run:
+            if len(found) < n:
+                found.append(result.annotations)
+            # The first window's worth warms up and fills the chains.
+            if result.id == max(n, plan.chains * plan.batch):
+                start = time.perf_counter()
+            elif start:
+                count += 1
+                if time.perf_counter() - start > LEAST_S:
+                    break
+        seconds = time.perf_counter() - start
+    return count / seconds, found

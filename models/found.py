@@ -1,0 +1,120 @@
+"""Found: what a network found in one picture, as arrays. Heads make it, tiling joins it, postprocess turns it into annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.session import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Objects, strongest first. All coordinates are pixels of one space: the network's input, or the source picture.
+
+    Attributes:
+        boxes: float64 (n, 4) x0 y0 x1 y1, upright bounds. Of a whole-picture finding (a class, an area): of all it covers.
+        scores: float64 (n,) in 0..1.
+        classes: int64 (n,) index of the card's labels.
+        points: float64 (n, k, 3) x, y, visibility 0..1 of key points.
+        quads: float64 (n, 4, 2) corners of an oriented box or of a text line, the first being its own top left, clockwise.
+        masks: float32 (n, mh, mw) probability on a grid that covers `windows`; the object is where it is over 0.5.
+        windows: float64 (n, 4) x0 y0 x1 y1 that each grid of `masks` covers.
+        texts: what is written there, one for each object.
+        vector: float32 (d,) embedding of the picture.
+    """
+
+    boxes: Array
+    scores: Array
+    classes: Array
+    points: Array | None = None
+    quads: Array | None = None
+    masks: Array | None = None
+    windows: Array | None = None
+    texts: tuple[str, ...] | None = None
+    vector: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, keep: Array) -> Found:
+        """The objects of these indices, or where this mask is true, in that order."""
+        index = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
+        pick = lambda part: None if part is None else part[index]  # noqa: E731
+        return Found(
+            self.boxes[index],
+            self.scores[index],
+            self.classes[index],
+            pick(self.points),
+            pick(self.quads),
+            pick(self.masks),
+            pick(self.windows),
+            None if self.texts is None else tuple(self.texts[i] for i in index),
+            self.vector,
+        )
+
+    def moved(self, factor: Array, shift: Array) -> Found:
+        """In another space: every point p becomes p * factor + shift; both float64 (2,)."""
+        four = lambda part: part * np.tile(factor, 2) + np.tile(shift, 2)  # noqa: E731
+        points = self.points
+        if points is not None:
+            points = np.concatenate([points[..., :2] * factor + shift, points[..., 2:]], axis=-1)
+        return replace(
+            self,
+            boxes=four(self.boxes),
+            points=points,
+            quads=None if self.quads is None else self.quads * factor + shift,
+            windows=None if self.windows is None else four(self.windows),
+        )
+
+
+def nothing(vector: Array | None = None) -> Found:
+    """No object."""
+    return Found(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), vector=vector)
+
+
+def joined(parts: Sequence[Found]) -> Found:
+    """All objects of several findings of one kind in one space, strongest first; equal scores keep their order."""
+    filled = [part for part in parts if len(part)]
+    if len(filled) < 2:
+        return filled[0] if filled else (parts[0] if parts else nothing())
+    stack = lambda name: (  # noqa: E731
+        None
+        if getattr(filled[0], name) is None
+        else np.concatenate([getattr(part, name) for part in filled])
+    )
+    whole = Found(
+        stack("boxes"),
+        stack("scores"),
+        stack("classes"),
+        stack("points"),
+        stack("quads"),
+        stack("masks"),
+        stack("windows"),
+        None if filled[0].texts is None else tuple(t for part in filled for t in part.texts or ()),
+        filled[0].vector,
+    )
+    return whole.take(np.argsort(-whole.scores, kind="stable"))
+
+
+def nms(xyxy: Array, classes: Array, iou: float) -> Array:
+    """Indices that stay: each box not overlapping a stronger one *of its class* by more than iou.
+
+    Args:
+        xyxy: (n, 4), strongest first.
+        classes: (n,).
+    """
+    area = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+    alive = np.arange(len(xyxy))
+    kept = []
+    while len(alive):
+        top, rest = alive[0], alive[1:]
+        kept.append(top)
+        low = np.maximum(xyxy[top, :2], xyxy[rest, :2])
+        high = np.minimum(xyxy[top, 2:], xyxy[rest, 2:])
+        shared = np.prod(np.maximum(high - low, 0), axis=1)
+        overlap = shared / np.maximum(area[top] + area[rest] - shared, 1e-12)
+        alive = rest[(overlap <= iou) | (classes[rest] != classes[top])]
+    return np.array(kept, np.int64)

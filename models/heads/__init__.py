@@ -1,0 +1,12 @@
+"""Heads: how the outputs of each family of networks are recognised (`match`) and read (`decode`). Order = order of trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
+
+from models.heads import yolo, yolox
+
+HEADS: Mapping[str, ModuleType] = MappingProxyType({"yolox": yolox, "yolo": yolo})
+"""Family of a card -> module with `match(look) -> Match | None` and
+`decode(outputs by role, card, *, score, iou) -> Found` (one picture, its batch axis taken off, input pixels)."""
