@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from annotation.core import AnnotationSet
-from annotation.errors import InvalidInput, LamproomError
+from annotation.errors import LamproomError
 from models import postprocess, preprocess, tiling
 from models import recipe as recipes
 from models.card import ModelCard
@@ -298,7 +298,9 @@ class Run(Generic[Ref]):
                 chain.run(pictures)
                 for (place, _, ref), picture in zip(taken, pictures, strict=True):
                     self._done.put((place, self._settled(ref, picture, session.card, spent)))
-            except BaseException as error:  # a bug or a lost device: carried to the caller's thread and raised there
+            except (
+                BaseException
+            ) as error:  # a bug or a lost device: carried to the caller's thread and raised there
                 self._done.put((item[0], error))
 
     def _load(self, key: int, ref: Ref, spent: dict[str, float]) -> _Picture:
@@ -344,7 +346,9 @@ class Run(Generic[Ref]):
 class _Chain:
     """One thread's buffers, and the way of some pictures' windows through the network."""
 
-    def __init__(self, session: Session, using: postprocess.Rules, batch: int, spent: dict[str, float]) -> None:
+    def __init__(
+        self, session: Session, using: postprocess.Rules, batch: int, spent: dict[str, float]
+    ) -> None:
         self._session, self._using, self._spent = session, using, spent
         card = session.card
         # A model that fixes its batch gets that many; one whose input's size follows the picture gets one.

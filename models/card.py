@@ -167,5 +167,7 @@ def _first_form(old: Mapping[str, Any]) -> dict[str, Any]:
         "resize": "letterbox" if old["centred"] else "corner",
         "std_micro": [old["divisor"] * canonical.MICRO] * 3,
         "batch": 0 if old["dynamic_batch"] else 1,
-        "head": [] if grid else [["objectness", int(old["objectness"])], ["transposed", int(old["transposed"])]],
+        "head": []
+        if grid
+        else [["objectness", int(old["objectness"])], ["transposed", int(old["transposed"])]],
     }

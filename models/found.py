@@ -42,31 +42,30 @@ class Found:
     def take(self, keep: Array) -> Found:
         """The objects of these indices, or where this mask is true, in that order."""
         index = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
-        pick = lambda part: None if part is None else part[index]  # noqa: E731
         return Found(
             self.boxes[index],
             self.scores[index],
             self.classes[index],
-            pick(self.points),
-            pick(self.quads),
-            pick(self.masks),
-            pick(self.windows),
+            _taken(self.points, index),
+            _taken(self.quads, index),
+            _taken(self.masks, index),
+            _taken(self.windows, index),
             None if self.texts is None else tuple(self.texts[i] for i in index),
             self.vector,
         )
 
     def moved(self, factor: Array, shift: Array) -> Found:
         """In another space: every point p becomes p * factor + shift; both float64 (2,)."""
-        four = lambda part: part * np.tile(factor, 2) + np.tile(shift, 2)  # noqa: E731
+        factors, shifts = np.tile(factor, 2), np.tile(shift, 2)
         points = self.points
         if points is not None:
             points = np.concatenate([points[..., :2] * factor + shift, points[..., 2:]], axis=-1)
         return replace(
             self,
-            boxes=four(self.boxes),
+            boxes=self.boxes * factors + shifts,
             points=points,
             quads=None if self.quads is None else self.quads * factor + shift,
-            windows=None if self.windows is None else four(self.windows),
+            windows=None if self.windows is None else self.windows * factors + shifts,
         )
 
 
@@ -80,23 +79,27 @@ def joined(parts: Sequence[Found]) -> Found:
     filled = [part for part in parts if len(part)]
     if len(filled) < 2:
         return filled[0] if filled else (parts[0] if parts else nothing())
-    stack = lambda name: (  # noqa: E731
-        None
-        if getattr(filled[0], name) is None
-        else np.concatenate([getattr(part, name) for part in filled])
-    )
     whole = Found(
-        stack("boxes"),
-        stack("scores"),
-        stack("classes"),
-        stack("points"),
-        stack("quads"),
-        stack("masks"),
-        stack("windows"),
+        np.concatenate([part.boxes for part in filled]),
+        np.concatenate([part.scores for part in filled]),
+        np.concatenate([part.classes for part in filled]),
+        _stacked([part.points for part in filled]),
+        _stacked([part.quads for part in filled]),
+        _stacked([part.masks for part in filled]),
+        _stacked([part.windows for part in filled]),
         None if filled[0].texts is None else tuple(t for part in filled for t in part.texts or ()),
         filled[0].vector,
     )
     return whole.take(np.argsort(-whole.scores, kind="stable"))
+
+
+def _taken(part: Array | None, index: Array) -> Array | None:
+    return None if part is None else part[index]
+
+
+def _stacked(parts: Sequence[Array | None]) -> Array | None:
+    here = [part for part in parts if part is not None]
+    return np.concatenate(here) if len(here) == len(parts) else None
 
 
 def nms(xyxy: Array, classes: Array, iou: float) -> Array:

@@ -66,7 +66,12 @@ def rules(card: ModelCard, recipe: Recipe) -> Rules:
 
 
 def settled(
-    parts: Sequence[Found], windows: Sequence[tiling.Window], wh: tuple[int, int], using: Rules, *, path: str = ""
+    parts: Sequence[Found],
+    windows: Sequence[tiling.Window],
+    wh: tuple[int, int],
+    using: Rules,
+    *,
+    path: str = "",
 ) -> Found:
     """One picture's findings under a recipe: mapped, filtered, joined, within the region; classes are now target indices.
 
@@ -97,11 +102,15 @@ def _within(found: Found, region: Region, wh: tuple[int, int]) -> Array:
     inside = np.zeros(len(found), bool)
     for ring in region.rings:
         polygon = (np.array(ring, np.float64).reshape(-1, 2) / MICRO * np.array(wh)).astype(np.float32)
-        inside |= np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), False) >= 0 for x, y in centres], bool)
+        inside |= np.array(
+            [cv2.pointPolygonTest(polygon, (float(x), float(y)), False) >= 0 for x, y in centres], bool
+        )
     return inside if region.keep == "inside" else ~inside
 
 
-def to_annotations(found: Found, card: ModelCard, labels: Sequence[str], wh: tuple[int, int]) -> AnnotationSet:
+def to_annotations(
+    found: Found, card: ModelCard, labels: Sequence[str], wh: tuple[int, int]
+) -> AnnotationSet:
     """Predictions of one picture: shapes in source pixels, upright boxes clipped to the picture.
 
     Args:
@@ -155,7 +164,11 @@ def _skeleton(points: Array) -> Keypoints:
 def _mask(grid: Array, window: Array, box: Array | None, wh: tuple[int, int]) -> Mask | None:
     """The mask where the grid is over 0.5, enlarged over the part of the picture that can hold it, cut to the box."""
     w, h = wh
-    inside = window if box is None else np.array([*np.maximum(window[:2], box[:2]), *np.minimum(window[2:], box[2:])])
+    inside = (
+        window
+        if box is None
+        else np.array([*np.maximum(window[:2], box[:2]), *np.minimum(window[2:], box[2:])])
+    )
     x0, y0 = (max(0, math.floor(v)) for v in inside[:2].tolist())
     x1, y1 = min(w, math.ceil(float(inside[2]))), min(h, math.ceil(float(inside[3])))
     if x1 - x0 < 1 or y1 - y0 < 1:

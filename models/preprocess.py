@@ -98,9 +98,7 @@ def place(
         ratios = (exact / grow[0], exact / grow[1])
     else:
         ratios = (new_w / width / grow[0], new_h / height / grow[1])
-    return Placement(
-        ratios, left, top, (x0 * grow[0], y0 * grow[1]), (width * grow[0], height * grow[1]), wh
-    )
+    return Placement(ratios, left, top, (x0 * grow[0], y0 * grow[1]), (width * grow[0], height * grow[1]), wh)
 
 
 def fill(slot: Array, canvas: Array, card: ModelCard) -> None:

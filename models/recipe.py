@@ -117,7 +117,9 @@ def checked(recipe: Recipe, *, where: str = "recipe", labels: Sequence[str] | No
             raise InvalidInput("tiles overlap by 0 to 0.8 of their side", where=where)
     for region in recipe.regions:
         if not region.rings or any(len(r) < 6 or len(r) % 2 or len(r) > 2 * MAX_POINTS for r in region.rings):
-            raise InvalidInput(f"the region of “{region.path}” needs polygons of three points and more", where=where)
+            raise InvalidInput(
+                f"the region of “{region.path}” needs polygons of three points and more", where=where
+            )
     if labels is not None:
         named = [name for name, _ in (*recipe.class_scores, *recipe.mapping)]
         unknown = sorted(set(named) - set(labels))
@@ -161,7 +163,9 @@ def from_toml(text: str, *, where: str = "recipe") -> Recipe:
         raise InvalidInput(f"not TOML: {error}", where=where) from error
     known = {"score", "iou", "others", "reduced", "track", "scores", "map", "tile", "region"}
     if strange := sorted(set(data) - known):
-        raise InvalidInput(f"a recipe has no key {strange[0]!r}", where=where, remedy=", ".join(sorted(known)))
+        raise InvalidInput(
+            f"a recipe has no key {strange[0]!r}", where=where, remedy=", ".join(sorted(known))
+        )
     plain: dict[str, Any] = {key: data[key] for key in ("others", "reduced", "track") if key in data}
     for key in ("score", "iou"):
         if key in data:

@@ -256,7 +256,8 @@ def _demand_known(said: Mapping[str, str], match: Match) -> None:
     strange = sorted(set(said) - known)
     if strange:
         raise InvalidInput(
-            f"nothing was asked that {strange[0]!r} answers", remedy=f"answers here: {', '.join(sorted(known))}"
+            f"nothing was asked that {strange[0]!r} answers",
+            remedy=f"answers here: {', '.join(sorted(known))}",
         )
 
 
@@ -277,7 +278,11 @@ def _labelled(match: Match, names: tuple[str, ...], said: Mapping[str, str], whe
         if match.task in ("embed", "read"):
             return ()
         raise InvalidInput("it has no classes", where=where, remedy="export it with at least one class")
-    told = _unique([_clean(part) or f"class_{i}" for i, part in enumerate(said["labels"].split(","))]) if "labels" in said else ()
+    told = (
+        _unique([_clean(part) or f"class_{i}" for i, part in enumerate(said["labels"].split(","))])
+        if "labels" in said
+        else ()
+    )
     names = told or names
     if names and len(names) != n:
         raise InvalidInput(

@@ -122,7 +122,9 @@ class Session:
             values: list[Array] = self._inner.run(names, feeds)
         except Exception as error:  # onnxruntime's own exceptions share no base class but this
             if self.provider == "cpu":
-                raise InvalidInput(f"the model does not run: {_first_line(error)}", where=self.card.name) from error
+                raise InvalidInput(
+                    f"the model does not run: {_first_line(error)}", where=self.card.name
+                ) from error
             raise Unavailable(
                 f"the provider failed while it worked: {_first_line(error)}", where=self.provider,
                 remedy="what is done stays; go on with the job when the device works, or begin it anew on another",
@@ -228,7 +230,10 @@ def open_session(path: Path, card: ModelCard, *, provider: str = "cpu", threads:
     _, options = providers.pick(provider, ort.get_available_providers())
     session = Session(card, provider, runtime(), {**options, "threads": str(threads)}, inner)
     n = max(1, card.batch)
-    feeds = {card.input_name: np.zeros(card.shape(n), card.input_dtype), **{f.name: f.array(n) for f in card.feeds}}
+    feeds = {
+        card.input_name: np.zeros(card.shape(n), card.input_dtype),
+        **{f.name: f.array(n) for f in card.feeds},
+    }
     trial_of(inner, feeds, where=str(path))
     return session
 

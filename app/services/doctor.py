@@ -56,7 +56,7 @@ from models import demo, session
 card = demo.card()
 batch = np.random.default_rng(1).random((1, 3, card.input_wh[1], card.input_wh[0]), np.float32)
 first, second = (session.open_session(demo.path(), card, provider=p) for p in ("cpu", sys.argv[1]))
-apart = float(np.abs(first.run(batch) - second.run(batch)).max())
+apart = float(np.abs(first.run(batch)[0]["table"] - second.run(batch)[0]["table"]).max())
 print(json.dumps({"ran": second.provider, "apart": apart}))
 """
 

@@ -308,7 +308,12 @@ def evaluate(model: Path, n: int = 500) -> dict[str, quality.LabelScore]:
         for i, s in pages.items()
     }
     run = batch.predict(
-        [(i, i) for i in pages], encoded.__getitem__, model, recognise(model).card, decode=decode, recipe=Recipe(score_micro=50_000)
+        [(i, i) for i in pages],
+        encoded.__getitem__,
+        model,
+        recognise(model).card,
+        decode=decode,
+        recipe=Recipe(score_micro=50_000),
     )
     return quality.score((pages[result.id].annotations, result.annotations) for result in run)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,10 @@ import pytest
 
 from annotation.core import Box
 from annotation.errors import InvalidInput
-from models import batch, card
-from models.batch import Result, Run
+from models import batch
+from models.batch import Plan, Result, Run
+from models.recipe import Recipe, Region
+from models.recognise import recognise
 from models.session import Array
 from tests.models.toys import columns, grey_png
 
@@ -28,7 +31,7 @@ def decode(data: bytes) -> Array:
 def predict(
     items: object, model: Path, *, read: Callable[[int], bytes] = grey_png, **options: object
 ) -> Run[int]:
-    return batch.predict(items, read, model, card.recognise(model), **{"decode": decode, **options})  # type: ignore[arg-type]
+    return batch.predict(items, read, model, recognise(model).card, **{"decode": decode, **options})  # type: ignore[arg-type]
 
 
 def place(result: Result) -> float:
@@ -42,7 +45,7 @@ def place(result: Result) -> float:
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_results_come_in_the_order_of_the_items_and_belong_to_them(brightness: Path, threads: int) -> None:
     values = [int(v) for v in np.random.default_rng(1).integers(0, 256, 200)]
-    results = list(predict(list(enumerate(values)), brightness, threads=threads))
+    results = list(predict(list(enumerate(values)), brightness, plan=Plan(threads)))
     assert [r.id for r in results] == list(range(200))
     assert [place(r) for r in results] == pytest.approx([v / 8 for v in values], abs=1e-3)
     assert {r.wh for r in results} == {(64, 64)}
@@ -59,7 +62,7 @@ def test_a_slow_first_picture_does_not_lose_its_place(brightness: Path) -> None:
             others.release()
         return grey_png(ref)
 
-    results = list(predict([(i, i) for i in range(9)], brightness, read=read, threads=2))
+    results = list(predict([(i, i) for i in range(9)], brightness, read=read, plan=Plan(2)))
     assert [r.id for r in results] == list(range(9))
 
 
@@ -150,15 +153,58 @@ def test_no_items_give_no_results(brightness: Path) -> None:
 
 
 def test_thresholds_are_the_cards_unless_given(brightness: Path) -> None:
-    assert [len(r.annotations) for r in predict([(0, 0)], brightness, score=0.95)] == [0]
+    assert [
+        len(r.annotations) for r in predict([(0, 0)], brightness, recipe=Recipe(score_micro=950_000))
+    ] == [0]
     assert [len(r.annotations) for r in predict([(0, 0)], brightness)] == [1]
-    for wrong in ({"score": 1.5}, {"iou": -0.1}, {"score": float("nan")}):
+    for wrong in (Recipe(score_micro=1_500_000), Recipe(iou_micro=-1), Recipe(class_scores=(("lamp", -1),))):
         with pytest.raises(InvalidInput, match="not between 0 and 1"):
-            predict([], brightness, **wrong)
+            predict([], brightness, recipe=wrong)
+
+
+def test_a_recipe_drops_renames_and_merges_classes_and_raises_their_thresholds(brightness: Path) -> None:
+    def labels(recipe: Recipe) -> list[str]:
+        [result] = predict([(0, 0)], brightness, recipe=recipe)
+        return [a.label for a in result.annotations]
+
+    assert labels(Recipe(mapping=(("lamp", "cap_lamp"),))) == ["cap_lamp"]
+    assert labels(Recipe(mapping=(("lamp", "any"), ("belt", "any")))) == ["any"]
+    assert labels(Recipe(mapping=(("lamp", ""),))) == []
+    assert labels(Recipe(mapping=(("belt", "belt"),), others="drop")) == []
+    assert labels(Recipe(class_scores=(("lamp", 950_000),))) == []
+    assert labels(Recipe(score_micro=950_000, class_scores=(("lamp", 100_000),))) == ["lamp"]
+    with pytest.raises(InvalidInput, match="no class coat"):
+        labels(Recipe(mapping=(("coat", "x"),)))
+
+
+@pytest.mark.parametrize(
+    "plan", [Plan(1, batch=4), Plan(3, batch=4), Plan(2, sessions=2), Plan(1, threads=2)]
+)
+def test_no_plan_changes_what_is_found_nor_its_order(
+    toy: Callable[..., Path], brightness: Path, plan: Plan
+) -> None:
+    table, slope = columns((4, 32, 8, 8, 0.9)), columns()
+    slope[0, 0, 0] = 255 / 8
+    free = toy(table, slope=slope, metadata={"names": "['lamp', 'belt']"}, per_picture=True, file="free.onnx")
+    values = [int(v) for v in np.random.default_rng(1).integers(0, 256, 50)]
+    results = list(predict(list(enumerate(values)), free, plan=plan))
+    assert [(r.id, place(r)) for r in results] == [
+        (i, pytest.approx(v / 8, abs=1e-3)) for i, v in enumerate(values)
+    ]
+
+
+def test_a_region_keeps_what_lies_in_it(brightness: Path) -> None:
+    left = Recipe(regions=(Region("cam1/*", ((0, 0, 500_000, 0, 500_000, 1_000_000, 0, 1_000_000),)),))
+    paths = {0: "cam1/a.png", 200: "cam1/b.png", 201: "cam2/a.png"}  # the lamp lies at grey / 8 of 64
+    found = predict([(v, v) for v in paths], brightness, recipe=left, path_of=paths.__getitem__)
+    assert [(r.id, len(r.annotations)) for r in found] == [(0, 1), (200, 1), (201, 1)]
+    outside = replace(left, regions=(replace(left.regions[0], keep="outside"),))
+    found = predict([(v, v) for v in paths], brightness, recipe=outside, path_of=paths.__getitem__)
+    assert [(r.id, len(r.annotations)) for r in found] == [(0, 0), (200, 0), (201, 1)]
 
 
 def test_the_report_accounts_for_all_of_the_threads_time(brightness: Path) -> None:
-    run = predict([(i, i % 256) for i in range(80)], brightness, threads=2)
+    run = predict([(i, i % 256) for i in range(80)], brightness, plan=Plan(2))
     list(run)
     report = run.report()
     assert (report.done, report.problems, report.threads) == (80, 0, 2)
@@ -169,8 +215,9 @@ def test_the_report_accounts_for_all_of_the_threads_time(brightness: Path) -> No
 
 
 def test_provenance_names_runtime_provider_options_and_thresholds(brightness: Path) -> None:
-    facts = predict([], brightness, score=0.5, iou=0.6).provenance
+    facts = predict([], brightness, recipe=Recipe(500_000, 600_000)).provenance
     assert str(facts.pop("runtime")).startswith("onnxruntime ")
+    assert facts.pop("plan") == [batch.usable_cores(), 1, 1, 1]
     assert facts == {
         "provider": "cpu",
         "options": {"threads": "1"},

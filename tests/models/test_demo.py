@@ -9,6 +9,7 @@ import numpy as np
 
 from annotation import quality, scenes
 from models import batch, demo
+from models.recipe import Recipe
 from models.session import Array
 
 SEED = 2_000_000
@@ -24,7 +25,7 @@ def decode(data: bytes) -> Array:
 def test_it_is_under_a_megabyte_and_says_what_it_is() -> None:
     card = demo.card()
     assert demo.path().stat().st_size < 1_000_000
-    assert (card.name, card.family, card.labels) == ("demo", "yolov8", scenes.LABELS)
+    assert (card.name, card.family, card.labels) == ("demo", "yolo", scenes.LABELS)
     assert card.note == "drawn scenes; demonstration; not for safety use"
     assert card.licence == "Apache-2.0"
 
@@ -43,7 +44,12 @@ def test_it_finds_most_of_what_is_drawn_on_scenes_it_never_saw() -> None:
         return cv2.imencode(".jpg", drawn[i].picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
 
     results = batch.predict(
-        [(i, i) for i in drawn], read, demo.path(), demo.card(), decode=decode, score=0.05
+        [(i, i) for i in drawn],
+        read,
+        demo.path(),
+        demo.card(),
+        decode=decode,
+        recipe=Recipe(score_micro=50_000),
     )
     scores = quality.score((drawn[r.id].annotations, r.annotations) for r in results)
     assert sum(scores[label].ap for label in scenes.LABELS) / len(scenes.LABELS) > 0.8

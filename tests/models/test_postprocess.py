@@ -8,20 +8,34 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotation.core import Box
+from annotation.core import AnnotationSet, Box
 from models import postprocess
 from models.card import ModelCard
+from models.heads import HEADS
 from models.preprocess import Placement
+from models.recipe import Recipe
 from tests.models.toys import CELLS, columns, rows
 
-V8 = ModelCard("m", "yolov8", "0" * 64, ("a", "b"), "in", "out", (64, 64), transposed=True)
-V5 = replace(V8, family="yolov5", transposed=False, objectness=True)
-YOLOX = replace(V5, family="yolox", decoded=False)
-SAME = Placement(1.0, 0, 0, (64, 64))
+V8 = ModelCard(
+    "m", "yolo", "0" * 64, ("a", "b"), "in", (("table", "out"),), (64, 64), head=(("transposed", 1),)
+)
+V5 = replace(V8, head=(("objectness", 1),))
+YOLOX = replace(V8, family="yolox", head=())
+SAME = Placement((1.0, 1.0), 0, 0, (0, 0), (64, 64), (64, 64))
+HALF = Placement((0.5, 0.5), 0, 16, (0, 0), (128, 64), (128, 64))  # 128x64 px in an input of 64x64
+
+
+def annotated(
+    output: np.ndarray, card: ModelCard, place: Placement, score: float, iou: float
+) -> AnnotationSet:
+    using = postprocess.rules(card, Recipe(score_micro=round(score * 1e6), iou_micro=round(iou * 1e6)))
+    found = HEADS[card.family].decode({"table": output[0]}, card, score=using.score, iou=using.iou)
+    whole = postprocess.settled([place.back(found)], [(0, 0, *place.wh)], place.wh, using)
+    return postprocess.to_annotations(whole, card, using.labels, place.wh)
 
 
 def boxes_of(output: np.ndarray, card: ModelCard, place: Placement = SAME, **options: float) -> list[tuple]:
-    found = postprocess.to_annotations(output, card, place, **{"score": 0.25, "iou": 0.45, **options})
+    found = annotated(output, card, place, **{"score": 0.25, "iou": 0.45, **options})
     assert all(a.origin == "model" for a in found)
     return [(a.label, round(a.score or 0, 4), a.shape) for a in found]
 
@@ -34,7 +48,7 @@ def test_yolov8_gives_centre_and_size_and_the_best_class() -> None:
 def test_rows_give_the_same_as_columns() -> None:
     table = columns((20, 30, 10, 8, 0.3, 0.8), (40, 50, 4, 4, 0.6, 0.2))
     turned = np.ascontiguousarray(table.transpose(0, 2, 1))
-    assert boxes_of(turned, replace(V8, transposed=False)) == boxes_of(table, V8)
+    assert boxes_of(turned, replace(V8, head=())) == boxes_of(table, V8)
 
 
 def test_yolov5_multiplies_objectness_and_class() -> None:
@@ -59,13 +73,12 @@ def test_yolox_offsets_are_from_the_cell_of_its_stride(cell: int, x: int, y: int
 
 
 def test_boxes_are_mapped_back_to_source_pixels_and_cut_at_the_picture() -> None:
-    place = Placement(0.5, 0, 16, (128, 64))  # 128x64 px in an input of 64x64
     table = columns((10, 32, 8, 8, 0.9), (62, 20, 10, 20, 0.8))
-    assert boxes_of(table, V8, place) == [("a", 0.9, Box(12, 24, 28, 40)), ("a", 0.8, Box(114, 0, 128, 28))]
+    assert boxes_of(table, V8, HALF) == [("a", 0.9, Box(12, 24, 28, 40)), ("a", 0.8, Box(114, 0, 128, 28))]
 
 
 def test_a_box_in_the_padding_is_dropped() -> None:
-    assert boxes_of(columns((32, 6, 8, 8, 0.9)), V8, Placement(0.5, 0, 16, (128, 64))) == []
+    assert boxes_of(columns((32, 6, 8, 8, 0.9)), V8, HALF) == []
 
 
 def test_the_weaker_of_two_overlapping_boxes_of_a_class_goes() -> None:
@@ -107,13 +120,13 @@ def test_a_score_above_one_is_one() -> None:
 
 
 def test_a_network_gone_wild_is_bounded() -> None:
-    card = replace(V8, input_wh=(2048, 2048), transposed=False)
+    card = replace(V8, input_wh=(2048, 2048), head=())
     rng = np.random.default_rng(0)
     wild = rng.random((1, 80_000, 6)).astype(np.float32)
     wild[..., :2] *= 2048
     wild[..., 2:4] += 1
-    found = postprocess.to_annotations(wild, card, Placement(1, 0, 0, (2048, 2048)), score=0.0, iou=1.0)
-    assert len(found) <= postprocess.MAX_BOXES
+    wide = replace(SAME, part=(2048, 2048), wh=(2048, 2048))
+    assert len(annotated(wild, card, wide, score=0.0, iou=1.0)) <= postprocess.MAX_OBJECTS
 
 
 def test_an_empty_output_gives_no_boxes() -> None:

@@ -10,20 +10,26 @@ import pytest
 from annotation import quality
 from annotation.core import Annotation, Box
 from annotation.errors import InvalidInput
-from models import batch, card
+from models import batch
+from models.recognise import COCO_80, recognise
 from storage import media
 
 
 def test_yolox_nano_is_recognised_from_its_file(shared: Path) -> None:
-    found = card.recognise(shared / "models" / "yolox_nano.onnx")
-    assert (found.family, found.input_wh, found.decoded, found.colour) == ("yolox", (416, 416), False, "bgr")
-    assert found.labels == card.COCO_80
-    assert (found.dynamic_hw, found.dynamic_batch, found.name) == (False, False, "yolox_nano")
+    found = recognise(shared / "models" / "yolox_nano.onnx").card
+    assert (found.family, found.input_wh, found.resize, found.colour) == (
+        "yolox",
+        (416, 416),
+        "corner",
+        "bgr",
+    )
+    assert found.labels == COCO_80
+    assert (found.dynamic_hw, found.batch, found.name) == (False, 1, "yolox_nano")
 
 
 def test_a_face_detector_with_twelve_outputs_is_refused_by_what_it_gives(shared: Path) -> None:
-    with pytest.raises(InvalidInput, match="no known detector"):
-        card.recognise(shared / "models" / "yunet_n_dynamic.onnx")
+    with pytest.raises(InvalidInput, match="no known kind of model"):
+        recognise(shared / "models" / "yunet_n_dynamic.onnx")
 
 
 def test_yolox_nano_finds_the_worker_on_nearly_every_frame(shared: Path) -> None:
@@ -37,7 +43,7 @@ def test_yolox_nano_finds_the_worker_on_nearly_every_frame(shared: Path) -> None
             truth[row["image_id"]] += (Annotation("person", Box(x, y, x + w, y + h)),)
     files = [(image["id"], next(folder.rglob(Path(image["file_name"]).name))) for image in told["images"]]
     model = shared / "models" / "yolox_nano.onnx"
-    run = batch.predict(files, Path.read_bytes, model, card.recognise(model), decode=media.decode)
+    run = batch.predict(files, Path.read_bytes, model, recognise(model).card, decode=media.decode)
     pages = [(truth[r.id], tuple(a for a in r.annotations if a.label == "person")) for r in run]
     found = quality.score(pages)["person"]
     print(f"person recall at IoU 0.5: {found.recall:.3f} of {found.truth}, precision {found.precision:.3f}")

@@ -23,12 +23,26 @@ def toy_model(
     metadata: Mapping[str, str] | None = None,
     extra: Mapping[str, Array] | None = None,
     output: str = "out",
+    per_picture: bool = False,
 ) -> onnx.ModelProto:
-    """A model whose output is `table + slope * mean(input)`; `extra` are further, constant outputs."""
+    """A model whose output is `table + slope * mean(input)`; `extra` are further, constant outputs.
+
+    per_picture: the batch is free, and each picture's output comes of its own mean.
+    """
     slope = np.zeros_like(table) if slope is None else slope
     constants = {"table": table, "slope": slope, **{f"{k}_value": v for k, v in (extra or {}).items()}}
+    constants |= {"rows": np.array([-1, 1, 1], np.int64)} if per_picture else {}
+    shape = ("batch", *shape[1:]) if per_picture else shape
+    means = (
+        [
+            helper.make_node("ReduceMean", ["images"], ["each"], axes=[1, 2, 3], keepdims=0),
+            helper.make_node("Reshape", ["each", "rows"], ["mean"]),
+        ]
+        if per_picture
+        else [helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0)]
+    )
     nodes = [
-        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+        *means,
         helper.make_node("Mul", ["mean", "slope"], ["part"]),
         helper.make_node("Add", ["part", "table"], [output]),
         *(helper.make_node("Identity", [f"{name}_value"], [name]) for name in extra or {}),
@@ -39,7 +53,10 @@ def toy_model(
         "toy",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, list(shape))],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()],
+        [
+            numpy_helper.from_array(v if v.dtype == np.int64 else v.astype(np.float32), k)
+            for k, v in constants.items()
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     helper.set_model_props(model, dict(metadata or {}))
