@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from models import card as cards
 from models import demo, promptable, session
 from models.card import ModelCard
 from models.promptable import PairCard
-from models.recognise import recognise
+from models.recognise import Recognised, recognise
 from storage.db import now_ms
 
 DEMO_NAME = "demo"
@@ -51,14 +52,33 @@ class PairRow:
     added_ms: int
 
 
-def add(ws: Workspace, file: Path, *, name: str | None = None) -> ModelRow:
-    """Recognise an ONNX detector from the file itself and copy it into the workspace.
+def look(file: Path, *, name: str | None = None, answers: Mapping[str, str] | None = None) -> Recognised:
+    """What an ONNX file is, why it is taken for that, and what it cannot tell. Nothing is kept.
 
     Raises:
-        InvalidInput: broken, not a detector we know, or the name is taken by another file.
+        InvalidInput: broken, of no kind we know, or a question needs an answer.
     """
-    card = recognise(file, name=name).card
-    return _add(ws, file, card, canonical.nfc(name or card.name))
+    return recognise(file, name=name, answers=answers)
+
+
+def add(
+    ws: Workspace, file: Path, *, name: str | None = None, answers: Mapping[str, str] | None = None
+) -> ModelRow:
+    """Recognise an ONNX model from the file itself and copy it into the workspace.
+
+    Raises:
+        InvalidInput: as `look`, or the name is taken by another file.
+    """
+    return keep(ws, file, look(file, name=name, answers=answers), name=name)
+
+
+def keep(ws: Workspace, file: Path, found: Recognised, *, name: str | None = None) -> ModelRow:
+    """Copy a model that was looked at into the workspace.
+
+    Raises:
+        InvalidInput: the name is taken by another file. Unavailable: the file changed since.
+    """
+    return _add(ws, file, found.card, canonical.nfc(name or found.card.name))
 
 
 def add_demo(ws: Workspace, *, name: str = DEMO_NAME) -> ModelRow:

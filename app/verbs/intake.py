@@ -182,7 +182,7 @@ def _pair(row: Any) -> dict[str, object]:
 @verb(
     models_app,
     "add",
-    "Recognise an ONNX detector, or a promptable pair (SAM), from its file and copy it into the workspace.",
+    "Recognise an ONNX model, or a promptable pair (SAM), from its file and copy it into the workspace.",
 )
 def models_add(
     ctx: typer.Context,
@@ -190,9 +190,18 @@ def models_add(
     name: Annotated[str | None, opt("What to call it (default: the file's name).", "--name")] = None,
     decoder: Annotated[Path | None, opt("The decoder of a promptable pair.", "--decoder")] = None,
     demo: Annotated[bool, opt("The demonstration detector that comes with the program.", "--demo")] = False,
+    answer: Annotated[
+        list[str] | None,
+        opt(
+            "What the file cannot tell, as KEY=VALUE (labels=A,B,… or size=640x480); may be repeated.",
+            "--answer",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, opt("Say what it is and why; keep nothing.", "--dry-run")] = False,
 ) -> Outcome:
     from app.services import onnx
 
+    answers = _answers(answer)
     if (file is None) != demo or (demo and decoder is not None):
         raise typer.BadParameter(tr("give a file or --demo"))
     with opened(ctx) as ws:
@@ -200,7 +209,27 @@ def models_add(
             return Outcome(_model(onnx.add_demo(ws, name=name or onnx.DEMO_NAME)))
         if decoder is not None:
             return Outcome(_pair(onnx.add_pair(ws, file, decoder, name=name)))
-        return Outcome(_model(onnx.add(ws, file, name=name)))
+        found = onnx.look(file, name=name, answers=answers)
+        told: dict[str, object] = {
+            "why": list(found.why),
+            "asked": [{"key": q.key, "text": q.text, "choices": list(q.choices), "taken": q.proposal} for q in found.asks],
+        }  # fmt: skip
+        if dry_run:
+            card = found.card
+            return Outcome(
+                {"name": card.name, "task": card.task, "family": card.family, "input_wh": list(card.input_wh), "labels": list(card.labels), **told}
+            )  # fmt: skip
+        return Outcome({**_model(onnx.keep(ws, file, found, name=name)), **told})
+
+
+def _answers(given: list[str] | None) -> dict[str, str]:
+    out = {}
+    for one in given or ():
+        key, equals, value = one.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(tr("an answer is KEY=VALUE"))
+        out[key.strip()] = value.strip()
+    return out
 
 
 @verb(models_app, "list", "The models of the workspace.")
