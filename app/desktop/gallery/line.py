@@ -134,10 +134,16 @@ class QueryLine(QWidget):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.names = Names()
+        self.names: Names | None = None
+        """None while they are read: what is asked meanwhile waits for them, it is not misread."""
         self.tally: Tally | None = None
+        self._node: Node = EVERYTHING
         self._text = ""
         self._own = False
+        self._written = False
+        """Somebody wrote in the line since it was opened."""
+        self._held: tuple[str, bool] | None = None
+        """A text that waits for the names, and whether Return ended it."""
         self._offered: list[Suggestion] = []
         bar = frame("card")
         bar.setFixedHeight(40)
@@ -179,15 +185,40 @@ class QueryLine(QWidget):
 
     # --- what it shows -------------------------------------------------------------------------------------------
 
-    def show_query(self, node: Node, names: Names) -> None:
-        """Show a query that is looked at now."""
-        self.names = names
-        self._text = listing.show(node, names, i18n.language())
-        if not self._own:
+    def show_query(self, node: Node, names: Names | None) -> None:
+        """Show a query that is looked at now; names: what its words mean, None while that is read.
+
+        What somebody is writing stays, unless another place of the desk asked for something else.
+        """
+        other, told = node != self._node, names != self.names
+        self._node, self.names = node, names
+        known = names or Names()
+        self._text = listing.show(node, known, i18n.language())
+        if not self._own and (other or not self._written):
             self._fault("", -1)
+            if other:
+                self._typing.stop()
+                self._held = None
             if self.edit.hasFocus():
-                self.edit.setText(self._text)
-        self._own = False
+                self._write()
+        self._chips_of(node, known)
+        if told and names is not None:
+            self._named()
+
+    def forget(self) -> None:
+        """Another dataset is looked at: its names are still to be read, and nothing waits for them."""
+        self.names, self._held = None, None
+        self._typing.stop()
+
+    def _named(self) -> None:
+        """The names have come: look for what waited for them, or offer what they make known."""
+        if self._held is not None:
+            (text, ended), self._held = self._held, None
+            self._look_for(text, ended)
+        elif self.edit.hasFocus():
+            self._offer()
+
+    def _chips_of(self, node: Node, names: Names) -> None:
         widgets.clear(self._chips_row)
         parts = [] if node == EVERYTHING else list(listing.conjuncts(node))
         for part in parts[:_SHOWN_CHIPS]:
@@ -218,9 +249,14 @@ class QueryLine(QWidget):
 
     def _open(self) -> None:
         self._chips.hide()
+        self._write()
+        self._offer()
+
+    def _write(self) -> None:
+        """The query that is looked at, as a text to write on."""
+        self._written = False
         self.edit.setText(self._text + (" " if self._text else ""))
         self.edit.setCursorPosition(len(self.edit.text()))
-        self._offer()
 
     def _close(self) -> None:
         self.popup.hide()
@@ -234,14 +270,25 @@ class QueryLine(QWidget):
         self._chips.setVisible(bool(self._text))
 
     def _edited(self, _text: str) -> None:
+        self._written, self._held = True, None
         self._fault("", -1)
         self._typing.start()
         self._offer()
 
-    def _ask(self) -> bool:
-        """Look for what is written, if it can be read; while a condition is begun nothing is asked."""
+    def _ask(self, ended: bool = False) -> None:
+        """Look for what is written, as soon as its names are known; `ended` gives the keys back to the grid then."""
         self._typing.stop()
         text = self.edit.text().strip()
+        if self.names is not None:
+            self._look_for(text, ended)
+            return
+        self._held = text, ended
+        if ended:
+            self.popup.hide()
+
+    def _look_for(self, text: str, ended: bool) -> None:
+        """Look for a text, if it can be read; while a condition is begun nothing is asked."""
+        assert self.names is not None
         try:
             node = listing.parse(text, self.names)
         except Misread as fault:
@@ -250,12 +297,13 @@ class QueryLine(QWidget):
                 + (f" · {i18n.tr_sentence(fault.remedy)}" if fault.remedy else ""),
                 fault.at,
             )
-            return False
+            return
         self._fault("", -1)
         self._own = True
         self.asked.emit(listing.show(node, self.names))
         self._own = False
-        return True
+        if ended and self.edit.hasFocus():
+            self.done.emit()
 
     def _fault(self, text: str, at: int) -> None:
         self.fault.setText(text)
@@ -270,7 +318,9 @@ class QueryLine(QWidget):
             return
         counts = self.tally.n if self.tally is not None else None
         text, cursor = self.edit.text(), self.edit.cursorPosition()
-        self._offered = listing.complete(text, cursor, self.names, counts, language=i18n.language())
+        self._offered = listing.complete(
+            text, cursor, self.names or Names(), counts, language=i18n.language()
+        )
         typed = bool(self._offered) and (
             self._offered[0].start < cursor or text[cursor - 1 : cursor] in ":：,，"
         )
@@ -306,6 +356,7 @@ class QueryLine(QWidget):
         put = one.text + (
             " " if whole and text[one.end :].strip() == "" and not text[one.end :].startswith(" ") else ""
         )
+        self._written, self._held = True, None
         self.edit.setText(text[: one.start] + put + text[one.end :])
         self.edit.setCursorPosition(one.start + len(put))
         self.edit.setFocus()
@@ -329,19 +380,19 @@ class QueryLine(QWidget):
         if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             if self.popup.isVisible() and self.list.currentRow() >= 0:
                 self._complete()
-            elif self._ask():
-                self.done.emit()
+            else:
+                self._ask(ended=True)
             return True
         if key == Qt.Key.Key_Escape:
             if self.popup.isVisible():
                 self.popup.hide()
             else:
                 self._typing.stop()
+                self._held = None
                 self.edit.setText(self._text)
                 self.done.emit()
             return True
         if key == Qt.Key.Key_Down:
-            if self._ask():
-                self.done.emit()
+            self._ask(ended=True)
             return True
         return False

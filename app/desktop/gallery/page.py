@@ -56,11 +56,15 @@ class Gallery(QWidget):
         self.outlines = False
         self.node: Node = EVERYTHING
         self.names = Names()
+        self._named: tuple[object, int] | None = None
+        """The workspace and dataset the names are of; None while they are read."""
+        self._named_by = self._reading = 0
+        self._held: str | None = None
+        """What was asked for before the names were there."""
         self._wanted: tuple[int, str] | None = None
         self._asked_at = 0.0
         self._took_ms = 0
         self._fresh = True
-        self._ticket = 0
         self._unmeasured = 0
         self._build()
         self.rows.faulted.connect(desk.fault)
@@ -163,6 +167,9 @@ class Gallery(QWidget):
         """Look at what meets a query; a single state goes where every place of the desk sees it."""
         data = self.desk.dataset
         if data is None:
+            return
+        if self._named is None:
+            self._held = text
             return
         try:
             node = listing.parse(text, self.names)
@@ -373,7 +380,8 @@ class Gallery(QWidget):
             )
 
     def _workspace(self) -> None:
-        self.names, self.node = Names(), EVERYTHING
+        self._forget_names()
+        self.node = EVERYTHING
         self.crops.forget()
         if self.desk.ws is None:
             self.rows.set_view(None, None)
@@ -411,37 +419,50 @@ class Gallery(QWidget):
         )
         self.grid.viewport().update()
 
+    def _forget_names(self) -> None:
+        self.names, self._named, self._held = Names(), None, None
+        self.line.forget()
+
     def _read_names(self) -> None:
-        ws, query, ticket = self.desk.ws, self.desk.query, self._ticket
+        """Read what words mean: an answer overtaken by a newer one is dropped, else each is good for its dataset."""
+        ws, query = self.desk.ws, self.desk.query
         if ws is None or query is None:
             return
+        self._reading += 1
+        reading, of = self._reading, query.dataset_id
 
         def done(names: Names) -> None:
-            if ticket == self._ticket:
-                self.names = names
-                self._show_query()
-                if (self.rows.view, self.node, names) != (
-                    self.facets.view,
-                    self.facets.node,
-                    self.facets.names,
-                ):
-                    self.facets.show_view(self.rows.view, self.node, names)
+            now = self.desk.query
+            if reading < self._named_by or ws is not self.desk.ws or now is None or now.dataset_id != of:
+                return
+            self.names, self._named, self._named_by = names, (ws, of), reading
+            held, self._held = self._held, None
+            self._show_query()
+            self._show_facets()
+            if held is not None:
+                self.ask(held)
 
-        self.desk.tasks.readers.submit(
-            lambda: listing.names(ws, query.dataset_id), done, self.desk.fault, key="names"
-        )
+        self.desk.tasks.readers.submit(lambda: listing.names(ws, of), done, self.desk.fault, key="names")
+
+    def _show_facets(self) -> None:
+        """Count what is looked at, unless that is counted already."""
+        wanted = self.rows.view, self.node, self.names
+        if wanted != (self.facets.view, self.facets.node, self.facets.names):
+            self.facets.show_view(*wanted)
 
     def _look(self) -> None:
         """List what the desk looks at, as this place shows it."""
         self._asked_at = time.perf_counter()
         self._fresh = True
-        self._ticket += 1
         query, ws = self.desk.query, self.desk.ws
         if query is None or ws is None:
             self.rows.set_view(None, None)
             return
+        if self._named not in (None, (ws, query.dataset_id)):
+            self._forget_names()
         self.rows.set_view(ws, View(query, self.objects, self.sort))
         self._show_query()
+        self._show_facets()
         self._read_names()
         self._ask_measured()
 
@@ -484,7 +505,7 @@ class Gallery(QWidget):
         except Misread:
             return  # the names are still being read
         self.node = listing.join(parts)
-        self.line.show_query(self.node, self.names)
+        self.line.show_query(self.node, self.names if self._named is not None else None)
         self._note()
 
     def _note(self) -> None:

@@ -1,0 +1,202 @@
+"""The gallery on a slow machine: somebody writes and clicks before the names of the query language are read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
+
+from app.desktop.gallery.page import Gallery
+from app.desktop.window import Window
+from app.services import listing
+from app.services.listing import Names
+from tests.app.desktop.conftest import Hand, open_in
+from tests.app.desktop.test_gallery import gallery, rest  # noqa: F401  (a fixture)
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+
+
+class Gate:
+    """Lets the names be read when it is opened."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._open = threading.Event()
+        self.waiting = 0
+        read = listing.names
+
+        def names(*args: object) -> Names:
+            self.waiting += 1
+            assert self._open.wait(30)
+            return read(*args)  # type: ignore[arg-type]
+
+        patch.setattr(listing, "names", names)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Open it, or the test's end does: a reader must not wait for ever."""
+    made = Gate(monkeypatch)
+    yield made
+    made.open()
+
+
+@pytest.fixture
+def early(gate: Gate, window: Window, qtbot: QtBot, place: Path) -> tuple[Hand, Gallery]:
+    """The gallery of five pictures as it is seen before any name is known."""
+    hand = open_in(window, qtbot, place)
+    hand.key("2", CTRL)
+    qtbot.waitUntil(lambda: window.gallery.rows.complete and window.gallery.rows.count == 5)
+    qtbot.waitUntil(lambda: gate.waiting > 0)
+    return hand, window.gallery
+
+
+def write(made: Gallery, text: str) -> None:
+    QTest.keyClick(made.grid, "/")
+    QTest.keyClicks(made.line.edit, text)
+
+
+# --- before the names are there ----------------------------------------------------------------------------------
+
+
+def test_a_query_ended_before_its_names_are_read_is_looked_at_when_they_come(
+    early: tuple[Hand, Gallery], gate: Gate
+) -> None:
+    hand, made = early
+    write(made, "class:helmet")
+    QTest.keyClick(made.line.edit, Qt.Key.Key_Return)
+    assert not made.line.fault.isVisible() and made.line.edit.text() == "class:helmet"
+    gate.open()
+    hand.qtbot.waitUntil(lambda: made.rows.complete and made.rows.count == 1)
+    hand.qtbot.waitUntil(made.grid.hasFocus)
+    assert made.line._chips_row.count() == 1
+
+
+def test_a_query_left_before_its_names_are_read_is_looked_at_and_the_keys_stay_where_they_are(
+    early: tuple[Hand, Gallery], gate: Gate
+) -> None:
+    hand, made = early
+    write(made, "class:helmet")
+    QTest.keyClick(made.line.edit, Qt.Key.Key_Return)
+    made.slider.setFocus()
+    gate.open()
+    hand.qtbot.waitUntil(lambda: made.rows.complete and made.rows.count == 1)
+    assert made.slider.hasFocus()
+
+
+def test_what_is_written_on_after_return_or_given_up_is_not_looked_at(
+    early: tuple[Hand, Gallery], gate: Gate
+) -> None:
+    hand, made = early
+    write(made, "class:helmet")
+    QTest.keyClick(made.line.edit, Qt.Key.Key_Return)
+    QTest.keyClicks(made.line.edit, " ")
+    QTest.keyClick(made.line.edit, Qt.Key.Key_Escape)
+    assert made.grid.hasFocus()
+    gate.open()
+    rest(hand, made)
+    assert made.rows.count == 5 and made.line._chips_row.count() == 0
+
+
+def test_what_cannot_be_read_with_the_names_is_said_when_they_come(
+    early: tuple[Hand, Gallery], gate: Gate
+) -> None:
+    hand, made = early
+    write(made, "class:halmet")
+    QTest.keyClick(made.line.edit, Qt.Key.Key_Return)
+    assert not made.line.fault.isVisible()
+    gate.open()
+    hand.qtbot.waitUntil(made.line.fault.isVisible)
+    assert "helmet" in made.line.fault.text() and made.line.edit.text() == "class:halmet"
+    assert made.line.edit.hasFocus() and made.rows.count == 5
+
+
+def test_a_saved_filter_clicked_before_the_names_are_read_is_looked_at_when_they_come(
+    early: tuple[Hand, Gallery], gate: Gate
+) -> None:
+    hand, made = early
+    made.facets.asked.emit("class:helmet")
+    assert not hand.desk.problems
+    gate.open()
+    hand.qtbot.waitUntil(lambda: made.rows.complete and made.rows.count == 1)
+
+
+def test_names_completed_in_vain_are_offered_when_they_come(early: tuple[Hand, Gallery], gate: Gate) -> None:
+    hand, made = early
+    write(made, "class:")
+    assert not made.line.popup.isVisible()
+    gate.open()
+    hand.qtbot.waitUntil(made.line.popup.isVisible)
+    assert "helmet" in [one.text for one in made.line._offered]
+
+
+# --- while names are read again ----------------------------------------------------------------------------------
+
+
+def test_what_is_being_written_stays_while_everything_is_read_again(hand: Hand, gallery: Gallery) -> None:  # noqa: F811
+    write(gallery, "class:hel")
+    gallery._renew()  # something was saved
+    rest(hand, gallery)
+    assert gallery.line.edit.text() == "class:hel" and gallery.line.popup.isVisible()
+
+
+def test_after_a_pause_one_writes_on_where_one_was(hand: Hand, gallery: Gallery) -> None:  # noqa: F811
+    write(gallery, "class:person ")
+    hand.qtbot.waitUntil(lambda: gallery.rows.complete and gallery.rows.count == 1)
+    rest(hand, gallery)
+    QTest.keyClicks(gallery.line.edit, "score<0.5")
+    assert gallery.line.edit.text() == "class:person score<0.5"
+    QTest.keyClick(gallery.line.edit, Qt.Key.Key_Return)
+    hand.qtbot.waitUntil(lambda: gallery.rows.complete and gallery.rows.count == 0)
+
+
+def test_another_query_from_elsewhere_is_shown_in_the_open_line(hand: Hand, gallery: Gallery) -> None:  # noqa: F811
+    write(gallery, "class:hel")
+    gallery.facets.asked.emit("score>0.8")
+    assert gallery.line.edit.text() == "score>0.8 "
+    rest(hand, gallery)
+    assert listing.show(gallery.node, gallery.names) == "score>0.8"
+
+
+def test_a_facet_clicked_right_after_a_query_narrows_that_query(
+    hand: Hand,
+    gallery: Gallery,  # noqa: F811
+    gate: Gate,
+) -> None:
+    gallery.ask("score>0.5")
+    gallery.facets._toggle(listing.Term("class", ":", ("person",)))
+    gate.open()
+    rest(hand, gallery)
+    assert listing.show(gallery.node, gallery.names) == "score>0.5 class:person"
+
+
+def test_names_read_before_newer_ones_do_not_come_back(
+    hand: Hand,
+    gallery: Gallery,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old, new = (Names(gallery.names.schema, people=(who,)) for who in ("07", "08"))
+    hold = threading.Event()
+    first = iter((old,))
+
+    def names(*_args: object) -> Names:
+        mine = next(first, new)
+        if mine is old:
+            assert hold.wait(30)
+        return mine
+
+    monkeypatch.setattr(listing, "names", names)
+    gallery._read_names()
+    hand.qtbot.waitUntil(lambda: not hand.desk.tasks.readers._waiting)
+    gallery._read_names()
+    hand.qtbot.waitUntil(lambda: gallery.names == new)
+    hold.set()
+    rest(hand, gallery)
+    assert gallery.names == new
