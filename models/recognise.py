@@ -286,7 +286,7 @@ def _labelled(match: Match, names: tuple[str, ...], said: Mapping[str, str], whe
     names = told or names
     if names and len(names) != n:
         raise InvalidInput(
-            f"{'the answer' if told else 'it'} names {len(names)} classes but it gives {n}", where=where,
+            f"it gives {n} classes but {len(names)} names are told", where=where,
             remedy="export it again, or answer with --answer labels=A,B,…",
         )  # fmt: skip
     if names:

@@ -99,7 +99,7 @@ def test_names_are_cleaned_of_control_characters(toy: Toy) -> None:
     ("names", "complaint"),
     [
         ("__import__('os').abort()", "cannot be read"),
-        ("{0: 'a'}", "names 1 classes but it gives 2"),
+        ("{0: 'a'}", "gives 2 classes but 1 names"),
         ("{0: 'a', 2: 'b'}", "not numbered"),
         ("{0: 'a', 1: 7}", "not a list of texts"),
         ("[" * 5000, "cannot be read"),
