@@ -41,6 +41,7 @@ __all__ = [
     "probe_file",
     "read_asset",
     "read_bytes",
+    "shrunk",
     "walk",
 ]
 
@@ -160,12 +161,30 @@ def preview(data: bytes, least_px: int) -> tuple[NDArray[np.uint8], tuple[int, i
     Raises:
         InvalidInput: the picture is damaged.
     """
+    return _smaller(data, least_px, "BGRA", quick=True)
+
+
+def shrunk(data: bytes, least_px: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
+    """A picture decoded at 1/2, 1/4 or 1/8 for a model, BGR, and the whole picture's (w, h), both upright.
+
+    None for all but JPEG, or where the longer side would fall below `least_px`. About three times as fast as the whole, and
+    not the same pixels: 6 % of one detector's boxes changed, so it is used only where a person asked for it.
+
+    Raises:
+        InvalidInput: the picture is damaged.
+    """
+    return _smaller(data, least_px, "BGR", quick=False)
+
+
+def _smaller(
+    data: bytes, least_px: int, colours: str, *, quick: bool
+) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
     header = headers.read(data)
     w, h = header.width_px, header.height_px
     factor = next((f for f in (8, 4, 2) if max(w, h) >= f * least_px), 0)
     if header.media_type != "image/jpeg" or not factor:
         return None
-    small = _jpeg(data, header, -(-max(w, h) // factor), "BGRA", quick=True)
+    small = _jpeg(data, header, -(-max(w, h) // factor), colours, quick=quick)
     if small is None:
         return None
     return orient(small, header.orientation), (h, w) if header.orientation >= 5 else (w, h)

@@ -233,3 +233,23 @@ def test_a_network_without_findings_gives_empty_results(toy: Callable[..., Path]
 
 def assert_ended() -> None:
     assert [t.name for t in threading.enumerate() if t.name.startswith("predict-")] == []
+
+
+def test_reduced_decoding_is_used_only_when_the_recipe_asks_and_boxes_stay_in_source_pixels(
+    brightness: Path,
+) -> None:
+    sizes = []
+
+    def shrink(data: bytes, least: int) -> tuple[Array, tuple[int, int]] | None:
+        picture = decode(data)
+        sizes.append(least)
+        return picture[::4, ::4].copy(), (picture.shape[1], picture.shape[0])
+
+    large = grey_png(128, (256, 256))
+    for reduced in (False, True):
+        [result] = predict(
+            [(0, 0)], brightness, read=lambda _: large, recipe=Recipe(reduced=reduced), shrink=shrink
+        )
+        assert result.wh == (256, 256)
+        assert place(result) == pytest.approx(128 / 8 * 4, abs=1e-2)
+    assert sizes == [64]
