@@ -17,11 +17,15 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` items; `note` in a few words (rate, bottleneck). At most about ten a second."""
+    """`done` of `total` items; `note` in a few words (rate, bottleneck). At most about ten a second.
+
+    left_s: seconds that the rest will take at the rate of the last minute, where the work can tell.
+    """
 
     done: int
     total: int | None = None
     note: str = ""
+    left_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

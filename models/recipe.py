@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -81,14 +81,42 @@ class Recipe:
 
     def to_json(self) -> bytes:
         """Canonical bytes."""
-        return canonical.encode(msgspec.to_builtins(self))
+        return canonical.encode(to_plain(self))
 
 
 PLAIN = Recipe()
 
 
+def narrowed(
+    recipe: Recipe,
+    *,
+    score: float | None = None,
+    iou: float | None = None,
+    classes: Sequence[str] | None = None,
+) -> Recipe:
+    """The recipe with other thresholds (0..1), or with these classes of the model alone."""
+    for what, value in (("score", score), ("iou", iou)):
+        if value is not None and not 0 <= value <= 1:
+            raise InvalidInput(f"{value} is not between 0 and 1", where=what)
+    if score is not None:
+        recipe = replace(recipe, score_micro=round(score * MICRO))
+    if iou is not None:
+        recipe = replace(recipe, iou_micro=round(iou * MICRO))
+    if classes:
+        kept = tuple((name, recipe.target(name) or name) for name in sorted(set(classes)))
+        recipe = replace(recipe, mapping=kept, others="drop")
+    return recipe
+
+
+def to_plain(recipe: Recipe) -> dict[str, Any]:
+    """Lists, tables, texts and integers, as JSON gives them back; what is as its default is left out."""
+    default = msgspec.json.decode(msgspec.json.encode(PLAIN))
+    plain = msgspec.json.decode(msgspec.json.encode(recipe))
+    return {key: value for key, value in plain.items() if value != default[key]}
+
+
 def from_plain(value: object, *, where: str = "recipe") -> Recipe:
-    """A recipe from what `msgspec.to_builtins` made of one.
+    """A recipe from what `to_plain` made of one.
 
     Raises:
         InvalidInput: naming the key that is wrong.

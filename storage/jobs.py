@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,13 @@ LEASE_MS = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as read. outcome: None while it runs or waits, else "finished", "cancelled" or "failed: …"."""
+    """A job as read.
+
+    Attributes:
+        outcome: None while it runs or waits, else "finished", "cancelled" or "failed: …". "incomplete: …" is said of a
+            job beyond this machine that lacks some results: it has not ended (`ended_ms` None) and is resumed.
+        priority: of jobs that wait, the highest goes first.
+    """
 
     id: int
     uid: str
@@ -40,6 +46,7 @@ class Job:
     started_ms: int
     ended_ms: int | None
     outcome: str | None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +90,24 @@ def create(
     params: Mapping[str, object],
     total: int | None = None,
     shards: Sequence[tuple[int, int]] = (),
+    priority: int = 0,
 ) -> int:
     """A new job with its shards, each (first, last) asset id inclusive. Returns the job's id."""  # fmt: skip
     job_id = int(
         conn.execute(
             sa.text(
-                "INSERT INTO job (uid, kind, activity_id, dataset_id, params, done, total, started_ms) "
-                "VALUES (:u, :k, :a, :d, :p, 0, :t, :s) RETURNING id"
+                "INSERT INTO job (uid, kind, activity_id, dataset_id, params, done, total, started_ms, priority) "
+                "VALUES (:u, :k, :a, :d, :p, 0, :t, :s, :y) RETURNING id"
             ),
             {"u": bytes.fromhex(new_uid()), "k": kind, "a": activity_id, "d": dataset_id, "t": total, "s": now_ms(),
-             "p": json.dumps(params, ensure_ascii=False, sort_keys=True)},
+             "y": priority, "p": json.dumps(params, ensure_ascii=False, sort_keys=True)},
         ).scalar_one()
     )  # fmt: skip
+    _add_shards(conn, job_id, shards)
+    return job_id
+
+
+def _add_shards(conn: Connection, job_id: int, shards: Sequence[tuple[int, int]]) -> None:
     if shards:
         conn.execute(
             sa.text(
@@ -102,10 +115,9 @@ def create(
             ),
             [{"j": job_id, "f": f, "l": last, "p": f - 1} for f, last in shards],
         )
-    return job_id
 
 
-_JOB = "SELECT id, uid, kind, activity_id, dataset_id, params, step, done, total, started_ms, ended_ms, outcome FROM job "
+_JOB = "SELECT id, uid, kind, activity_id, dataset_id, params, step, done, total, started_ms, ended_ms, outcome, priority FROM job "
 
 
 def _job(row: Sequence[Any]) -> Job:
@@ -160,6 +172,54 @@ def lease(conn: Connection, job_id: int, me: str) -> Lease | None:
     return Lease(*row) if row else None
 
 
+def lease_piece(
+    db: Database, job_id: int, me: str, end: Callable[[Connection, int, int], int | None]
+) -> Lease | None:
+    """Take a piece of the first open shard; the rest becomes a shard of its own. None = nothing left to take.
+
+    So a job over millions of assets begins with one shard: nobody pages all ids before the first result. The end is
+    looked for outside the transaction, because a query with many conditions may take its time.
+
+    Args:
+        end: (position, last) -> the last id of a piece that begins behind `position`; None: all of it is one piece.
+    """
+    while True:
+        with db.read() as conn:
+            seen = _open_shard(conn, job_id)
+            if seen is None:
+                return None
+            at = end(conn, seen.position, seen.last)
+        at = seen.last if at is None or not seen.position < at < seen.last else at
+        with db.write(durable=False) as conn:
+            row = conn.execute(
+                sa.text(
+                    "UPDATE shard SET state = 1, owner = :o, until_ms = :u, fence = fence + 1, last = :e "
+                    "WHERE id = :i AND fence = :f AND state < 2 RETURNING id, job_id, position, last, fence, owner"
+                ),
+                {"o": me, "u": now_ms() + LEASE_MS, "e": at, "i": seen.shard_id, "f": seen.fence},
+            ).first()
+            if row is None:  # somebody was faster
+                continue
+            if at < seen.last:
+                _add_shards(conn, job_id, [(at + 1, seen.last)])
+            return Lease(*row)
+
+
+def _open_shard(conn: Connection, job_id: int) -> Lease | None:
+    """The first shard that may be taken: open, or its lease ran out, or its owner died. `owner` is who had it."""
+    now = now_ms()
+    rows = conn.execute(
+        sa.text(
+            "SELECT id, job_id, position, last, fence, owner, state, until_ms FROM shard WHERE job_id = :j AND state < 2 ORDER BY id"
+        ),
+        {"j": job_id},
+    )
+    for shard_id, job, position, last, fence, name, state, until in rows:
+        if state == 0 or until <= now or (name and _is_dead(name)):
+            return Lease(shard_id, job, position, last, fence, name or "")
+    return None
+
+
 @contextmanager
 def held(db: Database, job_id: int) -> Iterator[Lease]:
     """Hold a job of one shard while the block runs; given back at its end, however it ends.
@@ -175,12 +235,7 @@ def held(db: Database, job_id: int) -> Iterator[Lease]:
         yield mine
     finally:
         with db.write(durable=False) as conn:
-            conn.execute(
-                sa.text(
-                    "UPDATE shard SET state = 0, until_ms = 0 WHERE id = :i AND fence = :f AND state = 1"
-                ),
-                {"i": mine.shard_id, "f": mine.fence},
-            )
+            give_back(conn, [mine])
 
 
 def advance(conn: Connection, held: Lease, position: int, *, n: int, step: int | None = None) -> None:
@@ -206,6 +261,23 @@ def advance(conn: Connection, held: Lease, position: int, *, n: int, step: int |
     )
 
 
+def give_back(conn: Connection, leases: Sequence[Lease]) -> None:
+    """Open again what was leased and not finished, so that another process need not wait for the lease to run out."""
+    for lease in leases:
+        conn.execute(
+            sa.text("UPDATE shard SET state = 0, until_ms = 0 WHERE id = :i AND fence = :f AND state = 1"),
+            {"i": lease.shard_id, "f": lease.fence},
+        )
+
+
+def turn(conn: Connection, job_id: int, *, priority: int, params: Mapping[str, object]) -> None:
+    """Give a job that has not ended another priority and other parameters."""
+    conn.execute(
+        sa.text("UPDATE job SET priority = :y, params = :p WHERE id = :j AND ended_ms IS NULL"),
+        {"y": priority, "p": json.dumps(params, ensure_ascii=False, sort_keys=True), "j": job_id},
+    )
+
+
 def unfinished(conn: Connection, job_id: int) -> int:
     """Number of shards that are not done."""
     return int(
@@ -215,12 +287,16 @@ def unfinished(conn: Connection, job_id: int) -> int:
     )
 
 
-def finish(conn: Connection, job_id: int, outcome: str) -> None:
-    """End the job and its activity."""
+def finish(conn: Connection, job_id: int, outcome: str, *, total: int | None = None) -> None:
+    """End the job and its activity.
+
+    Args:
+        total: how many items it had in the end, where some left or joined what it works on meanwhile.
+    """
     now = now_ms()
     conn.execute(
-        sa.text("UPDATE job SET ended_ms = :n, outcome = :o WHERE id = :j"),
-        {"n": now, "o": outcome, "j": job_id},
+        sa.text("UPDATE job SET ended_ms = :n, outcome = :o, total = coalesce(:t, total) WHERE id = :j"),
+        {"n": now, "o": outcome, "t": total, "j": job_id},
     )
     conn.execute(
         sa.text("UPDATE activity SET ended_ms = :n WHERE id = (SELECT activity_id FROM job WHERE id = :j)"),

@@ -239,8 +239,11 @@ def _count_part(
 
 
 def _activities(conn: Connection, graph: _Graph, ids: Iterable[int]) -> None:
-    """Nodes of activities with their agents, models and links."""
-    for activity_id in sorted(ids):
+    """Nodes of activities with their agents, models and links, and of those they are a part of."""
+    wanted = sorted(set(ids), reverse=True)
+    seen = set(wanted)
+    while wanted:
+        activity_id = wanted.pop()
         r = conn.execute(
             sa.text(
                 "SELECT a.uid, a.kind, g.id, g.kind, g.name, a.model_digest, a.params, a.started_ms, a.ended_ms "
@@ -251,8 +254,10 @@ def _activities(conn: Connection, graph: _Graph, ids: Iterable[int]) -> None:
         params = {k: v for k, v in json.loads(r[6]).items() if v is not None}
         if isinstance(params.get("sources"), list):  # raw names are kept as hex
             params["sources"] = [_readable(s) for s in params["sources"]]
-        this = graph.node(f"activity.{activity_id}", "activity", r[1], r[1], uid=bytes(r[0]).hex(), started=_time(r[7]),
-                          ended=None if r[8] is None else _time(r[8]), params=params or None)  # fmt: skip
+        title = f"{r[1]} · {params['host']}" if isinstance(params.get("host"), str) else r[1]
+        this = graph.node(f"activity.{activity_id}", "activity", r[1], title, uid=bytes(r[0]).hex(), started=_time(r[7]),
+                          ended=None if r[8] is None else _time(r[8]), params=params or None,
+                          **_runs(conn, bytes(r[0])))  # fmt: skip
         graph.node(f"agent.{r[2]}", "agent", r[3], r[4])
         graph.edge("wasAssociatedWith", this, f"agent.{r[2]}")
         if r[5] is not None:
@@ -262,12 +267,36 @@ def _activities(conn: Connection, graph: _Graph, ids: Iterable[int]) -> None:
             {"i": activity_id, "n": MAX_LINKS},
         ).all()  # fmt: skip
         for role, entity, ref in links:
-            if role == "used" and entity not in (
+            if entity == "activity":  # one process of a job: of the job
+                whole = conn.execute(
+                    sa.text("SELECT id FROM activity WHERE uid = :u"), {"u": bytes.fromhex(ref)}
+                ).scalar_one()
+                graph.edge("wasInformedBy", this, f"activity.{whole}")
+                if whole not in seen:
+                    seen.add(whole)
+                    wanted.append(whole)
+            elif role == "used" and entity not in (
                 "dataset",
                 "model",
             ):  # those two have nodes of their own already
                 title = seal.fingerprint(bytes.fromhex(ref)) if entity == "key" else ref
                 graph.edge("used", this, graph.node(f"{entity}.{ref}", "entity", entity, title))
+
+
+def _runs(conn: Connection, uid: bytes) -> dict[str, object]:
+    """Which processes did an activity, where and with what; nothing when it was one."""
+    rows = conn.execute(
+        sa.text(
+            "SELECT a.params FROM link l JOIN activity a ON a.id = l.activity_id "
+            "WHERE l.entity = 'activity' AND l.ref = :u ORDER BY a.id"
+        ),
+        {"u": uid.hex()},
+    ).scalars().all()  # fmt: skip
+    if not rows:
+        return {}
+    told = [json.loads(r) for r in rows[:MAX_LINKS]]
+    kept = [{k: t[k] for k in ("shard", "host", "provider", "runtime") if t.get(k) is not None} for t in told]
+    return {"runs": kept, "n_runs": len(rows)}
 
 
 def _readable(source: object) -> object:

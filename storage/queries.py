@@ -296,11 +296,28 @@ def items_of(conn: Connection, dataset_id: int, asset_ids: Sequence[int]) -> lis
     return [found[a] for a in asset_ids if a in found]
 
 
-def asset_ids(conn: Connection, query: Query, *, after: int = 0, limit: int = 20_000) -> list[int]:
-    """The next asset ids of the query."""
+def asset_ids(
+    conn: Connection, query: Query, *, after: int = 0, until: int = 2**62, limit: int = 20_000
+) -> list[int]:
+    """The next asset ids of the query behind `after`, none beyond `until`."""
     p = plan(conn, query)
-    sql = f"SELECT i.asset_id FROM item i {_JOIN if p.asset else ''}WHERE {p.where} AND i.asset_id > :after ORDER BY i.asset_id LIMIT :n"
-    return list(conn.execute(sa.text(sql), {**p.args, "after": after, "n": limit}).scalars())
+    sql = (
+        f"SELECT i.asset_id FROM item i {_JOIN if p.asset else ''}WHERE {p.where} AND i.asset_id > :after "
+        "AND i.asset_id <= :until ORDER BY i.asset_id LIMIT :n"
+    )
+    return list(conn.execute(sa.text(sql), {**p.args, "after": after, "until": until, "n": limit}).scalars())
+
+
+def span(conn: Connection, dataset_id: int) -> tuple[int, int] | None:
+    """The lowest and the highest asset id of a dataset, from its index; None when it is empty."""
+    low, high = (
+        conn.execute(
+            sa.text(f"SELECT asset_id FROM item WHERE dataset_id = :d AND died IS NULL ORDER BY asset_id {way} LIMIT 1"),
+            {"d": dataset_id},
+        ).scalar()
+        for way in ("ASC", "DESC")
+    )  # fmt: skip
+    return None if low is None or high is None else (int(low), int(high))
 
 
 def is_plain(conn: Connection, query: Query) -> bool:

@@ -101,8 +101,11 @@ class Draft:
     activity_id: int
     dirty: set[str] = field(default_factory=set)
 
-    def annotate(self, edits: Sequence[Edit]) -> None:
+    def annotate(self, edits: Sequence[Edit], *, activity_id: int | None = None) -> None:
         """Close and open annotation rows.
+
+        Args:
+            activity_id: which activity made the rows, where it is a part of the change's own: one process of a job.
 
         Raises:
             Conflict: a row to close is no longer live: somebody was faster; nothing of this change is written.
@@ -110,7 +113,7 @@ class Draft:
         self.close("annotation", [e.closes for e in edits if e.closes is not None])
         rows = [
             (c.uid, c.asset_id, c.label_id, c.kind, *(c.box or (None,) * 4), c.geometry, c.attributes, c.score_micro,
-             c.origin, self.activity_id, c.from_id, self.rev)
+             c.origin, activity_id or self.activity_id, c.from_id, self.rev)
             for e in edits
             if (c := e.opens)
         ]  # fmt: skip

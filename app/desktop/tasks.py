@@ -163,6 +163,7 @@ class Task(QObject):
         self.caption = caption
         self.title, self.note = "", ""
         self.done, self.total = 0, None  # type: int, int | None
+        self.left_s: float | None = None
         self.state = "running"  # running, cancelling, finished, cancelled, failed
         self.fault = ""
         self.problems = 0
@@ -185,7 +186,9 @@ class Task(QObject):
 
     @property
     def seconds_left(self) -> float | None:
-        """By the rate so far; None while nothing can be said."""
+        """As the work itself says, else by the rate so far; None while nothing can be said."""
+        if self.alive and self.left_s is not None:
+            return self.left_s
         share = self.share
         spent = time.monotonic() - self.began
         if not self.alive or not share or spent < 2:
@@ -295,8 +298,8 @@ class Tasks(QObject):
             match event:
                 case Started(title=title, total=total):
                     task.title, task.total = title, total
-                case Progress(done=done, total=total, note=note):
-                    task.done, task.note = done, note
+                case Progress(done=done, total=total, note=note, left_s=left_s):
+                    task.done, task.note, task.left_s = done, note, left_s
                     task.total = total if total is not None else task.total
                 case Warned():
                     task.problems += 1

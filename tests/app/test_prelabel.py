@@ -17,11 +17,13 @@ from annotation.core import Annotation, Box
 from annotation.errors import Conflict, InvalidInput, Unavailable
 from app import cli
 from app.events import Event, Finished, Progress, Started, Warned
-from app.services import browse, jobs, labelling, onnx, prelabel, schema, versions
+from app.services import browse, jobs, labelling, lineage, onnx, predictions, prelabel, schema, versions
+from app.services.predictions import Writer
 from app.services.workspace import Workspace
 from models.batch import Result
 from storage import jobs as storage_jobs
 from storage import queries
+from storage.jobs import Job
 from tests.app.conftest import draw, enrol
 from tests.models.toys import columns, toy_model
 
@@ -65,11 +67,14 @@ def test_every_prediction_tells_the_model_runtime_provider_thresholds_and_job(
                 "SELECT v.kind, v.model_digest, v.params, v.ended_ms FROM annotation n JOIN activity v ON v.id = n.activity_id LIMIT 1"
             )
         ).one()
-    facts = json.loads(params)
-    assert (kind, bytes(digest).hex(), ended is not None) == ("prelabel", onnx.show(ws, model).sha256, True)
-    (ran,) = facts["runs"]
+    ran = json.loads(params)
+    assert (kind, bytes(digest).hex(), ended is not None) == (
+        "prelabel run",
+        onnx.show(ws, model).sha256,
+        True,
+    )
     assert ran["score_micro"] == 500_000
-    assert {"runtime", "provider", "options", "iou_micro", "decode_scale"} <= ran.keys()
+    assert {"host", "pid", "runtime", "provider", "options", "iou_micro", "decode_scale"} <= ran.keys()
     assert browse.dataset(ws, "d").n_predicted == 3
     assert [j.state for j in jobs.listing(ws)] == ["finished"]
     assert browse.facets(ws, data)[0].n_model == 3
@@ -211,8 +216,8 @@ def test_two_workers_share_a_job_and_no_picture_is_done_twice(
 
 CHILD = """
 import sys
-from app.services import prelabel, workspace
-prelabel.SHARD_ASSETS, prelabel.COMMIT_EVERY_S, prelabel.PAUSE_S = 9, 0, 0.02
+from app.services import predictions, prelabel, workspace
+prelabel.SHARD_ASSETS, prelabel.COMMIT_EVERY_S, predictions.PAUSE_S = 9, 0, 0.02
 ws = workspace.open(sys.argv[1])
 list(prelabel.run(ws, "d", "two", threads=2))
 """
@@ -270,22 +275,28 @@ def test_a_provider_that_is_not_here_is_refused_before_a_job_is_made(
     versions.freeze(ws, "d", tag="v1")
 
 
+def prelabel_job(ws: Workspace, model: str) -> Job:
+    """A job over dataset d that nobody has begun."""
+    (done,) = prelabel.run(ws, "d", model, later=True)
+    assert isinstance(done, Finished) and done.result["queued"] is True
+    with ws.db.read() as conn:
+        return storage_jobs.get(conn, int(str(done.result["job"])))
+
+
 def test_a_shard_closed_by_the_reader_ahead_does_not_unsettle_the_one_at_work(
-    ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ws: Workspace, model: str, tmp_path: Path
 ) -> None:
-    """Commit of a shard's last result, then an empty shard met while reading ahead, then the end of the first."""
-    monkeypatch.setattr(prelabel, "SHARD_ASSETS", 2)
-    enrol(ws, tmp_path, draw(tmp_path / "p", 4), dataset="d")
+    """Commit of a piece's last result, then an empty piece met while reading ahead, then the end of the first."""
+    _, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 4), dataset="d")
+    job = prelabel_job(ws, model)
     with ws.db.read() as conn:
         data = queries.dataset(conn, "d")
-    row = onnx.show(ws, model)
-    wanted = {"dataset": "d", "model": model, "sha256": row.sha256, "state": None, "where": ""}
-    job = prelabel._create(ws, data, row, wanted)
-    writer = prelabel._Writer(ws, job, ws.person.id, data, bytes.fromhex(row.sha256), {})
-    with ws.db.write() as conn:
-        first, second = (storage_jobs.lease(conn, job.id, "me") for _ in range(2))
+    writer = Writer(ws, job, data, bytes.fromhex(onnx.show(ws, model).sha256), {})
+    first, second = (
+        storage_jobs.lease_piece(ws.db, job.id, "me", lambda _c, position, _l: position + 2) for _ in range(2)
+    )
     assert first is not None and second is not None
-    results = [Result(a, (160, 96), (), None) for a in range(first.position + 1, first.last + 1)]
+    results = [Result(a, (160, 96), (), None) for a in assets[:2]]
     writer.commit(first, results, first.last)
     writer.close(second, [])
     assert writer.close(first, []) == 0
@@ -352,28 +363,43 @@ def test_one_job_that_cannot_go_on_does_not_keep_the_others_waiting(
 @pytest.mark.parametrize(
     "ws", ["folder", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
 )
-def test_what_two_workers_of_one_job_ran_with_is_both_kept(
-    ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    enrol(ws, tmp_path, draw(tmp_path / "p", 1), dataset="d")
-    finish(prelabel.run(ws, "d", model))
+def test_what_two_workers_of_one_job_ran_with_is_both_kept(ws: Workspace, model: str, tmp_path: Path) -> None:
+    """Each is an activity of its own that its rows point to, linked to the job's; all of it is one step."""
+    _, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 2), dataset="d")
+    job = prelabel_job(ws, model)
     with ws.db.read() as conn:
-        (job,) = storage_jobs.listing(conn)
-    other = threading.Thread(target=prelabel._note_provenance, args=(ws, job, {"provider": "second"}))
-    real = json.loads
-
-    def loads(text: str) -> object:
-        if not other.ident:  # between the first one's read and its write
-            other.start()
-            other.join(0.5)
-        return real(text)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(prelabel.json, "loads", loads)
-        prelabel._note_provenance(ws, job, {"provider": "first"})
-        other.join(20)
+        data = queries.dataset(conn, "d")
+        (first, last) = assets
+    pieces = []
+    for end in (first, last):
+        piece = storage_jobs.lease_piece(ws.db, job.id, f"other:{end}:1", lambda _c, _p, _l, end=end: end)
+        assert piece is not None
+        pieces.append(piece)
+    for host, piece in zip(("north", "south"), pieces, strict=True):
+        writer = Writer(ws, job, data, bytes.fromhex(onnx.show(ws, model).sha256), {"person": "person"})
+        writer.run = predictions.begin_run(ws, job, {"host": host, "provider": "cpu"})
+        seen = (Annotation("person", Box(1, 1, 9, 9), score=0.5, origin="model"),)
+        writer.close(piece, [Result(piece.last, (160, 96), seen, None)])
+    assert prelabel.settle(ws, job)
     with ws.db.read() as conn:
-        text = conn.execute(
-            sa.text("SELECT params FROM activity WHERE id = :i"), {"i": job.activity_id}
-        ).scalar_one()
-    assert {"first", "second"} <= {run["provider"] for run in json.loads(text)["runs"]}
+        made = [
+            (json.loads(r[0])["host"], r[1], r[2])
+            for r in conn.exec_driver_sql(
+                "SELECT v.params, v.kind, c.step FROM annotation n JOIN activity v ON v.id = n.activity_id "
+                "JOIN change c ON c.rev = n.born ORDER BY n.id"
+            )
+        ]
+        step = storage_jobs.get(conn, job.id).step
+    assert made == [("north", "prelabel run", step), ("south", "prelabel run", step)]
+    for asset, host in zip(assets, ("north", "south"), strict=True):
+        found = lineage.trace(ws, str(asset))
+        (mine,) = found.of_type("prelabel run")
+        (whole,) = found.of_type("prelabel")
+        assert mine.facts["params"]["host"] == host  # type: ignore[index]
+        assert [r["host"] for r in whole.facts["runs"]] == ["north", "south"]  # type: ignore[attr-defined]
+        assert ("wasInformedBy", mine.id, whole.id) in {(e.relation, e.source, e.target) for e in found.edges}
+    version = versions.freeze(ws, "d", tag="v1", filter=versions.Filter(predictions=True))
+    told = lineage.trace(ws, version.ref)
+    assert {n.facts["params"]["host"] for n in told.of_type("prelabel run")} == {"north", "south"}  # type: ignore[index]
+    labelling.undo_step(ws, int(step or 0))
+    assert not any(labelling.load(ws, a).annotations for a in assets)
