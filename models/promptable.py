@@ -348,7 +348,7 @@ def recognise(encoder: Path, decoder: Path, *, name: str | None = None, licence:
         InvalidInput: broken, not SAM-shaped, or not two halves of one model; the line says what was found.
         Unavailable: a file cannot be read.
     """
-    digests = session.file_sha256(encoder), session.file_sha256(decoder)
+    digests = session.identify(encoder).sha256, session.identify(decoder).sha256
     e_inputs, e_outputs, e_meta, producer, e_inner = session.inspect(encoder)
     d_inputs, d_outputs, _, _, d_inner = session.inspect(decoder)
     if _looks_like_decoder(e_inputs) and not _looks_like_decoder(d_inputs):
@@ -468,6 +468,7 @@ def _tried(
     batch, inner_wh = _input(card, picture)
     results = session.trial_of(inner, {card.encoder_input: batch}, where=where, seconds=TRIAL_ENCODER_S)
     given = {t.name: r for t, r in zip(declared, results, strict=True)}
+    session.demand_numbers(given.items(), where=where)
     inner, d_inputs, d_declared, where = decoder
     wanted = {t.name: t for t in d_inputs}
     features = tuple((name, _source(wanted[name], given, where)) for name, _ in card.features)
@@ -477,7 +478,9 @@ def _tried(
     prompts = Prompts(((card.side_px / 2, card.side_px / 2, True),))
     feeds = {**held, **_prompt_feeds(card, prompts, embedding), **_mask_feeds(card, None, embedding)}
     outputs = session.trial_of(inner, feeds, where=where)
-    return _outputs(card, {t.name: r for t, r in zip(d_declared, outputs, strict=True)}, inner_wh, where)
+    masks = {t.name: r for t, r in zip(d_declared, outputs, strict=True)}
+    session.demand_numbers(masks.items(), where=where)
+    return _outputs(card, masks, inner_wh, where)
 
 
 def _source(wanted: Tensor, given: Mapping[str, Array], where: str) -> str:

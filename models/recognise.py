@@ -83,7 +83,7 @@ def recognise(
             that the person can export it again or answer).
         Unavailable: the file cannot be read.
     """
-    digest, files = session.identity(path)
+    body = session.identify(path)
     inputs, declared, metadata, producer, inner = session.inspect(path)
     where = path.name
     said = dict(answers or {})
@@ -106,7 +106,7 @@ def recognise(
         metadata,
         said,
     )
-    _demand_numbers(look)
+    session.demand_numbers(((out.name, out.value) for out in look.outputs), where=where)
     match = _matched(look)
     labels = _labelled(match, names, said, where)
     _demand_known(said, match)
@@ -114,8 +114,8 @@ def recognise(
     card = ModelCard(
         name=_clean(name if name is not None else path.stem) or "model",
         family=match.family,
-        sha256=digest,
-        files=files,
+        sha256=body.sha256,
+        files=body.files,
         labels=labels,
         input_name=picture.name,
         outputs=match.outputs,
@@ -162,6 +162,14 @@ def _matched(look: Look) -> Match:
                     )  # fmt: skip
                 return found
     shapes = "; ".join(_shape(out.value.shape) for out in look.outputs)[:200]
+    if wanted is None and len(look.outputs) == 1:
+        shape = look.outputs[0].value.shape
+        if len(shape) == 3 and min(shape[1:]) in (4, 5) and max(shape[1:]) > 20:
+            raise InvalidInput(
+                f"it has no classes: all it gives is {shapes}, the boxes",
+                where=look.where,
+                remedy="export it with at least one class",
+            )
     raise InvalidInput(
         f"no known kind of model: for an input of {look.wh[0]}x{look.wh[1]} px it gives {shapes or 'nothing'}",
         where=look.where,
@@ -238,17 +246,6 @@ def _filled(
                     remedy="export it with the picture as its only input",
                 )
     return out
-
-
-def _demand_numbers(look: Look) -> None:
-    """A network that gives NaN or infinity for a plain picture would give nothing, or nonsense, for ever."""
-    for out in look.outputs:
-        if out.value.dtype.kind == "f" and out.value.size and not np.isfinite(out.value).any():
-            raise InvalidInput(
-                f"its output “{out.name}” holds no numbers (NaN or infinite) for a plain picture",
-                where=look.where,
-                remedy="export it again in float32",
-            )
 
 
 def _demand_known(said: Mapping[str, str], match: Match) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import mmap
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +14,14 @@ import numpy as np
 import onnxruntime as ort
 
 from annotation.errors import InvalidInput, Unavailable
-from models import providers, wire
+from models import external, protobuf, providers
+from models.external import Body
 
 if TYPE_CHECKING:
     from models.card import ModelCard
 
-MAX_BYTES = 2 * 1024**3
-"""An ONNX file of 2 GB and more cannot be one protobuf message; nothing honest lies above."""
+OLDEST = (10, 22)
+"""(IR version, opset) that onnxruntime 1.22 knows, the oldest that we run on."""
 
 MAX_MEMORY = 6 * 1024**3
 """Bytes that all sessions of the process may hold on the CPU: a few hostile bytes can ask for a tensor of any size."""
@@ -157,46 +156,65 @@ def demand(provider: str) -> None:
     providers.pick(provider, ort.get_available_providers())
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a model file, 64 hex digits; checks its size and that it is one self-contained ONNX model.
+def identify(path: Path) -> Body:
+    """What a model's files are: its digest (of all of them), its weights' files, and what it asks for.
 
     Raises:
-        InvalidInput: too large, empty, not ONNX, or with its weights in another file.
-        Unavailable: it cannot be read.
+        InvalidInput: broken, hostile, weights missing, or it asks for more than the installed runtime has.
+        Unavailable: a file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            if size == 0:
-                raise InvalidInput("an empty file", where=str(path), remedy="choose an .onnx file")
-            if size >= MAX_BYTES:
-                raise InvalidInput(
-                    "an ONNX file of 2 GB or more", where=str(path), remedy="use a smaller model"
-                )
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                view = memoryview(data)
-                try:
-                    wire.check(view, where=str(path))
-                    return hashlib.sha256(view).hexdigest()
-                finally:
-                    view.release()
-    except OSError as error:
-        raise Unavailable(f"cannot read the model: {error.strerror}", where=str(path)) from error
+    body = external.identify(path)
+    asked = body.outline.opsets.get("", 0)
+    ir, opset = OLDEST
+    if asked > opset or body.outline.ir > ir:
+        ir, opset = _newest()
+    if asked > opset:
+        raise InvalidInput(
+            f"it needs opset {asked}; {runtime()} knows up to {opset}",
+            where=str(path),
+            remedy=f"export it with opset {min(opset, 17)} or install a newer runtime",
+        )
+    if body.outline.ir > ir:
+        raise InvalidInput(
+            f"it is of ONNX's IR version {body.outline.ir}; {runtime()} knows up to {ir}",
+            where=str(path),
+            remedy="export it with an older onnx package or install a newer runtime",
+        )
+    return body
 
 
-def identity(path: Path) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """A model's identity and the (name, SHA-256) of the files with its weights beside it.
+@functools.cache
+def _newest() -> tuple[int, int]:
+    """The newest (IR version, opset) that the installed runtime opens, found by opening models of one node."""
 
-    Raises:
-        As `file_sha256`.
-    """
-    return file_sha256(path), ()
+    def opens(ir: int, opset: int) -> bool:
+        side = protobuf.piece(2, protobuf.piece(1, protobuf.piece(1, 1)))
+        kind = protobuf.piece(2, protobuf.piece(1, protobuf.piece(1, 1) + side))
+        node = protobuf.piece(1, b"x") + protobuf.piece(2, b"y") + protobuf.piece(4, b"Identity")
+        puts = [(number, protobuf.piece(1, name) + kind) for number, name in ((11, b"x"), (12, b"y"))]
+        graph = protobuf.piece(1, node) + protobuf.piece(2, b"g")
+        graph += b"".join(protobuf.piece(number, put) for number, put in puts)
+        model = protobuf.piece(1, ir) + protobuf.piece(7, graph) + protobuf.piece(8, protobuf.piece(2, opset))
+        settings = ort.SessionOptions()
+        settings.log_severity_level = 4
+        try:
+            ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"], enable_fallback=0)
+        except Exception:  # onnxruntime's own exceptions share no base class but this
+            return False
+        return True
+
+    ir, opset = OLDEST
+    while ir < 64 and opens(ir + 1, opset):
+        ir += 1
+    while opset < 256 and opens(ir, opset + 1):
+        opset += 1
+    return ir, opset
 
 
 def inspect(path: Path) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], dict[str, str], str, Any]:
     """What a file declares: inputs, outputs, metadata, producer; and a plain CPU session for a trial run.
 
-    Call `file_sha256` first: it refuses what must not reach the runtime.
+    Call `identify` first: it refuses what must not reach the runtime.
 
     Raises:
         InvalidInput: the runtime refuses the file.
@@ -245,7 +263,7 @@ def open_bare(path: Path, sha256: str, *, provider: str = "cpu", threads: int = 
         InvalidInput: another file, or the runtime refuses it.
         Unavailable: the provider is missing or did not take the model.
     """
-    if file_sha256(path) != sha256:
+    if identify(path).sha256 != sha256:
         raise InvalidInput(
             "not the file this card was made for", where=str(path), remedy="add the model again"
         )
@@ -285,6 +303,23 @@ def trial_of(
         watch.cancel()
         watch.join()
     return outputs
+
+
+def demand_numbers(outputs: Iterable[tuple[str, Array]], *, where: str) -> None:
+    """Refuse a trial run's (name, output) with NaN or infinity: such a network would give nonsense, or nothing, for ever.
+
+    Minus infinity beside numbers is let through: some networks say "none" so.
+    """
+    for name, output in outputs:
+        if output.dtype.kind != "f" or not output.size:
+            continue
+        top = output.max()  # NaN when there is one
+        if not np.isfinite(top):
+            raise InvalidInput(
+                f"its output {name!r} holds no numbers (NaN or infinite) for a plain picture",
+                where=where,
+                remedy="export it again in float32",
+            )
 
 
 def _open(

@@ -1,13 +1,14 @@
-"""The ONNX models of a workspace: add, list, show, remove. Files are copied in, each named by its digest.
+"""The ONNX models of a workspace: add, list, show, remove. Files are copied in under their digests.
 
-A detector is one file; a promptable model is a pair, encoder and decoder, whose identity is both digests together.
+A detector is one file, or a folder when its weights lie beside it; a promptable model is a pair, encoder and decoder, whose identity is both digests together.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from annotation import canonical
-from annotation.errors import InvalidInput, NotFound, Unavailable
+from annotation.errors import InvalidInput, LamproomError, NotFound, Unavailable
 from app.services.workspace import Workspace
 from models import card as cards
-from models import demo, promptable, session
+from models import demo, external, promptable, session
 from models.card import ModelCard
 from models.promptable import PairCard
 from models.recognise import Recognised, recognise
+from storage import files
 from storage.db import now_ms
 
 DEMO_NAME = "demo"
@@ -114,22 +116,61 @@ def _demand_free(ws: Workspace, name: str, sha256: str, file: Path) -> None:
 
 
 def _keep(ws: Workspace, file: Path, sha256: str) -> None:
-    """Copy a file in, flushed, under its digest."""
-    target = _path(ws, sha256)
-    if target.exists():
+    """Copy a model in, flushed, under its digest: all of its files or nothing."""
+    if _whole(_path(ws, sha256), sha256):
         return
-    staged = target.with_suffix(f".{os.getpid()}.part")
-    shutil.copyfile(file, staged)
-    with staged.open("rb+") as copied:
-        os.fsync(copied.fileno())
-    if session.file_sha256(staged) != sha256:
-        staged.unlink()
-        raise Unavailable("the file changed while it was copied", where=str(file), remedy="try again")
-    staged.replace(target)
+    folder = ws.folder / "models"
+    mine = secrets.token_hex(6)
+    staged, old = folder / f".{sha256}.{mine}.part", folder / f".{sha256}.{mine}.old"
+    try:
+        body = session.identify(file)
+        _clear(folder)
+        staged.mkdir()
+        copied = external.copy(file, body, staged, name=f"{sha256}.onnx")
+        if session.identify(copied).sha256 != sha256:
+            raise Unavailable("the file changed while it was copied", where=str(file), remedy="try again")
+        files.sync_tree(staged)
+        if not body.files:
+            copied.replace(folder / copied.name)
+        else:
+            target = folder / sha256
+            if target.exists():  # something of it was lost: the whole takes its place
+                target.rename(old)
+            staged.rename(target)
+        files.sync_folder(folder)
+    except OSError as error:
+        if _whole(_path(ws, sha256), sha256):
+            return  # another process was faster with the same model
+        raise Unavailable(
+            f"the model cannot be copied into the workspace: {error.strerror}",
+            where=str(file),
+            remedy="make room or choose another folder",
+        ) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _whole(path: Path, sha256: str) -> bool:
+    """Whether the model lies there, complete and unchanged."""
+    try:
+        return path.is_file() and session.identify(path).sha256 == sha256
+    except LamproomError:
+        return False
+
+
+def _clear(folder: Path) -> None:
+    """Remove what processes that were killed while copying left a day ago."""
+    for left in (*folder.glob(".*.part"), *folder.glob(".*.old")):
+        if time.time() - left.stat().st_mtime > 86_400:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _path(ws: Workspace, sha256: str) -> Path:
-    return ws.folder / "models" / f"{sha256}.onnx"
+    """Where a model's .onnx file lies: alone, or in a folder of its digest with its weights beside it."""
+    folder = ws.folder / "models"
+    inner = folder / sha256 / f"{sha256}.onnx"
+    return inner if inner.is_file() else folder / f"{sha256}.onnx"
 
 
 def _note(ws: Workspace, name: str, sha256: str, card: bytes) -> None:

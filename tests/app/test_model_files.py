@@ -1,0 +1,268 @@
+"""Model files as people bring them: hostile and broken ones leave nothing behind, weights beside the file come along."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx as onnx_format
+import pytest
+from onnx import TensorProto, helper
+
+from annotation.errors import InvalidInput, LamproomError
+from app.services import onnx
+from app.services.workspace import Workspace
+from models import promptable, session
+from tests.models import hostile, toy_pairs
+from tests.models.hostile import WEIGHTS, outside, single
+from tests.models.toys import SIDE, columns, rows, toy_model
+
+IDENTITY = helper.make_node("Identity", ["images"], ["out"])
+
+
+def kept(ws: Workspace) -> tuple[list[str], list[str]]:
+    """What the workspace holds of models: rows, and files."""
+    names = [row.name for row in onnx.listing(ws)] + [row.name for row in onnx.pairs(ws)]
+    folder = ws.folder / "models"
+    return names, sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+def saved(path: Path, model: onnx_format.ModelProto) -> Path:
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def _missing(folder: Path) -> Path:
+    path = outside(folder)
+    (path.parent / WEIGHTS).unlink()
+    return path
+
+
+def _short(folder: Path) -> Path:
+    path = outside(folder)
+    os.truncate(path.parent / WEIGHTS, 40)
+    return path
+
+
+def _linked(folder: Path) -> Path:
+    path = outside(folder / "in")
+    (path.parent / WEIGHTS).rename(folder / "out.bin")
+    (path.parent / WEIGHTS).symlink_to(folder / "out.bin")
+    return path
+
+
+def _escaping(folder: Path) -> Path:
+    (folder / WEIGHTS).write_bytes(bytes(9999))
+    return outside(folder / "in", entries={"location": f"../{WEIGHTS}"})
+
+
+def _cut(folder: Path) -> Path:
+    path = saved(folder / "m.onnx", toy_model(columns(), metadata={"names": "['a', 'b']"}))
+    path.write_bytes(path.read_bytes()[:-40])
+    return path
+
+
+def _garbled(folder: Path) -> Path:
+    data = toy_model(columns(), metadata={"names": "['coal', 'b']"}).SerializeToString()
+    path = folder / "m.onnx"
+    path.write_bytes(data.replace(b"coal", b"\xff\xfe\xfd\xfc"))
+    return path
+
+
+def _from(make: Callable[[], onnx_format.ModelProto]) -> Callable[[Path], Path]:
+    return lambda folder: saved(folder / "m.onnx", make())
+
+
+CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "wrong metadata: too few names": (
+        _from(lambda: toy_model(columns(), metadata={"names": "{0: 'a'}"})),
+        "names 1 classes but it gives 2",
+    ),
+    "wrong metadata: code": (
+        _from(lambda: toy_model(columns(), metadata={"names": "__import__('os').abort()"})),
+        "cannot be read",
+    ),
+    "NaN": (_from(lambda: hostile.endless(np.nan)), "its output 'out' holds no numbers"),
+    "infinity": (_from(lambda: hostile.endless(np.inf)), "its output 'out' holds no numbers"),
+    "weights missing": (_missing, "are missing"),
+    "weights cut short": (_short, "cut short"),
+    "weights linked": (_linked, "are a link"),
+    "weights elsewhere": (_escaping, "outside its folder"),
+    "10 GB declared": (_from(lambda: hostile.declared([2_500_000_000])), r"10\.0 GB is declared"),
+    "10 GB sparse": (_from(lambda: hostile.declared([2_500_000_000], sparse=True)), r"unpack to 10\.0 GB"),
+    "10 GB when run": (
+        _from(
+            lambda: single(
+                [
+                    helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+                    helper.make_node("ConstantOfShape", ["size"], ["big"]),
+                    helper.make_node("ReduceMax", ["big"], ["top"], keepdims=0),
+                    helper.make_node("Add", ["mean", "top"], ["out"]),
+                ],
+                {"size": np.array([2_500_000_000])},
+            )
+        ),
+        "does not run",
+    ),
+    "custom operator": (_from(hostile.foreign), "not part of ONNX"),
+    "unknown operator": (
+        _from(lambda: single([helper.make_node("Lamp", ["images"], ["out"])])),
+        "the runtime refuses the model: .*Lamp",
+    ),
+    "opset too new": (_from(lambda: single([IDENTITY], opsets={"": 999})), "it needs opset 999"),
+    "no classes": (_from(lambda: toy_model(columns(n=0))), "it has no classes: all it gives is 1x"),
+    "no classes, with objectness": (_from(lambda: toy_model(rows(5))), "it has no classes: all it gives is 1x"),
+    "zero side": (_from(lambda: single([IDENTITY], shape=(1, 3, 0, SIDE))), "a side of zero"),
+    "wrong rank": (_from(lambda: single([IDENTITY], shape=(3, SIDE, SIDE))), "0 inputs that can be a picture"),
+    "no input": (
+        _from(
+            lambda: helper.make_model(
+                helper.make_graph(
+                    [helper.make_node("Constant", [], ["out"], value_float=1.0)], "g", [],
+                    [helper.make_tensor_value_info("out", TensorProto.FLOAT, [])],
+                ),
+                opset_imports=[helper.make_opsetid("", 13)],
+                ir_version=8,
+            )
+        ),
+        "input",
+    ),
+    "cut short": (_cut, "truncated or not ONNX"),
+    "not UTF-8": (_garbled, "not UTF-8"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_hostile_or_broken_model_is_refused_by_name_and_nothing_of_it_is_kept(
+    ws: Workspace, tmp_path: Path, case: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make, complaint = CASES[case]
+    before = kept(ws)
+    with pytest.raises(InvalidInput, match=complaint) as refused:
+        onnx.add(ws, make(tmp_path))
+    assert "\n" not in refused.value.line
+    assert kept(ws) == before
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize(
+    "case", ["weights missing", "custom operator", "opset too new", "cut short", "not UTF-8"]
+)
+def test_half_a_pair_that_is_broken_leaves_nothing_of_the_other(
+    ws: Workspace, tmp_path: Path, case: str, half: int
+) -> None:
+    files = list(toy_pairs.write(tmp_path))
+    (tmp_path / "bad").mkdir()
+    files[half] = CASES[case][0](tmp_path / "bad")
+    before = kept(ws)
+    with pytest.raises(InvalidInput, match=CASES[case][1]):
+        onnx.add_pair(ws, files[0], files[1])
+    assert kept(ws) == before
+
+
+def test_weights_beside_the_model_are_kept_with_it_under_one_digest(ws: Workspace, tmp_path: Path) -> None:
+    path = outside(tmp_path / "from", location="part/weights.bin")
+    row = onnx.add(ws, path, name="outside")
+    shutil.rmtree(path.parent)
+    again = onnx.show(ws, "outside")
+    assert again == row
+    assert again.present
+    assert again.path == ws.folder / "models" / row.sha256 / f"{row.sha256}.onnx"
+    body = session.identify(again.path)
+    assert body.sha256 == row.sha256
+    assert [name for name, _ in body.files] == ["part/weights.bin"]
+    opened = session.open_session(again.path, again.card)
+    (found,) = opened.run(np.zeros((1, 3, SIDE, SIDE), np.float32))
+    assert found["table"][:5, 0].tolist() == [1, 2, 3, 4, 0.5]
+    assert kept(ws)[1] == [
+        row.sha256,
+        *(f"{row.sha256}/{n}" for n in (f"{row.sha256}.onnx", "part", "part/weights.bin")),
+    ]
+
+
+def test_the_same_weights_beside_or_inside_are_two_models_and_both_stay(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    inside = saved(
+        tmp_path / "m.onnx", toy_model(columns((1, 2, 3, 4, 0.5)), metadata={"names": "['a', 'b']"})
+    )
+    one, other = onnx.add(ws, inside, name="inside"), onnx.add(ws, outside(tmp_path / "o"), name="outside")
+    assert one.sha256 != other.sha256
+    assert one.path.name == f"{one.sha256}.onnx"
+    assert onnx.add(ws, outside(tmp_path / "o2"), name="outside") == other
+
+
+def test_a_model_whose_weights_were_lost_is_mended_by_adding_it_again(ws: Workspace, tmp_path: Path) -> None:
+    path = outside(tmp_path)
+    row = onnx.add(ws, path, name="m")
+    (row.path.parent / WEIGHTS).unlink()
+    with pytest.raises(LamproomError, match="are missing"):
+        session.open_session(row.path, row.card)
+    onnx.add(ws, path, name="m")
+    session.open_session(row.path, row.card)
+    os.truncate(row.path, 10)
+    onnx.add(ws, path, name="m")
+    session.open_session(row.path, row.card)
+
+
+def test_a_full_disk_leaves_nothing_and_is_said(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shutil.copyfile
+
+    def full(source: Path, target: Path) -> None:
+        real(source, target)
+        if target.name == WEIGHTS:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    before = kept(ws)
+    with pytest.raises(LamproomError, match="No space left"):
+        onnx.add(ws, outside(tmp_path))
+    assert kept(ws) == before
+
+
+def test_weights_that_change_while_they_are_copied_are_refused(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = outside(tmp_path)
+    real = shutil.copyfile
+
+    def changed(source: Path, target: Path) -> None:
+        real(source, target)
+        if target.name == WEIGHTS:
+            target.write_bytes(bytes(target.stat().st_size))
+
+    monkeypatch.setattr(shutil, "copyfile", changed)
+    before = kept(ws)
+    with pytest.raises(LamproomError, match="changed while it was copied"):
+        onnx.add(ws, path)
+    assert kept(ws) == before
+
+
+def test_a_pair_keeps_the_weights_beside_its_halves(ws: Workspace, tmp_path: Path) -> None:
+    encoder, decoder = toy_pairs.write(tmp_path)
+    (tmp_path / "out").mkdir()
+    parts = []
+    for half, name in ((encoder, "e"), (decoder, "d")):
+        model = onnx_format.load(str(half))
+        parts.append(outside(tmp_path / "out", model, location=f"{name}.data", file=half.name, least=512))
+    row = onnx.add_pair(ws, *parts, name="sam")
+    shutil.rmtree(tmp_path / "out")
+    promptable.open_pair(row.encoder, row.decoder, row.card)
+    assert row.present
+    assert row.encoder.parent.name == row.card.encoder_sha256
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(ws: Workspace, tmp_path: Path) -> None:
+    left, fresh = (ws.folder / "models" / f".{i}.part" for i in range(2))
+    for folder in (left, fresh):
+        folder.mkdir()
+        (folder / "half.bin").write_bytes(b"x")
+    os.utime(left, (1, 1))
+    onnx.add(ws, outside(tmp_path))
+    assert (left.exists(), fresh.exists()) == (False, True)
