@@ -79,7 +79,7 @@ def _from(make: Callable[[], onnx_format.ModelProto]) -> Callable[[Path], Path]:
 CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "wrong metadata: too few names": (
         _from(lambda: toy_model(columns(), metadata={"names": "{0: 'a'}"})),
-        "names 1 classes but it gives 2",
+        "gives 2 classes but 1 names",
     ),
     "wrong metadata: code": (
         _from(lambda: toy_model(columns(), metadata={"names": "__import__('os').abort()"})),
