@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
@@ -12,6 +12,7 @@ from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from app.desktop.gallery.page import Gallery
+from app.desktop.tasks import Pool
 from app.desktop.window import Window
 from app.services import listing
 from app.services.listing import Names
@@ -22,30 +23,34 @@ CTRL = Qt.KeyboardModifier.ControlModifier
 
 
 class Gate:
-    """Lets the names be read when it is opened."""
+    """Keeps the names from being read until it is opened; no thread waits meanwhile."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self._open = threading.Event()
-        self.waiting = 0
-        read = listing.names
+        self.held: list[Callable[[], None]] = []
+        """What was asked for."""
+        self.answers: list[Callable[[Names], None]] = []
+        """What an answer would be given to, oldest first."""
+        self._shut = True
+        submit = Pool.submit
 
-        def names(*args: object) -> Names:
-            self.waiting += 1
-            assert self._open.wait(30)
-            return read(*args)  # type: ignore[arg-type]
+        def kept(pool: Pool, work: Any, done: Any, error: Any, *, key: object = None, **more: Any) -> None:
+            if key == "names" and self._shut:
+                self.held.append(lambda: submit(pool, work, done, error, key=key, **more))
+                self.answers.append(done)
+            else:
+                submit(pool, work, done, error, key=key, **more)
 
-        patch.setattr(listing, "names", names)
+        patch.setattr(Pool, "submit", kept)
 
     def open(self) -> None:
-        self._open.set()
+        self._shut = False
+        for one in self.held:
+            one()
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    """Open it, or the test's end does: a reader must not wait for ever."""
-    made = Gate(monkeypatch)
-    yield made
-    made.open()
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    return Gate(monkeypatch)
 
 
 @pytest.fixture
@@ -53,8 +58,8 @@ def early(gate: Gate, window: Window, qtbot: QtBot, place: Path) -> tuple[Hand, 
     """The gallery of five pictures as it is seen before any name is known."""
     hand = open_in(window, qtbot, place)
     hand.key("2", CTRL)
-    qtbot.waitUntil(lambda: window.gallery.rows.complete and window.gallery.rows.count == 5)
-    qtbot.waitUntil(lambda: gate.waiting > 0)
+    qtbot.waitUntil(lambda: window.gallery.rows.complete and window.gallery.rows.count == 5, timeout=15_000)
+    assert gate.held
     return hand, window.gallery
 
 
@@ -74,7 +79,7 @@ def test_a_query_ended_before_its_names_are_read_is_looked_at_when_they_come(
     QTest.keyClick(made.line.edit, Qt.Key.Key_Return)
     assert not made.line.fault.isVisible() and made.line.edit.text() == "class:helmet"
     gate.open()
-    hand.qtbot.waitUntil(lambda: made.rows.complete and made.rows.count == 1)
+    hand.qtbot.waitUntil(lambda: made.rows.complete and made.rows.count == 1, timeout=15_000)
     hand.qtbot.waitUntil(made.grid.hasFocus)
     assert made.line._chips_row.count() == 1
 
@@ -87,7 +92,7 @@ def test_a_query_left_before_its_names_are_read_is_looked_at_and_the_keys_stay_w
     QTest.keyClick(made.line.edit, Qt.Key.Key_Return)
     made.slider.setFocus()
     gate.open()
-    hand.qtbot.waitUntil(lambda: made.rows.complete and made.rows.count == 1)
+    hand.qtbot.waitUntil(lambda: made.rows.complete and made.rows.count == 1, timeout=15_000)
     assert made.slider.hasFocus()
 
 
@@ -125,7 +130,7 @@ def test_a_saved_filter_clicked_before_the_names_are_read_is_looked_at_when_they
     made.facets.asked.emit("class:helmet")
     assert not hand.desk.problems
     gate.open()
-    hand.qtbot.waitUntil(lambda: made.rows.complete and made.rows.count == 1)
+    hand.qtbot.waitUntil(lambda: made.rows.complete and made.rows.count == 1, timeout=15_000)
 
 
 def test_names_completed_in_vain_are_offered_when_they_come(early: tuple[Hand, Gallery], gate: Gate) -> None:
@@ -149,12 +154,12 @@ def test_what_is_being_written_stays_while_everything_is_read_again(hand: Hand, 
 
 def test_after_a_pause_one_writes_on_where_one_was(hand: Hand, gallery: Gallery) -> None:  # noqa: F811
     write(gallery, "class:person ")
-    hand.qtbot.waitUntil(lambda: gallery.rows.complete and gallery.rows.count == 1)
+    hand.qtbot.waitUntil(lambda: gallery.rows.complete and gallery.rows.count == 1, timeout=15_000)
     rest(hand, gallery)
     QTest.keyClicks(gallery.line.edit, "score<0.5")
     assert gallery.line.edit.text() == "class:person score<0.5"
     QTest.keyClick(gallery.line.edit, Qt.Key.Key_Return)
-    hand.qtbot.waitUntil(lambda: gallery.rows.complete and gallery.rows.count == 0)
+    hand.qtbot.waitUntil(lambda: gallery.rows.complete and gallery.rows.count == 0, timeout=15_000)
 
 
 def test_another_query_from_elsewhere_is_shown_in_the_open_line(hand: Hand, gallery: Gallery) -> None:  # noqa: F811
@@ -177,26 +182,11 @@ def test_a_facet_clicked_right_after_a_query_narrows_that_query(
     assert listing.show(gallery.node, gallery.names) == "score>0.5 class:person"
 
 
-def test_names_read_before_newer_ones_do_not_come_back(
-    hand: Hand,
-    gallery: Gallery,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_names_read_before_newer_ones_do_not_come_back(hand: Hand, gallery: Gallery, gate: Gate) -> None:  # noqa: F811
     old, new = (Names(gallery.names.schema, people=(who,)) for who in ("07", "08"))
-    hold = threading.Event()
-    first = iter((old,))
-
-    def names(*_args: object) -> Names:
-        mine = next(first, new)
-        if mine is old:
-            assert hold.wait(30)
-        return mine
-
-    monkeypatch.setattr(listing, "names", names)
     gallery._read_names()
-    hand.qtbot.waitUntil(lambda: not hand.desk.tasks.readers._waiting)
     gallery._read_names()
-    hand.qtbot.waitUntil(lambda: gallery.names == new)
-    hold.set()
-    rest(hand, gallery)
+    first, second = gate.answers
+    second(new)
+    first(old)
     assert gallery.names == new
