@@ -57,7 +57,7 @@ class ModelCard:
         labels: class names by class index, as the model calls them.
         input_wh: size of the input; a proposal when dynamic_hw.
         input_dtype: "float32", "float16" or "uint8".
-        layout: "nchw" or "nhwc".
+        layout: "nchw", "nhwc", or "chw" of one picture without a batch axis.
         resize: how a picture gets into the input: "letterbox" (its shape kept, padded on both sides), "corner" (padded right
             and below), "stretch" (shape not kept), "pad" (not scaled down below `head` "longest", padded to a multiple of
             `head` "multiple"; needs dynamic_hw), "crop" (shorter side fitted, centre square).
@@ -82,7 +82,7 @@ class ModelCard:
     task: Task = "detect"
     files: tuple[tuple[str, str], ...] = ()
     input_dtype: Literal["float32", "float16", "uint8"] = "float32"
-    layout: Literal["nchw", "nhwc"] = "nchw"
+    layout: Literal["nchw", "nhwc", "chw"] = "nchw"
     resize: Resize = "letterbox"
     colour: Literal["bgr", "rgb", "gray"] = "rgb"
     mean_micro: tuple[int, int, int] = NEUTRAL
@@ -119,10 +119,10 @@ class ModelCard:
         return 1 if self.colour == "gray" else 3
 
     def shape(self, batch: int, wh: tuple[int, int] | None = None) -> tuple[int, int, int, int]:
-        """Shape of the input for a batch, by default at `input_wh`."""
+        """Shape of a batch of inputs, by default at `input_wh`; with a batch axis also where the layout has none."""
         w, h = wh or self.input_wh
         c = self.channels
-        return (batch, c, h, w) if self.layout == "nchw" else (batch, h, w, c)
+        return (batch, h, w, c) if self.layout == "nhwc" else (batch, c, h, w)
 
     def to_json(self) -> bytes:
         """Canonical bytes: equal cards give equal bytes."""

@@ -113,7 +113,7 @@ def fill(slot: Array, canvas: Array, card: ModelCard) -> None:
         b, g, r = cv2.split(canvas)
         planes = [b, g, r] if card.colour == "bgr" else [r, g, b]
     for channel, plane in enumerate(planes):
-        target = slot[channel] if card.layout == "nchw" else slot[..., channel]
+        target = slot[..., channel] if card.layout == "nhwc" else slot[channel]
         mean, std = card.mean_micro[channel], card.std_micro[channel]
         if mean == 0 and std == 1_000_000:
             target[...] = plane

@@ -57,7 +57,7 @@ class _Input:
 
     name: str
     dtype: Literal["float32", "float16", "uint8"]
-    layout: Literal["nchw", "nhwc"]
+    layout: Literal["nchw", "nhwc", "chw"]
     channels: int
     batch: int
     wh: tuple[int, int]
@@ -181,7 +181,11 @@ def _picture(
     inputs: Sequence[Tensor], metadata: Mapping[str, str], said: Mapping[str, str], where: str
 ) -> _Input:
     """The one input that is a picture; its size from the file, the metadata or an answer."""
-    fitting = [t for t in inputs if len(t.shape) == 4 and t.dtype in DTYPES]
+    fitting = [
+        t
+        for t in inputs
+        if t.dtype in DTYPES and (len(t.shape) == 4 or (len(t.shape) == 3 and t.shape[0] in (1, 3)))
+    ]
     if len(fitting) != 1:
         found = "; ".join(f"{t.dtype} {_shape(t.shape)}" for t in inputs)[:200]
         raise InvalidInput(
@@ -190,9 +194,12 @@ def _picture(
             remedy="export it with one float or uint8 input (batch, 3, height, width)",
         )
     t = fitting[0]
-    n, a, b, c = t.shape
-    layout: Literal["nchw", "nhwc"]
-    if a in (3, 1) or (a is None and c not in (3, 1)):
+    single = len(t.shape) == 3
+    n, a, b, c = (1, *t.shape) if single else t.shape
+    layout: Literal["nchw", "nhwc", "chw"]
+    if single:
+        layout, channels, h, w = "chw", a or 3, b, c
+    elif a in (3, 1) or (a is None and c not in (3, 1)):
         layout, channels, h, w = "nchw", a or 3, b, c
     elif c in (3, 1):
         layout, channels, h, w = "nhwc", c, a, b
@@ -223,7 +230,9 @@ def _probe(picture: _Input) -> Array:
     plain[h // 4 : h // 2, w // 4 : w // 2] = 200.0
     shape = (max(1, picture.batch), picture.channels, h, w)
     full = np.broadcast_to(plain, shape)
-    turned = full if picture.layout == "nchw" else np.moveaxis(full, 1, -1)
+    turned = (
+        np.moveaxis(full, 1, -1) if picture.layout == "nhwc" else full[0] if picture.layout == "chw" else full
+    )
     return np.ascontiguousarray(turned).astype(picture.dtype)
 
 

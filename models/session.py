@@ -115,7 +115,7 @@ class Session:
             Unavailable: the device failed; what was done before stays.
         """
         n = len(batch)
-        feeds = {self.card.input_name: batch, **{f.name: f.array(n) for f in self.card.feeds}}
+        feeds = _feeds(self.card, batch)
         names = [name for _, name in self.card.outputs]
         try:
             values: list[Array] = self._inner.run(names, feeds)
@@ -247,12 +247,8 @@ def open_session(path: Path, card: ModelCard, *, provider: str = "cpu", threads:
     inner = open_bare(path, card.sha256, provider=provider, threads=threads)._inner
     _, options = providers.pick(provider, ort.get_available_providers())
     session = Session(card, provider, runtime(), {**options, "threads": str(threads)}, inner)
-    n = max(1, card.batch)
-    feeds = {
-        card.input_name: np.zeros(card.shape(n), card.input_dtype),
-        **{f.name: f.array(n) for f in card.feeds},
-    }
-    trial_of(inner, feeds, where=str(path))
+    plain = np.zeros(card.shape(max(1, card.batch)), card.input_dtype)
+    trial_of(inner, _feeds(card, plain), where=str(path))
     return session
 
 
@@ -320,6 +316,12 @@ def demand_numbers(outputs: Iterable[tuple[str, Array]], *, where: str) -> None:
                 where=where,
                 remedy="export it again in float32",
             )
+
+
+def _feeds(card: ModelCard, batch: Array) -> dict[str, Array]:
+    """All inputs for a batch (n, …)."""
+    picture = batch[0] if card.layout == "chw" else batch
+    return {card.input_name: picture, **{f.name: f.array(len(batch)) for f in card.feeds}}
 
 
 def _open(

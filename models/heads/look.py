@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from models.card import BYTE, NEUTRAL, Feed, Resize, Task
 from models.session import Array
 
+IMAGENET_MEAN = (123_675_000, 116_280_000, 103_530_000)
+IMAGENET_STD = (58_395_000, 57_120_000, 57_375_000)
+"""Mean and standard deviation of ImageNet's pictures, RGB, of 0..255, in millionths (He et al. 2016 and most since)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Output:

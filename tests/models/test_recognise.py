@@ -140,8 +140,8 @@ def test_inputs_that_are_no_picture_are_refused_by_name(
 
 
 def test_an_unknown_output_is_refused_with_what_was_found(toy: Toy) -> None:
-    with pytest.raises(InvalidInput, match=r"it gives 1x300x6"):
-        known(toy(np.zeros((1, 300, 6), np.float32)))
+    with pytest.raises(InvalidInput, match=r"it gives 1x300x3"):
+        known(toy(np.zeros((1, 300, 3), np.float32)))
 
 
 def test_a_card_survives_its_json_and_equal_cards_give_equal_bytes(toy: Toy) -> None:
