@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from models.card import ModelCard
 from models.found import Found
@@ -71,12 +72,7 @@ def place(
             new_w, new_h = w, h
             left = top = 0
         case "crop":
-            # The shorter side is fitted, the middle of the longer one is seen.
-            side = min(width, height)
-            cut_x, cut_y = (width - side) // 2, (height - side) // 2
-            part = part[cut_y : cut_y + side, cut_x : cut_x + side]
-            x0, y0, width, height = x0 + cut_x, y0 + cut_y, side, side
-            new_w, new_h, left, top = w, h, 0, 0
+            return _cropped(part, (x0, y0), canvas, wh, (wh[0] / full_w, wh[1] / full_h))
         case "pad":
             scale = min(1.0, w / width, h / height)
             new_w, new_h = max(1, round(width * scale)), max(1, round(height * scale))
@@ -99,6 +95,23 @@ def place(
     else:
         ratios = (new_w / width / grow[0], new_h / height / grow[1])
     return Placement(ratios, left, top, (x0 * grow[0], y0 * grow[1]), (width * grow[0], height * grow[1]), wh)
+
+
+def _cropped(
+    part: Array, origin: tuple[int, int], canvas: Array, wh: tuple[int, int], grow: tuple[float, float]
+) -> Placement:
+    """The shorter side fitted, the middle seen, as classifiers are trained: sizes rounded as torchvision's Resize and
+    CenterCrop do, and by Pillow's resizing, which smooths when it makes smaller (OpenCV's does not)."""
+    h, w = canvas.shape[:2]
+    height, width = part.shape[:2]
+    scale = max(w / width, h / height)
+    new_w, new_h = max(w, int(width * scale)), max(h, int(height * scale))
+    left, top = round((new_w - w) / 2), round((new_h - h) / 2)
+    rx, ry = new_w / width, new_h / height
+    box = (left / rx, top / ry, (left + w) / rx, (top + h) / ry)
+    canvas[...] = np.asarray(Image.fromarray(part).resize((w, h), Image.Resampling.BILINEAR, box=box))
+    start = ((origin[0] + box[0]) * grow[0], (origin[1] + box[1]) * grow[1])
+    return Placement((rx / grow[0], ry / grow[1]), 0, 0, start, (w / rx * grow[0], h / ry * grow[1]), wh)
 
 
 def fill(slot: Array, canvas: Array, card: ModelCard) -> None:

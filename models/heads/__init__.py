@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 
-from models.heads import detr, ready, yolo, yolox
+from models.heads import detr, ready, semantic, whole, yolo, yolox
 
 HEADS: Mapping[str, ModuleType] = MappingProxyType(
-    {"yolox": yolox, "yolo": yolo, "ready": ready, "detr": detr}
+    {"yolox": yolox, "yolo": yolo, "ready": ready, "detr": detr, "semantic": semantic, "whole": whole}
 )
 """Family of a card -> module with `match(look) -> Match | None` and
 `decode(outputs by role, card, *, score, iou) -> Found` (one picture, its batch axis taken off, input pixels)."""
