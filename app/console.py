@@ -233,6 +233,18 @@ def _cell(value: object) -> str:
             return clean(str(value)).replace("\n", " ")
 
 
+def remaining(seconds: float | None) -> str:
+    """How long the rest will take, as `2 h 05 min left`; "" when nobody can say."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return tr("{n} s left", n=max(1, round(seconds)))
+    if seconds < 5400:
+        return tr("{n} min left", n=round(seconds / 60))
+    minutes = round(seconds / 60)
+    return tr("{h} h {m} min left", h=minutes // 60, m=f"{minutes % 60:02d}")
+
+
 class _Meter:
     """Progress on stderr: a bar on a terminal, else a line every few seconds and nothing about short work."""
 
@@ -263,11 +275,12 @@ class _Meter:
 
     def show(self, event: Progress) -> None:
         total = self._total if event.total is None else event.total
+        note = " · ".join(n for n in (remaining(event.left_s), event.note) if n)
         if self._bar is not None:
-            self._bar.show(event.done, total, event.note)
+            self._bar.show(event.done, total, note)
         elif time.monotonic() - self._said >= self.EVERY_S:
             of = f"{event.done}/{total}" if total is not None else str(event.done)
-            self.say(f"{self._title} {of} {event.note}".rstrip())
+            self.say(f"{self._title} {of} {note}".rstrip())
 
     def say(self, line: str) -> None:
         self._said = time.monotonic()
@@ -282,10 +295,10 @@ class _Bar:
 
     def __init__(self, title: str, total: int | None) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as Bar
 
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
                    TextColumn("{task.fields[note]}", markup=False))  # fmt: skip
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
         self._task = self._bar.add_task(title, total=total, note="")

@@ -190,25 +190,6 @@ def _smaller(
     return orient(small, header.orientation), (h, w) if header.orientation >= 5 else (w, h)
 
 
-def shrunk(data: bytes, least_px: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
-    """A JPEG decoded at 1/2, 1/4 or 1/8 of its size for a model that wants little: BGR uint8 and the whole's (w, h), upright.
-
-    Slower and truer than `preview`. None where the longer side would fall below `least_px`, or the format has no such way.
-
-    Raises:
-        InvalidInput: the picture is damaged.
-    """
-    header = headers.read(data)
-    w, h = header.width_px, header.height_px
-    factor = next((f for f in (8, 4, 2) if max(w, h) >= f * least_px), 0)
-    if header.media_type != "image/jpeg" or not factor:
-        return None
-    small = _jpeg(data, header, -(-max(w, h) // factor))
-    if small is None:
-        return None
-    return orient(small, header.orientation), (h, w) if header.orientation >= 5 else (w, h)
-
-
 def read_asset(folder: Path, location: bytes, path: str, disk_path: bytes | None, digest: bytes) -> bytes:
     """Bytes of an asset: from the workspace's own copy where ingest made one (members of packed tars), else `read_bytes`.
 

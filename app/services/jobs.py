@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
-from annotation.errors import Conflict, InvalidInput
-from app.events import Work
+from annotation.errors import Conflict, InvalidInput, LamproomError
+from app.events import Changes, Finished, Progress, Warned, Work
+from app.i18n import tr
+from app.services import hours
+from app.services.hours import CLOCK, Clock
 from app.services.workspace import Workspace
 from storage import jobs, queries
 from storage.jobs import Job
@@ -15,7 +21,11 @@ from storage.jobs import Job
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job for a list. state: "running" (a living process holds it), "waiting" (resume it), or its outcome."""
+    """A job for a list.
+
+    state: "running" (a living process holds it), "waiting" (resume it), "incomplete" (resume it: results are missing), or its outcome.
+    note: what more there is to say, such as which shards are missing. window: its hours, "" = always.
+    """
 
     id: int
     kind: str
@@ -26,6 +36,9 @@ class JobRow:
     started_ms: int
     ended_ms: int | None
     step: int | None
+    priority: int = 0
+    window: str = ""
+    note: str = ""
 
 
 def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
@@ -34,7 +47,11 @@ def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
         names = {d.id: d.name for d in queries.datasets(conn)}
         out = []
         for j in jobs.listing(conn, limit=limit):
-            state = j.outcome or ("running" if jobs.held_by(conn, j.id) else "waiting")
+            said, _, note = (j.outcome or "").partition(": ")
+            state = j.outcome or "waiting"
+            if j.ended_ms is None:
+                state = "running" if jobs.held_by(conn, j.id) else said or "waiting"
+            course: Any = j.params.get("course") or {}
             out.append(
                 JobRow(
                     j.id,
@@ -46,6 +63,9 @@ def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
                     j.started_ms,
                     j.ended_ms,
                     j.step,
+                    j.priority,
+                    str(course.get("window", "")),
+                    note if j.ended_ms is None else "",
                 )
             )
     return out
@@ -55,8 +75,13 @@ RESUMABLE = ("prelabel", "ingest", "import", "measure", "undo")
 """Kinds of job that `resume` goes on with; others are cancelled and run again."""
 
 
-def resume(ws: Workspace, job_id: int) -> Work:
+def resume(
+    ws: Workspace, job_id: int, *, clock: Clock = CLOCK, give_way: Callable[[], bool] | None = None
+) -> Work:
     """Go on with a job that was interrupted.
+
+    Args:
+        give_way: as `prelabel.go_on`.
 
     Raises:
         InvalidInput: it has ended, or its kind is finished by running the command again.
@@ -69,7 +94,7 @@ def resume(ws: Workspace, job_id: int) -> Work:
         case "prelabel":
             from app.services import prelabel
 
-            return prelabel.go_on(ws, job)
+            return prelabel.go_on(ws, job, clock=clock, give_way=give_way)
         case "ingest":
             from app.services import ingest
 
@@ -89,6 +114,70 @@ def resume(ws: Workspace, job_id: int) -> Work:
         case _:
             raise InvalidInput(f"a {job.kind} job is not resumed", where=f"job {job_id}",
                                remedy="cancel it, then run the command again")  # fmt: skip
+
+
+def work_off(
+    ws: Workspace, *, clock: Clock = CLOCK, on_begin: Callable[[JobRow], None] | None = None
+) -> Work:
+    """Do the jobs that wait, the highest priority first and of equal ones the oldest, until none is left.
+
+    A job that arrives meanwhile with a higher priority goes first: the one at hand is put back where it stands. A job
+    outside its hours lets the others go first; when all wait for theirs, so does this. A job that cannot go on is said
+    and left; the others do not wait for it.
+
+    Args:
+        on_begin: told each job before it goes on.
+    """
+    ended: list[dict[str, object]] = []
+    problems, stuck = 0, set[int]()
+    while waiting := [r for r in _queue(ws) if r.id not in stuck]:
+        row = next((r for r in waiting if _closed_s(r, clock) == 0), None)
+        if row is None:
+            soonest = min(_closed_s(r, clock) for r in waiting)
+            yield Progress(len(ended), len(ended) + len(waiting), tr("paused: every job waits for its hours"))
+            clock.wait(min(soonest, 1.0))
+            continue
+        if on_begin is not None:
+            on_begin(row)
+        give_way = partial(_another_goes_first, ws, row, frozenset(stuck), clock)
+        try:
+            for event in resume(ws, row.id, clock=clock, give_way=give_way):
+                if isinstance(event, Finished):
+                    if event.result.get("gave_way"):
+                        continue
+                    ended.append({**event.result, "job": row.id})
+                    problems += event.problems
+                    if (
+                        event.result.get("finished") is False
+                    ):  # another process works on the rest, or some of it failed
+                        stuck.add(row.id)
+                else:
+                    yield event
+        except LamproomError as fault:
+            stuck.add(row.id)
+            problems += 1
+            yield Warned(fault.line, f"job {row.id}")
+    yield Finished({"worked_off": ended}, Changes(everything=True), problems)
+
+
+def _queue(ws: Workspace) -> list[JobRow]:
+    """Jobs that wait and can be resumed, in the order they are to be done."""
+    rows = [r for r in listing(ws) if r.state in ("waiting", "incomplete") and r.kind in RESUMABLE]
+    return sorted(rows, key=lambda r: (-r.priority, r.id))
+
+
+def _closed_s(row: JobRow, clock: Clock) -> float:
+    window = hours.parse(row.window)
+    return 0.0 if window is None else window.closed_s(clock.now())
+
+
+def _another_goes_first(ws: Workspace, row: JobRow, stuck: frozenset[int], clock: Clock) -> bool:
+    """A job of higher priority could go on now, or any could while this one is outside its hours."""
+    least = row.priority + 1 if _closed_s(row, clock) == 0 else -(2**31)
+    return any(
+        r.priority >= least and r.id != row.id and r.id not in stuck and _closed_s(r, clock) == 0
+        for r in _queue(ws)
+    )
 
 
 def cancel(ws: Workspace, job_id: int) -> Job:

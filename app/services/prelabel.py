@@ -17,9 +17,10 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from annotation.errors import InvalidInput
+from annotation.errors import InvalidInput, NotFound
 from app.events import Changes, Finished, Progress, Started, Warned, Work
-from app.services import hours, onnx, pace, predictions
+from app.i18n import tr
+from app.services import hours, onnx, pace, plans, predictions
 from app.services import schema as schemas
 from app.services.hours import CLOCK, Clock, Hours
 from app.services.onnx import ModelRow
@@ -162,6 +163,29 @@ def query_of(ws: Workspace, data: DatasetRow, params: Mapping[str, Any]) -> Quer
     return Query(data.id, state=params["state"], where=params.get("where") or "", me=ws.person.id)
 
 
+def recipe_for(
+    file: Path | None,
+    *,
+    score: float | None = None,
+    iou: float | None = None,
+    classes: Sequence[str] | None = None,
+) -> Recipe:
+    """The recipe of a TOML file (or the plain one) with what a person said besides.
+
+    Raises:
+        NotFound, InvalidInput: the file cannot be read, or says what cannot be.
+    """
+    found = PLAIN
+    if file is not None:
+        try:
+            found = recipes.from_toml(file.read_text(encoding="utf-8"), where=str(file))
+        except OSError as error:
+            raise NotFound(f"cannot be opened: {error.strerror}", where=str(file)) from error
+        except UnicodeDecodeError as error:
+            raise InvalidInput("not a text file", where=str(file)) from error
+    return recipes.narrowed(found, score=score, iou=iou, classes=classes)
+
+
 def recipe_of(params: Mapping[str, Any]) -> Recipe:
     """The recipe that a job keeps, also one that an older version of the product began."""
     if "recipe" in params:
@@ -276,7 +300,8 @@ def go_on(
     began = time.monotonic()
     while True:
         yield from _wait(window, clock, sitting)
-        yield from sitting.work()
+        if not sitting.over:
+            yield from sitting.work()
         if sitting.over:
             break
     yield from _end(ws, job, data, row, sitting, time.monotonic() - began)
@@ -296,7 +321,11 @@ def model_of(ws: Workspace, job: Job) -> ModelRow:
 def _wait(window: Hours | None, clock: Clock, sitting: _Sitting) -> Work:
     """Pause outside the hours, a second at a time, so that a person's cancel is heard."""
     while window is not None and (closed := window.closed_s(clock.now())) > 0:
-        yield Progress(sitting.done, sitting.job.total, f"paused until {window.opens}, by its hours")
+        yield Progress(
+            sitting.done, sitting.job.total, tr("paused until {time}, by its hours", time=window.opens)
+        )
+        if sitting.asked_to_give_way():
+            return
         clock.wait(min(closed, 1.0))
     sitting.pace.rest(sitting.done)
 
@@ -318,6 +347,7 @@ class _Sitting:
     ) -> None:
         self.ws, self.job, self.row, self.writer, self.query = ws, job, row, writer, query
         self.window, self.clock, self.give_way = window, clock, give_way
+        self.recipe = recipe_of(job.params)
         self.plan = None if threads is None else Plan(threads)
         self.done = job.done
         self.pace = pace.Pace(job.done)
@@ -326,12 +356,15 @@ class _Sitting:
         self.facts: dict[str, Any] = {}
 
     def work(self) -> Work:
-        params: dict[str, Any] = dict(self.job.params)
+        provider = str(self.job.params["provider"])
+        if self.plan is None:
+            left = (self.job.total or 0) - self.done
+            self.plan = plans.plan_for(self.ws, self.row, self.query, provider, self.recipe, left)
         feed = _Feed(self.ws, self.job, self.query, self.writer)
         try:
-            with batch.predict(feed.items(), partial(_read, self.ws.folder), self.row.path, self.row.card, decode=media.decode,
-                               recipe=recipe_of(params), provider=params["provider"], plan=self.plan, shrink=media.shrunk,
-                               path_of=_path_of) as work:  # fmt: skip
+            with batch.predict(feed.items(), partial(read, self.ws.folder), self.row.path, self.row.card, decode=media.decode,
+                               recipe=self.recipe, provider=provider, plan=self.plan, shrink=media.shrunk,
+                               path_of=path_of) as work:  # fmt: skip
                 if not self.facts:
                     self.facts = dict(work.provenance)
                     self.writer.run = predictions.begin_run(
@@ -383,9 +416,14 @@ class _Sitting:
     def _add(self, n: int) -> None:
         self.done += n
 
-    def _must_stop(self) -> bool:
+    def asked_to_give_way(self) -> bool:
+        """Whether another job goes first; then this one is over for now."""
         self.gave_way = self.over = bool(self.give_way and self.give_way())
-        return self.over or (self.window is not None and self.window.closed_s(self.clock.now()) > 0)
+        return self.over
+
+    def _must_stop(self) -> bool:
+        closed = self.window is not None and self.window.closed_s(self.clock.now()) > 0
+        return self.asked_to_give_way() or closed
 
 
 def _end(ws: Workspace, job: Job, data: DatasetRow, row: ModelRow, sitting: _Sitting, seconds: float) -> Work:
@@ -395,19 +433,19 @@ def _end(ws: Workspace, job: Job, data: DatasetRow, row: ModelRow, sitting: _Sit
         now_job = jobs.get(conn, job.id)
     yield Progress(now_job.done, now_job.total)
     if sitting.gave_way:
-        yield Warned("it waits: a job of higher priority goes first", f"job {job.id}")
+        yield Warned("it waits: another job goes first", f"job {job.id}")
     elif not whole:
         yield Warned("another process works on the rest", f"job {job.id}")
     yield Finished(
         {
-            "job": job.id, "finished": whole, "dataset": data.name, "model": row.name, "pictures": done.pictures,
+            "job": job.id, "finished": whole, "gave_way": sitting.gave_way, "dataset": data.name, "model": row.name, "pictures": done.pictures,
             "predictions": tally.predictions, "already_truth": tally.known, "rejected_before": tally.rejected,
             "undecodable": tally.problems, "seconds": round(seconds, 3),
             "pictures_per_s": round(done.pictures / done.seconds, 2) if done.seconds else 0.0, "bottleneck": done.bottleneck,
             "busy": {k: round(v, 3) for k, v in (done.busy or {}).items()}, **sitting.facts, "step": now_job.step,
         },
         Changes(tally.rev, datasets=(data.id,), everything=True),
-        problems=tally.problems + (not whole),
+        problems=tally.problems + (not whole and not sitting.gave_way),
     )  # fmt: skip
 
 
@@ -426,11 +464,13 @@ def whereabouts() -> dict[str, object]:
     return {"host": platform.node(), "pid": os.getpid()}
 
 
-def _path_of(place: Place) -> str:
+def path_of(place: Place) -> str:
+    """The path that a recipe's regions go by."""
     return place.path
 
 
-def _read(folder: Path, place: Place) -> bytes:
+def read(folder: Path, place: Place) -> bytes:
+    """A picture's bytes for a model."""
     return media.read_asset(folder, place.location, place.path, place.disk_path, place.blake3)
 
 

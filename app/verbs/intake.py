@@ -8,13 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from annotation.errors import NotFound
-from app import console, settings
+from app import console
 from app.console import Outcome
 from app.i18n import tr
 from app.verbs.parts import (
     Dataset,
-    State,
-    Where,
     app,
     arg,
     models_app,
@@ -277,31 +275,3 @@ def models_remove(ctx: typer.Context, name: Annotated[str, arg("The model's name
     with opened(ctx) as ws:
         onnx.remove(ws, name)
     return Outcome({"removed": name})
-
-
-@verb(
-    app,
-    "prelabel",
-    "Predict on every picture of a dataset; interrupted, the same line goes on where it stopped.",
-)
-def prelabel(
-    ctx: typer.Context,
-    dataset: Dataset,
-    model: Annotated[str, opt("A model's name, from `lamproom models list`.", "--model")],
-    score: Annotated[float | None, opt("Lowest score that is kept (default: the model's).", "--score", min=0.0, max=1.0)] = None,
-    iou: Annotated[float | None, opt("Overlap above which the weaker of two boxes goes (default: the model's).", "--iou", min=0.0, max=1.0)] = None,
-    provider: Annotated[str | None, opt("Where it runs: cpu or another provider of `lamproom doctor`.", "--provider")] = None,
-    classes: Annotated[list[str] | None, opt("Only this class of the model; may be repeated.", "--class")] = None,
-    state: State = None,
-    where: Where = "",
-    threads: Annotated[int | None, opt("Threads (default: all cores).", "--threads", min=1, max=256)] = None,
-    strict: Annotated[bool, opt("Refuse classes that the label schema does not know.", "--strict")] = False,
-) -> Outcome:  # fmt: skip
-    from app.services import prelabel as service
-
-    with opened(ctx) as ws:
-        work = service.run(
-            ws, dataset, model, score=score, iou=iou, provider=provider or str(settings.get("provider")), threads=threads,
-            classes=classes or None, state=state, where=where, strict=strict,
-        )  # fmt: skip
-        return console.drive(ctx.obj, work)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from annotation.errors import InvalidInput, LamproomError, NotFound
-from app import console, i18n, settings
+from annotation.errors import InvalidInput, NotFound
+from app import console, settings
 from app.console import Outcome
 from app.i18n import tr
 from app.verbs.parts import (
@@ -21,7 +20,6 @@ from app.verbs.parts import (
     Where,
     app,
     arg,
-    jobs_app,
     opened,
     opt,
     query_of,
@@ -206,68 +204,3 @@ def measure(
 
     with opened(ctx) as ws:
         return console.drive(ctx.obj, measuring.run(ws, dataset))
-
-
-# --- jobs --------------------------------------------------------------------------------------------------------
-
-
-@verb(jobs_app, "list", "Machine work, newest first.")
-def jobs_list(
-    ctx: typer.Context, limit: Annotated[int, opt("How many.", "--limit", min=1, max=10_000)] = 50
-) -> Outcome:
-    from app.services import jobs
-
-    with opened(ctx) as ws:
-        rows = jobs.listing(ws, limit=limit)
-    return Outcome({"jobs": [_job(r) for r in rows]}, text=console.table(_JOB, [_told(r) for r in rows]))
-
-
-_JOB = ("job", "kind", "dataset", "done", "total", "state", "started")
-
-
-def _job(row: Any) -> dict[str, object]:
-    return {"job": row.id, "kind": row.kind, "dataset": row.dataset, "done": row.done, "total": row.total,
-            "state": row.state, "started": when(row.started_ms)}  # fmt: skip
-
-
-def _told(row: Any) -> list[object]:
-    """A job's line for people; an outcome "failed: …" keeps its own words."""
-    return [tr(str(v)) if k in ("kind", "state") else v for k, v in _job(row).items()]
-
-
-@verb(jobs_app, "resume", "Go on with an interrupted job (default: every one that nobody works on).")
-def jobs_resume(
-    ctx: typer.Context, job: Annotated[int | None, arg("The job's number.", metavar="[JOB]")] = None
-) -> Outcome:
-    from app.services import jobs
-
-    with opened(ctx) as ws:
-        if job is not None:
-            return console.drive(ctx.obj, jobs.resume(ws, job))
-        waiting = [
-            row.id for row in jobs.listing(ws) if row.state == "waiting" and row.kind in jobs.RESUMABLE
-        ]
-        done: list[Outcome] = []
-        stuck: list[tuple[str, str]] = []
-        for number in reversed(waiting):
-            try:
-                done.append(console.drive(ctx.obj, jobs.resume(ws, number)))
-            except LamproomError as fault:  # the other jobs are not to wait for this one
-                stuck.append((f"job {number}", fault.line))
-                print(console.clean(f"job {number}: {i18n.tr_fault(fault)}"), file=sys.stderr)
-    return Outcome(
-        {"resumed": [dict(d.result) for d in done]},
-        sum(d.problems for d in done) + len(stuck),
-        (*(w for d in done for w in d.warnings), *stuck),
-        sum(d.n_warnings for d in done) + len(stuck),
-        text=tr("{n} jobs went on to their end", n=len(done)),
-    )
-
-
-@verb(jobs_app, "cancel", "End a job for good; what it has written stays and can be undone.")
-def jobs_cancel(ctx: typer.Context, job: Annotated[int, arg("The job's number.")]) -> Outcome:
-    from app.services import jobs
-
-    with opened(ctx) as ws:
-        ended = jobs.cancel(ws, job)
-    return Outcome({"cancelled": ended.id, "kind": ended.kind})

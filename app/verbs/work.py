@@ -1,0 +1,155 @@
+"""Verbs of machine work: prelabel here, at night, on other machines; the queue of jobs; the worker of one shard."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from annotation.errors import LamproomError
+from app import console, i18n, settings
+from app.console import Outcome
+from app.i18n import tr
+from app.verbs.parts import Dataset, State, Where, app, arg, jobs_app, opened, opt, verb, when
+
+
+@verb(
+    app,
+    "prelabel",
+    "Predict on every picture of a dataset; interrupted, the same line goes on where it stopped.",
+)
+def prelabel(
+    ctx: typer.Context,
+    dataset: Dataset,
+    model: Annotated[str, opt("A model's name, from `lamproom models list`.", "--model")],
+    score: Annotated[float | None, opt("Lowest score that is kept (default: the model's).", "--score", min=0.0, max=1.0)] = None,
+    iou: Annotated[float | None, opt("Overlap above which the weaker of two boxes goes (default: the model's).", "--iou", min=0.0, max=1.0)] = None,
+    recipe: Annotated[Path | None, opt("A TOML file that says more of how the model is used: classes, tiles, regions.", "--recipe")] = None,
+    provider: Annotated[str | None, opt("Where it runs: cpu or another provider of `lamproom doctor`.", "--provider")] = None,
+    classes: Annotated[list[str] | None, opt("Only this class of the model; may be repeated.", "--class")] = None,
+    state: State = None,
+    where: Where = "",
+    only_unlabelled: Annotated[bool, opt("Only pictures without human work.", "--only-unlabelled")] = False,
+    threads: Annotated[int | None, opt("Threads (default: all cores).", "--threads", min=1, max=256)] = None,
+    strict: Annotated[bool, opt("Refuse classes that the label schema does not know.", "--strict")] = False,
+    dry_run: Annotated[bool, opt("Only say what it would do and how long; writes nothing.", "--dry-run")] = False,
+    later: Annotated[bool, opt("Only queue it; `lamproom jobs run` does it.", "--later")] = False,
+    priority: Annotated[int, opt("Of jobs that wait, the highest goes first (default: 0).", "--priority", min=-1000, max=1000)] = 0,
+    window: Annotated[str, opt("Only in these hours of the day, as 22:00-06:00; outside them it pauses.", "--window")] = "",
+    nice: Annotated[int, opt("Give way to other programs: 0 (not at all) to 19.", "--nice", min=0, max=19)] = 0,
+) -> Outcome:  # fmt: skip
+    from app.services import forecast
+    from app.services import prelabel as service
+
+    using = service.recipe_for(recipe, score=score, iou=iou, classes=classes)
+    asked: dict[str, Any] = {
+        "recipe": using, "provider": provider or str(settings.get("provider")), "state": state, "where": where, "untouched": only_unlabelled,
+    }  # fmt: skip
+    course = service.Course(priority, window)
+    _give_way(nice)
+    with opened(ctx) as ws:
+        if dry_run:
+            return console.drive(ctx.obj, forecast.run(ws, dataset, model, threads=threads, **asked))
+        work = service.run(
+            ws, dataset, model, threads=threads, strict=strict, course=course, later=later, **asked
+        )
+        return console.drive(ctx.obj, work)
+
+
+def _give_way(nice: int) -> None:
+    """Take less of the machine than others do, where the system knows how."""
+    if nice and hasattr(os, "nice"):
+        os.nice(nice)
+
+
+# --- jobs --------------------------------------------------------------------------------------------------------
+
+
+@verb(jobs_app, "list", "Machine work, newest first.")
+def jobs_list(
+    ctx: typer.Context, limit: Annotated[int, opt("How many.", "--limit", min=1, max=10_000)] = 50
+) -> Outcome:
+    from app.services import jobs
+
+    with opened(ctx) as ws:
+        rows = jobs.listing(ws, limit=limit)
+    return Outcome({"jobs": [_job(r) for r in rows]}, text=console.table(_JOB, [_told(r) for r in rows]))
+
+
+_JOB = ("job", "kind", "dataset", "done", "total", "state", "priority", "window", "started", "note")
+
+
+def _job(row: Any) -> dict[str, object]:
+    return {"job": row.id, "kind": row.kind, "dataset": row.dataset, "done": row.done, "total": row.total,
+            "state": row.state, "priority": row.priority, "window": row.window, "started": when(row.started_ms), "note": row.note}  # fmt: skip
+
+
+def _told(row: Any) -> list[object]:
+    """A job's line for people; an outcome "failed: …" keeps its own words."""
+    return [
+        tr(str(v)) if k in ("kind", "state") else i18n.tr_sentence(str(v)) if k == "note" else v
+        for k, v in _job(row).items()
+    ]
+
+
+@verb(jobs_app, "run", "Do the jobs that wait, highest priority first, until none is left.")
+def jobs_run(
+    ctx: typer.Context,
+    nice: Annotated[int, opt("Give way to other programs: 0 (not at all) to 19.", "--nice", min=0, max=19)] = 0,
+) -> Outcome:  # fmt: skip
+    from app.services import jobs
+
+    _give_way(nice)
+    with opened(ctx) as ws:
+        done = console.drive(ctx.obj, jobs.work_off(ws))
+    n = len(done.result.get("worked_off", ()))  # type: ignore[arg-type]
+    return Outcome(
+        done.result,
+        done.problems,
+        done.warnings,
+        done.n_warnings,
+        text=tr("{n} jobs went on to their end", n=n),
+    )
+
+
+@verb(jobs_app, "resume", "Go on with an interrupted job (default: every one that nobody works on).")
+def jobs_resume(
+    ctx: typer.Context, job: Annotated[int | None, arg("The job's number.", metavar="[JOB]")] = None
+) -> Outcome:
+    from app.services import jobs
+
+    with opened(ctx) as ws:
+        if job is not None:
+            return console.drive(ctx.obj, jobs.resume(ws, job))
+        waiting = [
+            row.id
+            for row in jobs.listing(ws)
+            if row.state in ("waiting", "incomplete") and row.kind in jobs.RESUMABLE
+        ]
+        done: list[Outcome] = []
+        stuck: list[tuple[str, str]] = []
+        for number in reversed(waiting):
+            try:
+                done.append(console.drive(ctx.obj, jobs.resume(ws, number)))
+            except LamproomError as fault:  # the other jobs are not to wait for this one
+                stuck.append((f"job {number}", fault.line))
+                print(console.clean(f"job {number}: {i18n.tr_fault(fault)}"), file=sys.stderr)
+    return Outcome(
+        {"resumed": [dict(d.result) for d in done]},
+        sum(d.problems for d in done) + len(stuck),
+        (*(w for d in done for w in d.warnings), *stuck),
+        sum(d.n_warnings for d in done) + len(stuck),
+        text=tr("{n} jobs went on to their end", n=len(done)),
+    )
+
+
+@verb(jobs_app, "cancel", "End a job for good; what it has written stays and can be undone.")
+def jobs_cancel(ctx: typer.Context, job: Annotated[int, arg("The job's number.")]) -> Outcome:
+    from app.services import jobs
+
+    with opened(ctx) as ws:
+        ended = jobs.cancel(ws, job)
+    return Outcome({"cancelled": ended.id, "kind": ended.kind})
