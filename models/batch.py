@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -354,6 +354,7 @@ class _Chain:
         # A model that fixes its batch gets that many; one whose input's size follows the picture gets one.
         self._size = card.batch or (1 if card.loose or card.resize == "pad" else batch)
         self._decode = HEADS[card.family].decode
+        self._card = card  # at the size of the input in hand
         self._wh = (0, 0)
         self._canvas = self._batch = np.empty(0, np.uint8)
 
@@ -385,7 +386,7 @@ class _Chain:
         outputs = self._session.run(self._batch if card.batch > 1 else self._batch[: len(slots)])
         t2 = clock()
         for (picture, _), placement, one in zip(slots, places, outputs, strict=False):
-            picture.parts.append(_read_out(self._decode, one, card, placement, self._using))
+            picture.parts.append(_read_out(self._decode, one, self._card, placement, self._using))
         self._spent["prepare"] += t1 - t0
         self._spent["run"] += t2 - t1
         self._spent["boxes"] += clock() - t2
@@ -394,6 +395,7 @@ class _Chain:
         if wh != self._wh:
             card = self._session.card
             self._wh = wh
+            self._card = replace(card, input_wh=wh)
             self._canvas = np.empty((wh[1], wh[0], 3), np.uint8)
             self._batch = np.zeros(card.shape(self._size, wh), card.input_dtype)
 
@@ -405,9 +407,5 @@ def _read_out(
     placement: Placement,
     using: postprocess.Rules,
 ) -> Found:
-    """What one window gave, in source pixels.
-
-    Raises:
-        InvalidInput: the network gave no numbers.
-    """
+    """What one window gave, in source pixels."""
     return placement.back(decode(outputs, card, score=using.score, iou=using.iou))

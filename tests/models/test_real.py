@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from annotation import quality
-from annotation.core import Annotation, Box
-from annotation.errors import InvalidInput
+from annotation.core import Annotation, Box, Keypoints
 from models import batch
 from models.recognise import COCO_80, recognise
 from storage import media
@@ -27,9 +28,36 @@ def test_yolox_nano_is_recognised_from_its_file(shared: Path) -> None:
     assert (found.dynamic_hw, found.batch, found.name) == (False, 1, "yolox_nano")
 
 
-def test_a_face_detector_with_twelve_outputs_is_refused_by_what_it_gives(shared: Path) -> None:
-    with pytest.raises(InvalidInput, match="no known kind of model"):
-        recognise(shared / "models" / "yunet_n_dynamic.onnx")
+def test_yunet_finds_the_faces_that_opencvs_own_reader_finds(shared: Path) -> None:
+    model = shared / "models" / "yunet_n_dynamic.onnx"
+    pictures = sorted((shared / "data" / "people-headwear-yolo").rglob("*.jpg"))[::4]
+    boxes = recognise(model).card
+    assert (boxes.family, boxes.task, boxes.resize, boxes.labels) == ("faces", "detect", "pad", ("face",))
+    marks = recognise(model, answers={"give": "landmarks"}).card
+    items = list(enumerate(pictures))
+    both = [
+        batch.predict(items, Path.read_bytes, model, card, decode=media.decode) for card in (boxes, marks)
+    ]
+    total = 0
+    for one, other in zip(*both, strict=True):
+        picture = media.decode(pictures[one.id].read_bytes())
+        reader = cv2.FaceDetectorYN.create(str(model), "", one.wh, boxes.score, boxes.iou, 5000)
+        _, rows = reader.detect(picture)
+        want = [] if rows is None else sorted(rows.tolist(), key=lambda r: -r[14])
+        assert len(one.annotations) == len(other.annotations) == len(want)
+        total += len(want)
+        for a, b, row in zip(one.annotations, other.annotations, want, strict=True):
+            assert isinstance(a.shape, Box)
+            assert isinstance(b.shape, Keypoints)
+            x, y, w, h = row[:4]
+            corners = np.clip([x, y, x + w, y + h], 0, [*one.wh, *one.wh])
+            assert [a.shape.x0, a.shape.y0, a.shape.x1, a.shape.y1] == pytest.approx(
+                corners.tolist(), abs=0.01
+            )
+            assert list(b.shape.points) == pytest.approx(row[4:14], abs=0.01)
+            assert a.score == pytest.approx(row[14], abs=1e-4)
+    print(f"{total} faces on {len(pictures)} pictures, the same as OpenCV's")
+    assert total > 10
 
 
 def test_yolox_nano_finds_the_worker_on_nearly_every_frame(shared: Path) -> None:
