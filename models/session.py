@@ -1,4 +1,4 @@
-"""The only import of onnxruntime: look into an ONNX file, open it on a provider, say what really runs."""
+"""Look into an ONNX file, open it on a provider, say what really runs. Here and in runtime.py alone is onnxruntime known."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
-from annotation.errors import InvalidInput, Unavailable
+from annotation.errors import InvalidInput, LamproomError, Unavailable
 from models import external, protobuf, providers
+from models import runtime as engine
 from models.external import Body
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ MAX_MEMORY = 6 * 1024**3
 """Bytes that all sessions of the process may hold on the CPU: a few hostile bytes can ask for a tensor of any size."""
 TRIAL_S = 60.0
 """A trial run that takes longer is ended: a loop in the graph need not ever end."""
+COMPILE_S = 3600.0
+"""The same elsewhere than on the CPU: TensorRT and MIGraphX compile the model at its first run, for minutes and more."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -67,7 +70,18 @@ class Bare:
 
     path: Path
     provider: str
+    options: Mapping[str, str]
     _inner: Any
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The inputs' names, as declared."""
+        return tuple(str(t.name) for t in self._inner.get_inputs())
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The outputs' names, as declared."""
+        return tuple(str(t.name) for t in self._inner.get_outputs())
 
     def run(
         self, feeds: Mapping[str, Array], outputs: Sequence[str], *, stop: Stop | None = None
@@ -77,16 +91,16 @@ class Bare:
         Raises:
             Stopped: by `stop`.
             InvalidInput: the model does not run on this input.
+            Unavailable: the device failed.
         """
         stop = stop or Stop()
         try:
-            found: list[Array] = self._inner.run(list(outputs), dict(feeds), stop._options)
+            with engine.turn(self.provider):
+                found: list[Array] = self._inner.run(list(outputs), dict(feeds), stop._options)
         except Exception as error:  # onnxruntime's own exceptions share no base class but this
             if stop.is_set:
                 raise Stopped from error
-            raise InvalidInput(
-                f"the model does not run: {_first_line(error)}", where=self.path.name
-            ) from error
+            raise _failed(self.provider, self.path.name, error) from error
         if stop.is_set:
             raise Stopped
         return found
@@ -118,16 +132,10 @@ class Session:
         feeds = _feeds(self.card, batch)
         names = [name for _, name in self.card.outputs]
         try:
-            values: list[Array] = self._inner.run(names, feeds)
+            with engine.turn(self.provider):
+                values: list[Array] = self._inner.run(names, feeds)
         except Exception as error:  # onnxruntime's own exceptions share no base class but this
-            if self.provider == "cpu":
-                raise InvalidInput(
-                    f"the model does not run: {_first_line(error)}", where=self.card.name
-                ) from error
-            raise Unavailable(
-                f"the provider failed while it worked: {_first_line(error)}", where=self.provider,
-                remedy="what is done stays; go on with the job when the device works, or begin it anew on another",
-            ) from error  # fmt: skip
+            raise _failed(self.provider, self.card.name, error) from error
         roles = [role for role, _ in self.card.outputs]
         loose = self.card.loose
         return [
@@ -136,15 +144,14 @@ class Session:
         ]
 
 
-def runtime() -> str:
-    """Name and version of the runtime, as recorded with every prediction."""
-    return f"onnxruntime {ort.__version__}"
+def runtime(provider: str = "cpu") -> str:
+    """The installed build, with the provider's plug-in where there is one, as recorded with every prediction."""
+    return engine.build(provider)
 
 
 def available() -> tuple[str, ...]:
-    """Our names of the providers that the installed runtime has."""
-    here = ort.get_available_providers()
-    return tuple(name for name, (real, _) in providers.PROVIDERS.items() if real in here)
+    """Our names of the providers that are installed; whether they run here only a self-test tells."""
+    return engine.installed()
 
 
 def demand(provider: str) -> None:
@@ -153,7 +160,7 @@ def demand(provider: str) -> None:
     Raises:
         InvalidInput: the name is unknown. Unavailable: the runtime lacks it.
     """
-    providers.pick(provider, ort.get_available_providers())
+    engine.prepare(provider)
 
 
 def identify(path: Path) -> Body:
@@ -219,7 +226,7 @@ def inspect(path: Path) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], dict[st
     Raises:
         InvalidInput: the runtime refuses the file.
     """
-    inner = _open(path, "CPUExecutionProvider", {}, threads=1, constant_folding=False)
+    inner = _open(path, engine.prepare("cpu"), threads=1, constant_folding=False)
     try:
         meta = inner.get_modelmeta()
         return (
@@ -244,11 +251,21 @@ def open_session(path: Path, card: ModelCard, *, provider: str = "cpu", threads:
         InvalidInput: another file than the card's, or the runtime refuses it.
         Unavailable: the provider is missing or did not take the model.
     """
-    inner = open_bare(path, card.sha256, provider=provider, threads=threads)._inner
-    _, options = providers.pick(provider, ort.get_available_providers())
-    session = Session(card, provider, runtime(), {**options, "threads": str(threads)}, inner)
-    plain = np.zeros(card.shape(max(1, card.batch)), card.input_dtype)
-    trial_of(inner, _feeds(card, plain), where=str(path))
+    bare = open_bare(path, card.sha256, provider=provider, threads=threads)
+    told = {**bare.options, "threads": str(threads)}
+    session = Session(card, provider, runtime(provider), told, bare._inner)
+    feeds = _feeds(card, np.zeros(card.shape(max(1, card.batch)), card.input_dtype))
+    if provider == "cpu":
+        trial_of(bare._inner, feeds, where=str(path))
+        return session
+    try:
+        with engine.turn(provider):
+            trial_of(bare._inner, feeds, where=str(path), seconds=COMPILE_S)
+    except InvalidInput as error:
+        raise Unavailable(
+            f"the provider does not take the model: {error.what}", where=provider,
+            remedy="`lamproom doctor` tests the provider; the cpu runs every model",
+        ) from error  # fmt: skip
     return session
 
 
@@ -263,16 +280,23 @@ def open_bare(path: Path, sha256: str, *, provider: str = "cpu", threads: int = 
         raise InvalidInput(
             "not the file this card was made for", where=str(path), remedy="add the model again"
         )
-    name, options = providers.pick(provider, ort.get_available_providers())
-    inner = _open(path, name, options, threads=threads)
+    way = engine.prepare(provider, threads=threads)
+    inner = _open(path, way, threads=threads)
     really = inner.get_providers()[0]
-    if really != name:
+    if really != way.real:
         raise Unavailable(
             f"the provider did not start; {really} would run instead",
             where=provider,
             remedy="choose the provider cpu or repair the device's driver",
         )
-    return Bare(path, provider, inner)
+    return Bare(path, provider, way.options, inner)
+
+
+def share(opened: Bare) -> float:
+    """Part of the graph's nodes that the provider itself took, 0..1; -1 where the runtime does not tell."""
+    told = engine.shares(opened._inner)
+    real = providers.PROVIDERS[providers.split(opened.provider)[0]].real
+    return told.get(real, 0) / sum(told.values()) if told else -1.0
 
 
 def trial_of(
@@ -324,9 +348,7 @@ def _feeds(card: ModelCard, batch: Array) -> dict[str, Array]:
     return {card.input_name: picture, **{f.name: f.array(len(batch)) for f in card.feeds}}
 
 
-def _open(
-    path: Path, name: str, options: Mapping[str, str], *, threads: int, constant_folding: bool = True
-) -> Any:
+def _open(path: Path, way: engine.Way, *, threads: int, constant_folding: bool = True) -> Any:
     _limit_memory()
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
@@ -336,13 +358,20 @@ def _open(
         "session.intra_op.allow_spinning", "0"
     )  # spinning burns the desk's cores
     settings.add_session_config_entry("session.use_env_allocators", "1")
+    settings.add_session_config_entry(*engine.RECORD)
     if not constant_folding:
         # A few bytes of "constant of shape 10^12" would be folded, that is allocated, on loading.
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         # Its "fallback" would print to stdout and run on the CPU instead.
-        return ort.InferenceSession(str(path), settings, providers=[(name, dict(options))], enable_fallback=0)
+        return ort.InferenceSession(str(path), settings, **way.settle(settings), enable_fallback=0)
     except Exception as error:  # onnxruntime's own exceptions share no base class but this
+        if way.wanted != "cpu":
+            raise Unavailable(
+                f"the provider does not take the model: {_first_line(error)}",
+                where=way.wanted,
+                remedy="`lamproom doctor` tests the provider; the cpu runs every model",
+            ) from error
         raise InvalidInput(f"the runtime refuses the model: {_first_line(error)}", where=str(path)) from error
 
 
@@ -353,10 +382,24 @@ def _limit_memory() -> None:
     ort.create_and_register_allocator(kind, ort.OrtArenaCfg({"max_mem": MAX_MEMORY}))
 
 
+def _failed(provider: str, where: str, error: Exception) -> LamproomError:
+    """A run's failure: on the CPU the model's own; elsewhere the device may be lost, and the job can be resumed."""
+    if provider == "cpu":
+        return InvalidInput(f"the model does not run: {_first_line(error)}", where=where)
+    return Unavailable(
+        f"the provider failed while it worked: {_first_line(error)}",
+        where=provider,
+        remedy="what is done stays; go on with the job when the device works, or begin it anew on another",
+    )
+
+
 def _first_line(error: Exception) -> str:
     """The runtime's own words without its error code and source lines."""
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
+    text = re.sub(
+        r"^\S*/onnxruntime/\S+\.(?:cc|h):\d+ .*?\) ", "", text
+    )  # the signature of the function that threw
     return re.sub(r"\S*onnxruntime_src/.*", "", text).strip()[:200]
 
 

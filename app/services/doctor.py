@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -17,19 +16,12 @@ from typing import Literal
 
 from annotation.errors import InvalidInput, LamproomError
 from app import log, settings
-from app.services import browse, workspace
-from app.services.display import CHILD_S, qt_fault
+from app.services import accelerators, browse, builds, workspace
+from app.services.display import qt_fault
 from storage import db as database
 
 State = Literal["good", "note", "bad"]
 FREE_BYTES = 5 * 1024**3
-_ONNXRUNTIMES = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-openvino",
-    "onnxruntime-directml",
-    "onnxruntime-training",
-)
 _OPENCVS = (
     "opencv-python",
     "opencv-python-headless",
@@ -48,17 +40,6 @@ _FONTS = (
     "uming*",
     "ukai*",
 )
-# Runs in a child: a broken provider may take its process down. Prints one JSON line.
-_PROVIDER = """
-import json, sys
-import numpy as np
-from models import demo, session
-card = demo.card()
-batch = np.random.default_rng(1).random((1, 3, card.input_wh[1], card.input_wh[0]), np.float32)
-first, second = (session.open_session(demo.path(), card, provider=p) for p in ("cpu", sys.argv[1]))
-apart = float(np.abs(first.run(batch)[0]["table"] - second.run(batch)[0]["table"]).max())
-print(json.dumps({"ran": second.provider, "apart": apart}))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,60 +120,66 @@ def _installed(names: tuple[str, ...]) -> list[str]:
 
 def _libraries() -> Iterator[Finding]:
     """Distributions that share one folder overwrite each other, and pip says nothing."""
-    for name, family, keep in (
-        ("onnxruntime", _ONNXRUNTIMES, ""),
-        ("opencv", _OPENCVS, "opencv-python-headless"),
-    ):
-        found = _installed(family)
-        if len(found) == 1:
-            windowed = name == "opencv" and not found[0].startswith(keep)
-            yield Finding(
-                name, "note" if windowed else "good", found[0],
-                "it brings a second Qt: install opencv-python-headless instead" if windowed else "",
-            )  # fmt: skip
-        elif found:
-            yield Finding(
-                name,
+    yield _onnxruntime(builds.look())
+    found = _installed(_OPENCVS)
+    if len(found) == 1:
+        windowed = not found[0].startswith("opencv-python-headless")
+        yield Finding(
+            "opencv", "note" if windowed else "good", found[0],
+            "it brings a second Qt: install opencv-python-headless instead" if windowed else "",
+        )  # fmt: skip
+    elif found:
+        yield Finding(
+            "opencv",
+            "bad",
+            f"several builds share one folder: {', '.join(found)}",
+            "uninstall all of them, then install one",
+        )
+    else:
+        yield Finding("opencv", "bad", "not installed", "run ./dev, or install the program again")
+
+
+def _onnxruntime(found: builds.Builds) -> Finding:
+    """What is wrong with the runtime's folder, and the very commands that mend it."""
+    names = ", ".join(f"{name} {version}" for name, version in found.owners)
+    commands = " && ".join(found.repair())
+    match found.state:
+        case "one":
+            return Finding("onnxruntime", "good", names)
+        case "none":
+            return Finding("onnxruntime", "bad", "not installed", "run ./dev, or install the program again")
+        case "several":
+            lies = " ".join(found.present).strip() or "nobody knows which"
+            return Finding(
+                "onnxruntime",
                 "bad",
-                f"several builds share one folder: {', '.join(found)}",
-                "uninstall all of them, then install one",
+                f"several builds share one folder: {names}; what lies there is {lies}",
+                f"run: {commands} (without a network add --no-index --find-links FOLDER)",
             )
-        else:
-            yield Finding(name, "bad", "not installed", "run ./dev, or install the program again")
+        case "orphan":
+            return Finding(
+                "onnxruntime",
+                "note",
+                f"files that no installed package owns lie in {found.folder}",
+                f"run: {commands} (without a network add --no-index --find-links FOLDER)",
+            )
+    return Finding(
+        "onnxruntime",
+        "bad",
+        f"half removed: {names or found.folder} is listed, but its module is empty",
+        f"run: {commands} (without a network add --no-index --find-links FOLDER)",
+    )
 
 
 def _providers() -> Iterator[Finding]:
-    """Every provider really runs the demonstration model in a child, and is compared with the CPU."""
-    from models import session
-
-    for name in session.available():
-        done = subprocess.run(
-            [sys.executable, "-c", _PROVIDER, name], capture_output=True, text=True, timeout=CHILD_S, errors="replace",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )  # fmt: skip
-        if done.returncode != 0:
-            said = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1][:300]
-            yield Finding(
-                f"provider {name}",
-                "bad",
-                f"it does not run: {said}",
-                "use the cpu provider, or mend its driver",
-            )
+    """Every installed provider is tested in a child, and what was found is kept."""
+    for one in accelerators.listing():
+        if one.state == "absent":
             continue
-        facts = json.loads(done.stdout.splitlines()[-1])
-        if facts["ran"] != name:
-            yield Finding(
-                f"provider {name}",
-                "bad",
-                f"asked for, but {facts['ran']} ran",
-                "use the cpu provider, or mend its driver",
-            )
-        elif facts["apart"] > 1e-2:
-            yield Finding(
-                f"provider {name}", "note", f"its results differ from the CPU's by up to {facts['apart']:.3g}"
-            )
-        else:
-            yield Finding(f"provider {name}", "good", "it runs and agrees with the CPU")
+        trial = accelerators.test(one.name)
+        said, remedy = accelerators.sentence(trial)
+        state: State = "good" if trial.verdict == "passed" else "note" if trial.usable else "bad"
+        yield Finding(f"provider {one.name}", state, said, remedy)
 
 
 def _desk() -> Iterator[Finding]:

@@ -9,7 +9,8 @@ import pytest
 
 from annotation.errors import LamproomError
 from app import cli, settings
-from app.services import display, doctor, workspace
+from app.services import accelerators, display, doctor, workspace
+from models import selftest, session
 
 
 def states(found: list[doctor.Finding]) -> dict[str, str]:
@@ -49,19 +50,24 @@ def test_a_damaged_record_is_a_finding_and_the_exit_code_is_3(tmp_path: Path) ->
 def test_two_builds_of_one_library_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     real = doctor.importlib.metadata.version
     monkeypatch.setattr(
-        doctor.importlib.metadata, "version", lambda name: "1.0" if name == "onnxruntime-gpu" else real(name)
+        doctor.importlib.metadata, "version", lambda name: "1.0" if name == "opencv-python" else real(name)
     )
-    finding = next(f for f in doctor._libraries() if f.name == "onnxruntime")
+    finding = next(f for f in doctor._libraries() if f.name == "opencv")
     assert finding.state == "bad"
-    assert "onnxruntime-gpu 1.0" in finding.said
+    assert "opencv-python 1.0" in finding.said
 
 
-def test_a_provider_that_falls_back_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    from models import session
-
-    monkeypatch.setattr(session, "available", lambda: ("cpu", "cuda"))
-    found = states(list(doctor._providers()))
-    assert found == {"provider cpu": "good", "provider cuda": "bad"}
+def test_every_installed_provider_is_tested_and_what_was_found_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        selftest, "installed", lambda **_: {"cpu": session.runtime(), "cuda": session.runtime()}
+    )
+    found = {f.name: f for f in doctor._providers()}
+    assert {name: f.state for name, f in found.items()} == {"provider cpu": "good", "provider cuda": "bad"}
+    assert "no such provider" in found["provider cuda"].said
+    assert found["provider cuda"].remedy
+    assert [a.state for a in accelerators.listing() if a.name == "cpu"] == ["ready"]
 
 
 def test_qt_that_does_not_load_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from annotation.errors import InvalidInput, Unavailable
-from models import providers, session
+from models import providers, runtime, session
 from models.recognise import recognise
 from tests.models.toys import CELLS, SIDE, columns
 
@@ -53,7 +55,7 @@ def test_a_provider_that_did_not_start_is_an_error(toy: Toy, monkeypatch: pytest
     def quiet(file: str, settings: object, **_: object) -> object:
         return really(file, settings, providers=["CPUExecutionProvider"])
 
-    monkeypatch.setattr(session.ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(runtime, "built_in", lambda: ("CUDAExecutionProvider",))
     monkeypatch.setattr(session.ort, "InferenceSession", quiet)
     with pytest.raises(Unavailable, match="CPUExecutionProvider would run instead"):
         session.open_session(path, known, provider="cuda")
@@ -61,3 +63,71 @@ def test_a_provider_that_did_not_start_is_an_error(toy: Toy, monkeypatch: pytest
 
 def test_the_installed_runtime_lists_the_cpu() -> None:
     assert "cpu" in session.available()
+
+
+class Lost:
+    """A session whose device is lost at the second run."""
+
+    def __init__(self, inner: object) -> None:
+        self.inner, self.runs = inner, 0
+
+    def run(self, *arguments: object) -> object:
+        self.runs += 1
+        if self.runs > 1:
+            raise RuntimeError(
+                "[ONNXRuntimeError] : 1 : FAIL : 887A0005 The GPU device instance has been suspended"
+            )
+        return self.inner.run(*arguments)  # type: ignore[attr-defined]
+
+
+def test_a_device_lost_in_the_middle_is_unavailable_and_a_model_that_fails_on_the_cpu_is_not(
+    toy: Toy,
+) -> None:
+    path = toy(columns())
+    opened = session.open_session(path, recognise(path).card)
+    batch = np.zeros((1, 3, SIDE, SIDE), np.float32)
+    for provider, kind, said in (
+        ("cuda", Unavailable, "cuda: the provider failed while it worked: 887A0005 The GPU device"),
+        ("cpu", InvalidInput, "the model does not run: 887A0005 The GPU device"),
+    ):
+        lost = dataclasses.replace(opened, provider=provider, _inner=Lost(opened._inner))
+        lost.run(batch)
+        with pytest.raises(kind, match=said):
+            lost.run(batch)
+    bare = session.open_bare(path, recognise(path).card.sha256)
+    lone = dataclasses.replace(bare, provider="directml:1", _inner=Lost(bare._inner))
+    lone.run({"images": batch}, bare.outputs)
+    with pytest.raises(Unavailable, match="directml:1"):
+        lone.run({"images": batch}, bare.outputs)
+
+
+def test_a_provider_that_bears_one_run_at_a_time_gets_one(toy: Toy) -> None:
+    path = toy(columns())
+    opened = session.open_session(path, recognise(path).card)
+    inside: list[int] = []
+    most: list[int] = []
+
+    class Slow:
+        def run(self, *arguments: object) -> object:
+            inside.append(1)
+            most.append(len(inside))
+            found = opened._inner.run(*arguments)
+            inside.pop()
+            return found
+
+    one = dataclasses.replace(opened, provider="directml", _inner=Slow())
+    batch = np.zeros((1, 3, SIDE, SIDE), np.float32)
+    threads = [threading.Thread(target=lambda: [one.run(batch) for _ in range(50)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    assert len(most) == 200
+
+
+def test_a_session_says_which_part_of_the_model_its_provider_took(toy: Toy) -> None:
+    path = toy(columns())
+    bare = session.open_bare(path, recognise(path).card.sha256)
+    assert session.share(bare) == 1.0
+    assert session.share(dataclasses.replace(bare, provider="cuda")) == 0.0

@@ -12,11 +12,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = {"LamproomError", "Misread", "InvalidInput", "InvalidFile", "NotFound", "Conflict", "Unavailable"}
-FIRST = {"tr", "group", "opt", "arg", "Warned", "Started", "Loss", "tr_sentence"}
+FIRST = {"tr", "group", "opt", "arg", "Warned", "Started", "Loss", "tr_sentence", "_reached"}
 """Calls whose first argument is shown."""
 THIRD = {"verb", "Finding"}
 """Calls whose third and later arguments are shown."""
-SPOKEN = {"fault", "problem"}
+SPOKEN = {"fault", "problem", "remedy"}
 """Keywords and names that hold a sentence; tables whose name ends in _LOSSES hold nothing else."""
 
 
@@ -65,6 +65,8 @@ def shown(call: ast.Call) -> Iterator[ast.expr]:
         yield from call.args[1:]
     elif name == "Fault":  # (where, what)
         yield from call.args[1:2]
+    elif name == "Known":  # a provider's known fault: (said, remedy, source)
+        yield from call.args[:2]
     yield from (k.value for k in call.keywords if k.arg in SPOKEN)
 
 
