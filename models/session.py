@@ -326,15 +326,16 @@ def trial_of(
 
 
 def demand_numbers(outputs: Iterable[tuple[str, Array]], *, where: str) -> None:
-    """Refuse a trial run's (name, output) with NaN or infinity: such a network would give nonsense, or nothing, for ever.
+    """Refuse a trial run's (name, output) with NaN, or without one finite number: it would give nonsense, or nothing, for ever.
 
-    Minus infinity beside numbers is let through: some networks say "none" so.
+    Infinity beside numbers is let through: some networks say "none" so, and boxes that are not finite are dropped one by one.
     """
     for name, output in outputs:
-        if output.dtype.kind != "f" or not output.size:
-            continue
-        top = output.max()  # NaN when there is one
-        if not np.isfinite(top):
+        if (
+            output.dtype.kind == "f"
+            and output.size
+            and (np.isnan(output).any() or not np.isfinite(output).any())
+        ):
             raise InvalidInput(
                 f"its output {name!r} holds no numbers (NaN or infinite) for a plain picture",
                 where=where,

@@ -13,9 +13,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from annotation.errors import InvalidInput, LamproomError
-from app.services import onnx
+from app.services import batching, onnx
 from app.services.workspace import Workspace
-from models import promptable, session
+from models import demo, promptable, rebatch, session
 from tests.models import hostile, toy_pairs
 from tests.models.hostile import WEIGHTS, outside, single
 from tests.models.toys import SIDE, columns, rows, toy_model
@@ -266,3 +266,57 @@ def test_what_a_killed_process_left_is_removed_a_day_later(ws: Workspace, tmp_pa
     os.utime(left, (1, 1))
     onnx.add(ws, outside(tmp_path))
     assert (left.exists(), fresh.exists()) == (False, True)
+
+
+# --- batches -----------------------------------------------------------------------------------------------------
+
+
+def test_a_free_batch_is_proved_once_noted_and_never_replaces_the_model(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = onnx.add_demo(ws)
+    before = row.path.read_bytes()
+    found = batching.freed(ws, row)
+    assert found.path is not None
+    assert found.card is not None
+    assert found.path.name == f"{row.sha256}.{found.card.sha256}.onnx"
+    assert (found.card.batch, row.path.read_bytes()) == (0, before)
+    assert [r.name for r in onnx.listing(ws)] == [row.name]
+    monkeypatch.setattr(rebatch, "free", lambda *a, **k: pytest.fail("proved again"))
+    assert batching.freed(ws, row.name) == found
+    session.open_session(found.path, found.card)
+
+
+def test_a_damaged_note_or_a_lost_file_is_made_anew(ws: Workspace) -> None:
+    row = onnx.add_demo(ws)
+    found = batching.freed(ws, row)
+    assert found.path is not None
+    row.path.with_suffix(".batch.json").write_bytes(b"{")
+    assert batching.freed(ws, row) == found
+    found.path.unlink()
+    assert batching.freed(ws, row) == found
+    assert found.path.is_file()
+
+
+def test_why_a_batch_is_not_free_is_noted_too(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = onnx.add(
+        ws, saved(tmp_path / "m.onnx", toy_model(columns(), metadata={"names": "['a', 'b']"})), name="m"
+    )
+    found = batching.freed(ws, row)
+    assert (found.path, found.why) == (None, "its output 'out' does not grow with the batch")
+    monkeypatch.setattr(rebatch, "free", lambda *a, **k: pytest.fail("tried again"))
+    assert batching.freed(ws, row) == found
+
+
+def test_a_model_with_weights_beside_it_gets_its_free_batch_in_the_same_folder(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    path = outside(tmp_path, onnx_format.load(str(demo.path())), least=512)
+    row = onnx.add(ws, path, name="m")
+    found = batching.freed(ws, row)
+    assert found.path is not None
+    assert found.path.parent == row.path.parent
+    assert found.card is not None
+    session.open_session(found.path, found.card)

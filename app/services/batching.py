@@ -1,0 +1,80 @@
+"""A model's variant with a free batch: made once, proved for each provider, kept beside the model under its own digest.
+
+What was proved, or why not, is noted beside it, so that a job asks once and then knows. Predictions go on naming the original.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from annotation import canonical
+from app.services import onnx
+from app.services.onnx import ModelRow
+from app.services.workspace import Workspace
+from models import external, rebatch, session
+from models.rebatch import Freed
+from storage import files
+
+
+def freed(ws: Workspace, model: str | ModelRow, *, provider: str = "cpu") -> Freed:
+    """The model's variant for any number of pictures a run, or why there is none; takes some seconds the first time.
+
+    Raises:
+        NotFound: there is no such model. InvalidInput, Unavailable: its file or the provider cannot be used.
+    """
+    row = onnx.show(ws, model) if isinstance(model, str) else model
+    noted = _noted(row.path)
+    place = f"{provider}, {session.runtime()}"
+    known = noted["proofs"].get(place)
+    if known is None or (known["exact"] and not _derived(row, noted["derived"]).is_file()):
+        return _proved(row, noted, place, provider)
+    if not known["exact"]:
+        return Freed(None, None, known["why"])
+    path = _derived(row, noted["derived"])
+    body = external.identify(path)
+    card = replace(row.card, sha256=body.sha256, files=body.files, batch=0)
+    return Freed(path, card, known["why"])
+
+
+def _proved(row: ModelRow, noted: dict[str, Any], place: str, provider: str) -> Freed:
+    staged = row.path.with_name(f".{row.sha256}.{secrets.token_hex(6)}.onnx")
+    try:
+        found = rebatch.free(row.path, row.card, staged, provider=provider)
+        if found.path is not None and found.card is not None:
+            target = _derived(row, found.card.sha256)
+            files.write(target, staged.read_bytes())
+            noted["derived"] = found.card.sha256
+            found = replace(found, path=target)
+    finally:
+        staged.unlink(missing_ok=True)
+    noted["proofs"][place] = {"exact": found.path is not None, "why": found.why}
+    files.write(
+        _note(row.path), canonical.encode({"derived": noted["derived"], "proofs": _listed(noted["proofs"])})
+    )
+    return found
+
+
+def _derived(row: ModelRow, sha256: str) -> Path:
+    return row.path.with_name(f"{row.sha256}.{sha256}.onnx")
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".batch.json")
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """What is noted beside a model; a note that is none counts as absent."""
+    try:
+        read = json.loads(_note(path).read_bytes())
+        proofs = {p["place"]: {"exact": bool(p["exact"]), "why": str(p["why"])} for p in read["proofs"]}
+        return {"derived": str(read["derived"]), "proofs": proofs}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"derived": "", "proofs": {}}
+
+
+def _listed(proofs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"place": place, **proof} for place, proof in sorted(proofs.items())]
