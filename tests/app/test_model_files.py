@@ -18,7 +18,7 @@ from app.services.workspace import Workspace
 from models import demo, promptable, rebatch, session
 from tests.models import hostile, toy_pairs
 from tests.models.hostile import WEIGHTS, outside, single
-from tests.models.toys import SIDE, columns, rows, toy_model
+from tests.models.toys import CELLS, SIDE, columns, rows, toy_model
 
 IDENTITY = helper.make_node("Identity", ["images"], ["out"])
 
@@ -113,10 +113,10 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
         "the runtime refuses the model: .*Lamp",
     ),
     "opset too new": (_from(lambda: single([IDENTITY], opsets={"": 999})), "it needs opset 999"),
-    "no classes": (_from(lambda: toy_model(columns(n=0))), "it has no classes: all it gives is 1x"),
-    "no classes, with objectness": (_from(lambda: toy_model(rows(5))), "it has no classes: all it gives is 1x"),
+    "no classes": (_from(lambda: toy_model(columns(*[(32, 20, 16, 16)] * CELLS, n=0))), "it has no classes: all it gives is 1x"),
+    "no classes, with objectness": (_from(lambda: toy_model(rows(5) + np.float32([32, 20, 16, 16, 0.5]))), "it has no classes: all it gives is 1x"),
     "zero side": (_from(lambda: single([IDENTITY], shape=(1, 3, 0, SIDE))), "a side of zero"),
-    "wrong rank": (_from(lambda: single([IDENTITY], shape=(3, SIDE, SIDE))), "0 inputs that can be a picture"),
+    "wrong rank": (_from(lambda: single([IDENTITY], shape=(1, 1, 3, SIDE, SIDE))), "0 inputs that can be a picture"),
     "no input": (
         _from(
             lambda: helper.make_model(
