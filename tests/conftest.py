@@ -14,9 +14,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
 
 PROJECT = Path(__file__).resolve().parent.parent
 LOOPBACK = ("127.", "::1", "localhost")
@@ -89,6 +94,13 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     return folder
 
 
+@pytest.fixture
+def qtbot(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> QtBot:
+    """A busy machine is no failure: what is waited for may take 20 s, not 5. It costs nothing when it comes at once."""
+    monkeypatch.setattr(qtbot, "waitUntil", partial(qtbot.waitUntil, timeout=20_000))
+    return qtbot
+
+
 def _is_local(address: object) -> bool:
     return not isinstance(address, tuple) or str(address[0]).startswith(LOOPBACK)
 
@@ -126,10 +138,10 @@ def _threads() -> set[threading.Thread]:
 
 @pytest.fixture(autouse=True)
 def _no_leftovers(home: Path) -> Iterator[None]:
-    """A thread, Qt pool task or child process that outlives its test by two seconds fails it."""
+    """A thread, Qt pool task or child process that outlives its test by ten seconds fails it."""
     before = _threads()
     yield
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 10
     for thread in _threads() - before:
         thread.join(max(0.0, deadline - time.monotonic()))
     left = sorted(t.name for t in _threads() - before)

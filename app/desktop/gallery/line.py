@@ -211,11 +211,11 @@ class QueryLine(QWidget):
         self._typing.stop()
 
     def _named(self) -> None:
-        """The names have come: look for what waited for them, or offer what they make known."""
+        """The names have come: look for what waited for them, and offer what they make known."""
         if self._held is not None:
             (text, ended), self._held = self._held, None
             self._look_for(text, ended)
-        elif self.edit.hasFocus():
+        if self.edit.hasFocus():
             self._offer()
 
     def _chips_of(self, node: Node, names: Names) -> None:

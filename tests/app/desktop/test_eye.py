@@ -238,7 +238,7 @@ def test_the_divider_is_dragged_and_the_turns_are_held(window: Window, qtbot: Qt
     QTest.keyRelease(canvas, Qt.Key.Key_F4)
     assert not eye.layer.blinked
     eye.blink_by_timer(True)
-    qtbot.waitUntil(lambda: eye.layer.blinked, timeout=5000)
+    qtbot.waitUntil(lambda: eye.layer.blinked)
     eye.compare("")
     assert not eye.blinking
 
