@@ -89,11 +89,8 @@ def place(
         # OpenCV writes straight into the canvas: its rows need not touch each other.
         cv2.resize(part, (new_w, new_h), dst=inside, interpolation=cv2.INTER_LINEAR)
     grow = (wh[0] / full_w, wh[1] / full_h)
-    if card.resize in ("letterbox", "corner"):
-        exact = min(w / width, h / height)
-        ratios = (exact / grow[0], exact / grow[1])
-    else:
-        ratios = (new_w / width / grow[0], new_h / height / grow[1])
+    # What OpenCV really did: each side is rounded by itself.
+    ratios = (new_w / width / grow[0], new_h / height / grow[1])
     return Placement(ratios, left, top, (x0 * grow[0], y0 * grow[1]), (width * grow[0], height * grow[1]), wh)
 
 

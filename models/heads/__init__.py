@@ -1,16 +1,36 @@
-"""Heads: how the outputs of each family of networks are recognised (`match`) and read (`decode`). Order = order of trial."""
+"""Heads: how the outputs of each family of networks are recognised (`match`) and read (`decode`). Order = order of trial.
+
+c = classes; e = extras (masks, key points, an angle); G = cells of the grids of the strides (8, 16, 32; 8 to 64; 4 to 32; 16, 32).
+Nothing here goes by names of outputs.
+
+    family          outputs                               what tells it from the others
+    yolox           (1, G, 5 + c)                         the first column stays within a few cells: offsets, not pixels
+    yolo            (1, 4 + c + e, G)                     the rows are cells and the boxes pixels (beyond 2), not shares
+                    (1, 3G, 5 + c + e), (1, G, 5 + c)
+    yolo_anchors    (1, 3, h/s, w/s, 5 + c) each stride   grids of three or four strides at once, all of one width
+    yolo_ready      (1, n, 6 + e)                         the sixth column holds whole numbers, the fifth shares, the boxes pixels
+                    (n, 7)                                no batch axis, the picture's number in front
+                    (1, n, 4), (1, n) twice, (1, 1)       the last one, a count
+    faces           (1, cells, 1|1|4|10) of each stride   four outputs of each of the three grids
+    ready           (n, 4), (n,) twice                    one of them whole numbers; with or without batch axis, no count
+    detr            (1, q, 4), (1, q, c) or (1, q, 4 + c) q is no grid; the boxes are shares
+    semantic        (1, c, h, w) or (1, h, w) alone       the only output, on a grid of the input's shape
+    whole           (1, c), (1, d)                        vectors and nothing else: YOLO's classifiers are here too
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 
-from models.heads import detr, faces, ready, semantic, whole, yolo, yolox
+from models.heads import detr, faces, ready, semantic, whole, yolo, yolo_anchors, yolo_ready, yolox
 
 HEADS: Mapping[str, ModuleType] = MappingProxyType(
     {
         "yolox": yolox,
         "yolo": yolo,
+        "yolo_anchors": yolo_anchors,
+        "yolo_ready": yolo_ready,
         "faces": faces,
         "ready": ready,
         "detr": detr,

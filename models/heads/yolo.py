@@ -1,78 +1,219 @@
-"""The YOLO families that give pixels: one row (or column) a cell with centre, size, perhaps objectness, and class scores.
+"""The YOLO families that give a table of pixels: a row (or column) a cell with centre, size, perhaps objectness, class scores, extras.
 
-Told apart by the shape of one output, G being the cells of the grids of strides 8, 16 and 32:
+Told apart by the shape of the table, G being the cells of the grids of the strides (three in most, two to five in others):
 
-    (1, 4 + classes, G)    no objectness, transposed: YOLOv8, v9, v11, v12, our demonstration detector
-    (1, 3G, 5 + classes)   objectness, three anchors a cell: YOLOv5, v7
-    (1, G, 5 + classes)    objectness: YOLOX exported with its decoding, YOLOv6
+    (1, 4 + classes + extras, G)    no objectness, transposed: YOLOv8, v9, v11, v12, v26, v10 before its selection, v3u, v5u;
+                                    with 3G columns YOLOv7 of those who multiply the objectness in
+    (1, 3G, 5 + classes + extras)   objectness, three anchors a cell: YOLOv5, v7
+    (1, G, 5 + classes)             objectness: YOLOX exported with its decoding; YOLOv6 as its authors export it (always 1)
+
+Extras: as many numbers as a second output has prototype masks (segmentation); x, y(, visibility) of key points; one angle.
+Without metadata they are told by their values, for class scores lie in 0..1 and pixels and angles do not.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.card import NEUTRAL, UNIT, ModelCard
+from models.card import NEUTRAL, UNIT, ModelCard, Task
 from models.found import Found, nms
-from models.heads.look import Look, Match, cells
+from models.heads import shapes
+from models.heads.look import Look, Match, Output, cells
 from models.session import Array
 
-STRIDES = (8, 16, 32)
+STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (4, 8, 16, 32, 64), (8, 16))
+ANCHORS = 3
 MAX_CANDIDATES = 4096
 MAX_BOXES = 1000
 """Bounds of one picture: a network gone wild must not make NMS take minutes or flood the record."""
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What follows the class scores of a row.
+
+    Attributes:
+        masks: coefficients of prototype masks. points, dims: key points and numbers of each. angle: 1 for an angle.
+        protos: name of the output with the prototypes.
+    """
+
+    masks: int = 0
+    points: int = 0
+    dims: int = 0
+    angle: int = 0
+    protos: str = ""
+
+    @property
+    def width(self) -> int:
+        """Numbers in a row."""
+        return self.masks + self.points * self.dims + self.angle
+
+    @property
+    def task(self) -> Task:
+        """What a network with these extras is for."""
+        return "segment" if self.masks else "pose" if self.points else "obb" if self.angle else "detect"
+
+    @property
+    def head(self) -> tuple[tuple[str, int], ...]:
+        """For the card."""
+        every = (("masks", self.masks), ("points", self.points), ("dims", self.dims), ("angle", self.angle))
+        return tuple((key, value) for key, value in every if value)
+
+    @property
+    def said(self) -> str:
+        """For the reasons."""
+        match self.task:
+            case "segment":
+                return f", {self.masks} coefficients for the masks of “{self.protos}”"
+            case "pose":
+                return f", {self.points} key points of {self.dims} numbers"
+            case "obb":
+                return ", an angle"
+            case _:
+                return ""
+
+
 def match(look: Look) -> Match | None:
     """One of the shapes above; class names in the metadata decide between a row a cell with and without objectness."""
-    grid = cells(*look.wh, STRIDES)
     for out in look.outputs:
-        shape = out.value.shape
-        if len(shape) != 3 or shape[0] != 1:
-            continue
-        rows, columns = shape[1], shape[2]
-        table = (("table", out.name),)
-        if columns == grid and rows > 4:
-            return Match(
-                "yolo", "detect", table, rows - 4, head=(("transposed", 1),),
-                why=(f"“{out.name}” has one column for each of the {grid} grid cells: 4 box numbers and {rows - 4} scores",),
-            )  # fmt: skip
-        if rows == 3 * grid and columns > 5:
-            return Match(
-                "yolo", "detect", table, columns - 5, head=(("objectness", 1),),
-                why=(f"“{out.name}” has three rows for each of the {grid} grid cells, with objectness",),
-            )  # fmt: skip
-        if rows == grid and columns > 4 and len(look.names) == columns - 4:
-            return Match(
-                "yolo", "detect", table, columns - 4,
-                why=(f"“{out.name}” has one row for each of the {grid} grid cells and a score for each named class",),
-            )  # fmt: skip
-        if rows == grid and columns > 5:
-            return Match(
-                "yolo", "detect", table, columns - 5, head=(("objectness", 1),), resize="corner", colour="bgr",
-                mean=NEUTRAL, std=UNIT, score_micro=300_000,
-                why=(f"“{out.name}” has one row for each of the {grid} grid cells, in pixels, with objectness",),
-            )  # fmt: skip
+        if out.value.ndim == 3 and out.value.dtype.kind == "f":
+            found = _table(look, out)
+            if found is not None:
+                return found
+    return None
+
+
+def _table(look: Look, out: Output) -> Match | None:
+    rows, columns = out.value.shape[1:]
+    for strides in STRIDE_SETS:
+        grid = cells(*look.wh, strides)
+        if columns in (grid, ANCHORS * grid) and rows > 4:
+            return _read(look, out, transposed=True, one=columns == grid, grid=grid)
+        if rows == ANCHORS * grid and columns > 5:
+            return _read(look, out, objectness=True, grid=grid)
+        if rows == grid and columns > 4:
+            named = len(look.names) == columns - 4
+            return _read(look, out, objectness=not named and columns > 5, one=True, grid=grid)
+    return None
+
+
+def _read(
+    look: Look, out: Output, *, transposed: bool = False, objectness: bool = False, one: bool = False, grid: int
+) -> Match | None:
+    table = out.value[0] if transposed else out.value[0].T
+    low, high = shapes.range_of(table)
+    if 0 < high[:4].max() <= 2 and low[:4].min() >= 0:
+        return None  # shares of the picture's size, not pixels: no YOLO gives those
+    first = 5 if objectness else 4
+    extras = extras_of(look, low[first:], high[first:])
+    if extras is None:
+        return None
+    classes = len(low) - first - extras.width
+    if classes < 1:
+        return None
+    # YOLOX, which has its own colours and scale, learns an objectness; YOLOv6 exports a 1 in its place.
+    yolox = one and objectness and not (low[4] == high[4] == 1)
+    line = "column" if transposed else "row"
+    what = f"{f'one {line}' if one else f'three {line}s'} for each of the {grid} grid cells"
+    scores = f"4 box numbers, {'objectness, ' if objectness else ''}{classes} scores{extras.said}"
+    head = (("transposed", int(transposed)), ("objectness", int(objectness)), *extras.head)
+    found = Match(
+        "yolo",
+        extras.task,
+        (("table", out.name), *((("protos", extras.protos),) if extras.protos else ())),
+        classes,
+        head=tuple((key, value) for key, value in head if value),
+        why=(f"“{out.name}” has {what}: {scores}",),
+    )
+    if yolox:
+        return replace(
+            found, resize="corner", colour="bgr", mean=NEUTRAL, std=UNIT, score_micro=300_000,
+            why=(*found.why, "its objectness is learned and its boxes are pixels: YOLOX with its decoding inside"),
+        )  # fmt: skip
+    if one and objectness:
+        return replace(found, why=(*found.why, "its objectness is 1 everywhere: YOLOv6"))
+    return found
+
+
+def extras_of(look: Look, low: Array, high: Array) -> Extras | None:
+    """What follows the scores in a row; None when nothing fits.
+
+    Args:
+        low, high: float64 (n,) least and greatest value of each column from the scores on.
+    """
+    n = len(low)
+    protos = shapes.prototypes(look)
+    if protos is not None and protos.value.shape[1] < n:
+        return Extras(masks=int(protos.value.shape[1]), protos=protos.name)
+    task = look.metadata.get("task", "")
+    told = keypoint_shape(look)
+    if told is not None and task in ("", "pose"):
+        return Extras(points=told[0], dims=told[1]) if told[0] * told[1] < n else None
+    if task == "obb":
+        return Extras(angle=1)
+    strange = (low < -0.01) | (high > 1.01)
+    if task in ("detect", "segment") or not strange.any():
+        return Extras()
+    start = int(np.flatnonzero(strange)[0])
+    rest = n - start
+    if rest == 1:
+        return Extras(angle=1)
+    for dims in (3, 2):
+        # Of three numbers the last is a visibility, of two each is a place.
+        if rest % dims == 0 and rest >= 2 * dims and (dims == 2 or not strange[start + 2 :: 3].any()):
+            return Extras(points=rest // dims, dims=dims)
+    return None
+
+
+def keypoint_shape(look: Look) -> tuple[int, int] | None:
+    """(points, numbers of each) of the answer or the metadata `kpt_shape`: [17, 3]."""
+    try:
+        value = json.loads((look.answers.get("kpt_shape") or look.metadata.get("kpt_shape", ""))[:100])
+    except ValueError:
+        return None
+    if isinstance(value, list) and len(value) == 2 and all(type(v) is int for v in value):
+        points, dims = value
+        if 0 < points <= 1000 and dims in (2, 3):
+            return points, dims
     return None
 
 
 def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: float) -> Found:
-    """Boxes of one picture in input pixels, after per-class NMS.
+    """Objects of one picture in input pixels, after per-class NMS.
 
     Args:
-        outputs: "table" (cells, columns), or (columns, cells) when the card's head says transposed.
+        outputs: "table" (cells, columns), or (columns, cells) when the card's head says transposed; "protos" (masks, h, w)
+            when it has masks.
     """
-    transposed, objectness = card.get("transposed"), card.get("objectness")
-    table = outputs["table"].T if transposed else outputs["table"]
+    table = outputs["table"]
+    if table.dtype == np.float16:  # numpy compares halves one by one
+        table = table.astype(np.float32)
+    columns = table if card.get("transposed") else table.T
+    objectness = card.get("objectness")
+    first = 4 + objectness
+    last = first + len(card.labels)
     if objectness:
-        candidates = np.flatnonzero(table[:, 4] >= score)
+        # A product with factors of at most 1: cells below the threshold already cannot reach it.
+        candidates = np.flatnonzero(columns[4] >= score)
     else:
-        best = outputs["table"][4:].max(axis=0) if transposed else table[:, 4:].max(axis=1)
-        candidates = np.flatnonzero(best >= score)
-    rows = table[candidates].astype(np.float64)
-    scores = rows[:, 5:] * rows[:, 4:5] if objectness else rows[:, 4:]
-    return suppressed(rows, scores, score=score, iou=iou)[0]
+        candidates = np.flatnonzero(columns[first:last].max(axis=0) >= score)
+    rows = columns[:, candidates].T.astype(np.float64)
+    scores = rows[:, first:last]
+    if objectness:
+        scores = scores * rows[:, 4:5]
+    if card.get("angle"):
+        return shapes.turned(rows, scores, rows[:, last], score=score, iou=iou, most=MAX_CANDIDATES)
+    found, kept = suppressed(rows, scores, score=score, iou=iou)
+    extras = rows[kept, last:]
+    if card.get("masks"):
+        return shapes.masked(found, extras, outputs["protos"], card.input_wh)
+    if card.get("points"):
+        return replace(found, points=shapes.points(extras, card.get("points"), card.get("dims")))
+    return found
 
 
 def suppressed(rows: Array, scores: Array, *, score: float, iou: float) -> tuple[Found, Array]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.card import NEUTRAL, UNIT, ModelCard
 from models.found import Found
-from models.heads import yolo
+from models.heads import shapes, yolo
 from models.heads.look import Look, Match, cells
 from models.session import Array
 
@@ -28,8 +28,9 @@ def match(look: Look) -> Match | None:
             continue
         if len(look.names) == shape[2] - 4:
             continue  # a score for each named class, so no objectness
-        if float(np.nanmax(np.asarray(out.value[0, :, 0], np.float64), initial=0.0)) > w / 2:
-            continue
+        low, high = shapes.range_of(out.value[0, :, :4].T)
+        if high[0] > w / 2 or (0 < high.max() <= 1 and low.min() >= 0):
+            continue  # pixels; or shares, such as class scores without objectness
         n = shape[2] - 5
         return Match(
             "yolox", "detect", (("table", out.name),), n, resize="corner", colour="bgr", mean=NEUTRAL, std=UNIT,
