@@ -102,7 +102,13 @@ def _table(look: Look, out: Output) -> Match | None:
 
 
 def _read(
-    look: Look, out: Output, *, transposed: bool = False, objectness: bool = False, one: bool = False, grid: int
+    look: Look,
+    out: Output,
+    *,
+    transposed: bool = False,
+    objectness: bool = False,
+    one: bool = False,
+    grid: int,
 ) -> Match | None:
     table = out.value[0] if transposed else out.value[0].T
     low, high = shapes.range_of(table)

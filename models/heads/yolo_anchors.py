@@ -41,7 +41,7 @@ def match(look: Look) -> Match | None:
             continue
         low = min(float(shapes.range_of(out.value.reshape(1, -1))[0][0]) for out in outs)
         high = max(float(shapes.range_of(out.value.reshape(1, -1))[1][0]) for out in outs)
-        done = 0 <= low and high <= 1  # the sigmoid is inside
+        done = low >= 0 and high <= 1  # the sigmoid is inside
         text, ask = _anchors(look, len(strides))
         head = (("strides", len(strides)), ("flat", int(flat)), ("sigmoid", int(done)))
         numbers = tuple((f"anchor_{i:02d}", value) for i, value in enumerate(text))
@@ -73,7 +73,8 @@ def _at(look: Look, stride: int) -> Output | None:
 
 
 def _columns(out: Output) -> int:
-    return out.value.shape[4] if out.value.ndim == 5 else out.value.shape[1] // 3
+    shape = out.value.shape
+    return int(shape[4] if out.value.ndim == 5 else shape[1] // 3)
 
 
 def _anchors(look: Look, count: int) -> tuple[tuple[int, ...], Question]:
@@ -89,7 +90,9 @@ def _anchors(look: Look, count: int) -> tuple[tuple[int, ...], Question]:
             remedy=f"{6 * count} numbers with commas: width,height of three anchors for each stride, smallest stride first",
         )  # fmt: skip
     return values, Question(
-        "anchors", "its anchors (its file does not hold them; those of YOLOv5 on COCO are proposed)", proposal=text
+        "anchors",
+        "its anchors (its file does not hold them; those of YOLOv5 on COCO are proposed)",
+        proposal=text,
     )
 
 

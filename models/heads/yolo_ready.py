@@ -101,7 +101,8 @@ def _four(look: Look) -> Match | None:
         counts = [
             out
             for out in look.outputs
-            if out.value.shape in ((len(boxes.value),), (len(boxes.value), 1)) and out.value.dtype.kind in "iu"
+            if out.value.shape in ((len(boxes.value),), (len(boxes.value), 1))
+            and out.value.dtype.kind in "iu"
         ]
         if len(lists) != 2 or len(counts) != 1:
             continue

@@ -104,7 +104,7 @@ def compared(
 def _least(card: ModelCard, picture: Array) -> tuple[int, int]:
     h, w = picture.shape[:2]
     ratio = min(card.input_wh[0] / w, card.input_wh[1] / h)
-    return tuple(-(-round(side * ratio) // 32) * 32 for side in (w, h))  # type: ignore[return-value]
+    return tuple(-(-round(side * ratio) // 32) * 32 for side in (w, h))
 
 
 def _compare(
@@ -137,10 +137,16 @@ def _compare(
             out.points = max(out.points, float(np.abs(here - np.clip(there[:, :2], 0, wh)).max()))
         if found.quads is not None and quads:
             there = np.array(expected["quads"][j])
-            turns = [np.abs(np.roll(way, k, axis=0) - found.quads[i]).max() for k in range(4) for way in (there, there[::-1])]
+            turns = [
+                np.abs(np.roll(way, k, axis=0) - found.quads[i]).max()
+                for k in range(4)
+                for way in (there, there[::-1])
+            ]
             out.corners = max(out.corners, float(min(turns)))
         if found.masks is not None and "masks" in expected:
-            shape = postprocess.to_annotations(found.take(np.array([i])), out.card, out.card.labels, (wh[0], wh[1]))
+            shape = postprocess.to_annotations(
+                found.take(np.array([i])), out.card, out.card.labels, (wh[0], wh[1])
+            )
             hard = rle.decode(shape[0].shape) if shape else np.zeros((wh[1], wh[0]), np.uint8)  # type: ignore[arg-type]
             there = _unpacked(expected["masks"][j])
             both = int((hard.astype(bool) & there).sum())
