@@ -112,8 +112,8 @@ def _read(
 ) -> Match | None:
     table = out.value[0] if transposed else out.value[0].T
     low, high = shapes.range_of(table)
-    if 0 < high[:4].max() <= 2 and low[:4].min() >= 0:
-        return None  # shares of the picture's size, not pixels: no YOLO gives those
+    if one and not transposed and 0 < high[:4].max() <= 2 and low[:4].min() >= 0:
+        return None  # shares, not pixels: DETR's kin may have as many queries, or it is a table of scores alone
     first = 5 if objectness else 4
     extras = extras_of(look, low[first:], high[first:])
     if extras is None:
