@@ -4,6 +4,7 @@ c = classes; e = extras (masks, key points, an angle); G = cells of the grids of
 Nothing here goes by names of outputs.
 
     family          outputs                               what tells it from the others
+    gfl             (G_s, c), (G_s, 32) each stride       pairs, one of them 4 x 8 wide; or (1, G, c + 32) with c names
     yolox           (1, G, 5 + c)                         the first column stays within a few cells: offsets, not pixels
     yolo            (1, 4 + c + e, G)                     the rows are cells and the boxes pixels (beyond 2), not shares
                     (1, 3G, 5 + c + e), (1, G, 5 + c)
@@ -23,10 +24,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 
-from models.heads import detr, faces, ready, semantic, whole, yolo, yolo_anchors, yolo_ready, yolox
+from models.heads import detr, faces, gfl, ready, semantic, whole, yolo, yolo_anchors, yolo_ready, yolox
 
 HEADS: Mapping[str, ModuleType] = MappingProxyType(
     {
+        "gfl": gfl,
         "yolox": yolox,
         "yolo": yolo,
         "yolo_anchors": yolo_anchors,

@@ -78,7 +78,7 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
     good = np.flatnonzero(np.isfinite(xyxy).all(axis=1) & np.isfinite(landmarks).all(axis=(1, 2)))
     order = good[np.argsort(-best[good], kind="stable")[:MAX_CANDIDATES]]
     kept = order[nms(xyxy[order], np.zeros(len(order), np.int64), iou)]
-    marks = (
+    told: Array | None = (
         np.concatenate([landmarks[kept], np.ones((len(kept), 5, 1))], axis=2) if card.task == "pose" else None
     )
-    return Found(xyxy[kept], best[kept], np.zeros(len(kept), np.int64), marks)
+    return Found(xyxy[kept], best[kept], np.zeros(len(kept), np.int64), told)
