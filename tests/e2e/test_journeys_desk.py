@@ -105,6 +105,10 @@ class Worker(Hand):
     def written(self) -> None:
         self.settled()
         self.wait(lambda: self.desk.tasks.writer.idle and not self.desk.tasks.running)
+        told: list[bool] = []
+        # The courier keeps the order: when this has come, the desk knows of every write.
+        self.desk.tasks.courier.send(lambda: told.append(True))
+        self.wait(lambda: bool(told))
 
     def keep(self, step: str) -> None:
         file = self.tale.shot(step)
@@ -203,7 +207,7 @@ def test_review_and_return(
         hand.settled()
         hand.key(Key.Key_Return, CTRL)
         hand.written()
-        hand.wait(lambda now=now: hand.doc.asset_id != now or len(judged(hand)) == n)
+        hand.wait(lambda now=now: hand.doc.asset_id != now or set(judged(hand).values()) == {"submitted"})
     assert set(judged(hand).values()) == {"submitted"}
 
     inspector = sit_down(window, qtbot, tale, tmp_path / "W", "质检员 09", monkeypatch)

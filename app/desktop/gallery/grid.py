@@ -72,6 +72,8 @@ class Grid(QAbstractScrollArea):
         self._hot = -1
         self._anchor = -1
         self._all = False
+        self._opening = -1
+        """What is to be opened as soon as its row is read."""
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -210,6 +212,7 @@ class Grid(QAbstractScrollArea):
 
     def _open(self, position: int) -> None:
         row = self.rows.row(position)
+        self._opening = position if row is None else -1
         if isinstance(row, ObjectRow):
             self.opened.emit(row.asset_id, row.uid)
         elif row is not None:
@@ -219,10 +222,12 @@ class Grid(QAbstractScrollArea):
         self.viewport().update()
         if self.hasFocus():
             self._speak()
+            if self._opening >= 0:
+                self._open(self._opening)
 
     def _counted(self) -> None:
         if not self.rows.known:
-            self.current, self._anchor = -1, -1
+            self.current, self._anchor, self._opening = -1, -1, -1
             self._outlines.clear()
             self.clear_selection()
             self.verticalScrollBar().setValue(0)
@@ -424,6 +429,7 @@ class Grid(QAbstractScrollArea):
         self.viewport().update()
 
     def focusOutEvent(self, event) -> None:
+        self._opening = -1  # somebody went on to something else
         super().focusOutEvent(event)
         self.viewport().update()
 
@@ -437,7 +443,7 @@ class Grid(QAbstractScrollArea):
         if event.button() != Qt.MouseButton.LeftButton:
             return
         position = self.position_at(event.position().toPoint())
-        self._all = False
+        self._all, self._opening = False, -1
         if position < 0:
             self.clear_selection()
             return
@@ -466,6 +472,7 @@ class Grid(QAbstractScrollArea):
             self._open(position)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        self._opening = -1
         at, columns = max(0, self.current), self.columns
         page = max(1, self.viewport().height() // self._step) * columns
         steps = {

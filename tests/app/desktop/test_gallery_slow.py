@@ -1,4 +1,4 @@
-"""The gallery on a slow machine: somebody writes and clicks before the names of the query language are read."""
+"""The gallery on a slow machine: somebody writes, clicks and opens before the names or the rows are read."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ CTRL = Qt.KeyboardModifier.ControlModifier
 
 
 class Gate:
-    """Keeps the names from being read until it is opened; no thread waits meanwhile."""
+    """Keeps the names, or whatever else `shut` holds for, from being read until it is opened; no thread waits meanwhile."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.shut: Callable[[object], bool] = lambda key: key == "names"
         self.held: list[Callable[[], None]] = []
         """What was asked for."""
         self.answers: list[Callable[[Names], None]] = []
         """What an answer would be given to, oldest first."""
-        self._shut = True
         submit = Pool.submit
 
         def kept(pool: Pool, work: Any, done: Any, error: Any, *, key: object = None, **more: Any) -> None:
-            if key == "names" and self._shut:
+            if self.shut(key):
                 self.held.append(lambda: submit(pool, work, done, error, key=key, **more))
                 self.answers.append(done)
             else:
@@ -43,7 +43,7 @@ class Gate:
         patch.setattr(Pool, "submit", kept)
 
     def open(self) -> None:
-        self._shut = False
+        self.shut = lambda _: False
         for one in self.held:
             one()
 
@@ -194,3 +194,29 @@ def test_names_read_before_newer_ones_do_not_come_back(hand: Hand, gallery: Gall
     second(new)
     first(old)
     assert gallery.names == new
+
+
+# --- before the rows are there -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_what_is_opened_before_its_row_is_read_is_opened_then_unless_one_went_on(
+    hand: Hand,
+    gallery: Gallery,  # noqa: F811
+    gate: Gate,
+    given_up: bool,
+) -> None:
+    gate.shut = lambda key: isinstance(key, tuple) and key[0] == "rows"
+    gallery.show_objects(True)
+    hand.qtbot.waitUntil(lambda: gallery.rows.complete and gallery.rows.count == 3)
+    QTest.keyClick(gallery.grid, Qt.Key.Key_Home)
+    QTest.keyClick(gallery.grid, Qt.Key.Key_Return)
+    assert gallery.rows.row(0) is None
+    if given_up:
+        QTest.keyClick(gallery.grid, "/")
+    gate.open()
+    hand.qtbot.waitUntil(lambda: gallery.rows.row(0) is not None)
+    if given_up:
+        assert hand.window.place == "gallery"
+    else:
+        hand.qtbot.waitUntil(lambda: hand.ready(2) and len(hand.doc.selection) == 1)
