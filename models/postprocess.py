@@ -21,6 +21,8 @@ MAX_OBJECTS = 1000
 """Of one picture: a network gone wild must not flood the record."""
 VISIBLE = 0.5
 """From this visibility on a key point is marked as seen, below as hidden."""
+SURE = 1e-7
+"""Probabilities of a mask nearer to 0 or 1 than this count as this: float32 knows none nearer to 1."""
 TEXT = "text"
 """Attribute that holds what a model read."""
 
@@ -175,13 +177,26 @@ def _mask(grid: Array, window: Array, box: Array | None, wh: tuple[int, int]) ->
         return None
     mh, mw = grid.shape
     sx, sy = (window[2] - window[0]) / mw, (window[3] - window[1]) / mh
+    # The part of the grid that reaches into the box, with the neighbours that its border is mixed with.
+    left, top = (max(0, math.floor(v) - 1) for v in ((x0 - window[0]) / sx, (y0 - window[1]) / sy))
+    right, bottom = (math.ceil(v) + 1 for v in ((x1 - window[0]) / sx, (y1 - window[1]) / sy))
+    part = grid[top:bottom, left:right].astype(np.float64)
+    # Enlarged before the sigmoid, as networks are trained: a sure neighbour weighs more than an unsure one.
+    np.clip(part, SURE, 1 - SURE, out=part)
+    part = np.log(part / (1 - part)).astype(np.float32)
     # Pixel centres of the picture in the grid's own pixel centres.
     matrix = np.array(
-        [[1 / sx, 0, (x0 + 0.5 - window[0]) / sx - 0.5], [0, 1 / sy, (y0 + 0.5 - window[1]) / sy - 0.5]]
+        [
+            [1 / sx, 0, (x0 + 0.5 - window[0]) / sx - 0.5 - left],
+            [0, 1 / sy, (y0 + 0.5 - window[1]) / sy - 0.5 - top],
+        ]
     )
     soft = cv2.warpAffine(
-        np.asarray(grid, np.float32), matrix, (x1 - x0, y1 - y0),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
-    hard = (soft > 0.5).astype(np.uint8)
+        part,
+        matrix,
+        (x1 - x0, y1 - y0),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    hard = (soft > 0).astype(np.uint8)
     return rle.encode(hard, at=(x0, y0), wh=wh) if hard.any() else None

@@ -13,6 +13,8 @@ from models.session import Array
 
 MAX_MASKS = 300
 """Masks of one picture; each is a grid of up to 320 x 320 numbers."""
+SURE = 15.0
+"""Of a mask's numbers before the sigmoid; float32 holds what comes of it on both sides of 0.5 equally well."""
 ROWS = 512
 """Of the table of overlaps of turned boxes computed at once."""
 EPS = 1e-7
@@ -57,7 +59,7 @@ def masked(found: Found, coefficients: Array, protos: Array, wh: tuple[int, int]
     flat = np.asarray(protos, np.float32).reshape(count, h * w)
     grids = np.asarray(coefficients, np.float32) @ flat
     np.negative(grids, out=grids)
-    np.clip(grids, -60, 60, out=grids)
+    np.clip(grids, -SURE, SURE, out=grids)
     np.exp(grids, out=grids)
     grids += 1
     np.reciprocal(grids, out=grids)

@@ -113,7 +113,9 @@ def _read(
     table = out.value[0] if transposed else out.value[0].T
     low, high = shapes.range_of(table)
     if one and not transposed and 0 < high[:4].max() <= 2 and low[:4].min() >= 0:
-        return None  # shares, not pixels: DETR's kin may have as many queries, or it is a table of scores alone
+        return (
+            None  # shares, not pixels: DETR's kin may have as many queries, or it is a table of scores alone
+        )
     first = 5 if objectness else 4
     extras = extras_of(look, low[first:], high[first:])
     if extras is None:
@@ -161,16 +163,22 @@ def extras_of(look: Look, low: Array, high: Array) -> Extras | None:
         return Extras(points=told[0], dims=told[1]) if told[0] * told[1] < n else None
     if task == "obb":
         return Extras(angle=1)
-    strange = (low < -0.01) | (high > 1.01)
-    if task in ("detect", "segment") or not strange.any():
+    if task in ("detect", "segment") or len(look.names) == n:
         return Extras()
-    start = int(np.flatnonzero(strange)[0])
+    strange = np.flatnonzero((low < -0.01) | (high > 1.01))
+    if not len(strange):
+        return Extras()
+    start = len(look.names) if 0 < len(look.names) <= strange[0] else int(strange[0])
     rest = n - start
     if rest == 1:
         return Extras(angle=1)
     for dims in (3, 2):
         # Of three numbers the last is a visibility, of two each is a place.
-        if rest % dims == 0 and rest >= 2 * dims and (dims == 2 or not strange[start + 2 :: 3].any()):
+        if (
+            rest % dims == 0
+            and rest >= 2 * dims
+            and (dims == 2 or not np.isin(range(start + 2, n, 3), strange).any())
+        ):
             return Extras(points=rest // dims, dims=dims)
     return None
 

@@ -41,7 +41,11 @@ def shaped(
         for name, value in constants.items():
             kind = helper.np_dtype_to_tensor_dtype(np.asarray(value).dtype)
             graph.input.append(helper.make_tensor_value_info(name, kind, np.shape(value)))
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
+    helper.set_model_props(
+        model, {"names": "['a', 'b']"}
+    )  # its rows are no scores, so names say what they are
+    return model
 
 
 def pooled(
