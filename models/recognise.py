@@ -18,7 +18,7 @@ import numpy as np
 from annotation.errors import InvalidInput
 from models import session
 from models.card import MAX_LABELS, MAX_SIDE_PX, ModelCard
-from models.heads import HEADS
+from models.heads import HEADS, form
 from models.heads.look import Look, Match, Output, Question
 from models.session import Array, Tensor
 
@@ -49,6 +49,16 @@ class Recognised:
     card: ModelCard
     why: tuple[str, ...]
     asks: tuple[Question, ...]
+
+
+class Unrecognised(InvalidInput):
+    """No head knows the model. `outputs` and `asks` are what a person needs to say which output is what."""
+
+    def __init__(
+        self, outputs: Sequence[Output], asks: Sequence[Question], what: str, *, where: str, remedy: str
+    ) -> None:
+        self.outputs, self.asks = tuple(outputs), tuple(asks)
+        super().__init__(what, where=where, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +180,12 @@ def _matched(look: Look) -> Match:
                 where=look.where,
                 remedy="export it with at least one class",
             )
-    raise InvalidInput(
+    raise Unrecognised(
+        look.outputs,
+        form.questions(look),
         f"no known kind of model: for an input of {look.wh[0]}x{look.wh[1]} px it gives {shapes or 'nothing'}",
         where=look.where,
-        remedy="say which output is what (`lamproom models add --help` lists the answers), or export it another way",
+        remedy="say which output is what: `lamproom models add FILE --answer boxes=1 --dry-run` lists the questions",
     )
 
 

@@ -17,6 +17,7 @@ Nothing here goes by names of outputs.
     detr            (1, q, 4), (1, q, c) or (1, q, 4 + c) q is no grid; the boxes are shares
     semantic        (1, c, h, w) or (1, h, w) alone       the only output, on a grid of the input's shape
     whole           (1, c), (1, d)                        vectors and nothing else: YOLO's classifiers are here too
+    form            anything                              the person's answers
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 
-from models.heads import detr, faces, gfl, ready, semantic, whole, yolo, yolo_anchors, yolo_ready, yolox
+from models.heads import detr, faces, form, gfl, ready, semantic, whole, yolo, yolo_anchors, yolo_ready, yolox
 
 HEADS: Mapping[str, ModuleType] = MappingProxyType(
     {
@@ -38,6 +39,7 @@ HEADS: Mapping[str, ModuleType] = MappingProxyType(
         "detr": detr,
         "semantic": semantic,
         "whole": whole,
+        "form": form,
     }
 )
 """Family of a card -> module with `match(look) -> Match | None` and

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.card import BYTE, NEUTRAL, Feed, Resize, Task
+from models.card import BYTE, NEUTRAL, UNIT, Feed, Resize, Task
 from models.session import Array
 
 IMAGENET_MEAN = (123_675_000, 116_280_000, 103_530_000)
 IMAGENET_STD = (58_395_000, 57_120_000, 57_375_000)
 """Mean and standard deviation of ImageNet's pictures, RGB, of 0..255, in millionths (He et al. 2016 and most since)."""
+HALF = (127_500_000, 127_500_000, 127_500_000)
+RANGES = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "share": (NEUTRAL, BYTE),
+    "signed": (HALF, HALF),
+    "byte": (NEUTRAL, UNIT),
+}
+"""What a person answers -> mean and deviation: less ImageNet's mean; 0 to 1; -1 to 1; 0 to 255."""
 
 
 @dataclass(frozen=True, slots=True)

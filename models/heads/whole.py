@@ -10,18 +10,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.card import BYTE, NEUTRAL, UNIT, ModelCard, Resize
+from models.card import ModelCard, Resize
 from models.found import Found, nothing
-from models.heads.look import IMAGENET_MEAN, IMAGENET_STD, Look, Match, Output, Question
+from models.heads.look import RANGES, Look, Match, Output, Question
 from models.session import Array
 
-HALF = (127_500_000, 127_500_000, 127_500_000)
-_RANGES = {
-    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
-    "share": (NEUTRAL, BYTE),
-    "signed": (HALF, HALF),
-    "byte": (NEUTRAL, UNIT),
-}
 _FITS: dict[str, Resize] = {"crop": "crop", "stretch": "stretch", "letterbox": "letterbox"}
 MAX_TAGS = 5
 """A picture gets at most this many classes."""
@@ -73,10 +66,10 @@ def _input(look: Look) -> tuple[tuple[int, int, int], tuple[int, int, int], Resi
     scaling = look.answers.get("range", "share" if known else "imagenet")
     fit = look.answers.get("fit", "crop")
     asks = [
-        Question("range", "what range of values does it take? (imagenet: less the mean of ImageNet; share: 0 to 1; signed: -1 to 1; byte: 0 to 255)", tuple(_RANGES), scaling),
+        Question("range", "what range of values does it take? (imagenet: less the mean of ImageNet; share: 0 to 1; signed: -1 to 1; byte: 0 to 255)", tuple(RANGES), scaling),
         Question("fit", "how does a picture get its input's shape? (crop: its middle; stretch; letterbox: padded)", tuple(_FITS), fit),
     ]  # fmt: skip
-    mean, std = _RANGES.get(scaling, _RANGES["imagenet"])
+    mean, std = RANGES.get(scaling, RANGES["imagenet"])
     return mean, std, _FITS.get(fit, "crop"), asks
 
 
