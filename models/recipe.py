@@ -12,6 +12,7 @@ import msgspec
 
 from annotation import canonical
 from annotation.errors import InvalidInput
+from models.providers import split
 
 MICRO = canonical.MICRO
 MAX_TOML = 1_000_000
@@ -59,6 +60,7 @@ class Recipe:
         others: what becomes of classes that `mapping` does not name.
         reduced: JPEGs may be decoded at 1/2 … of their size where the input is smaller still; faster, and loses boxes.
         track: give objects in frame sequences track ids.
+        providers: where the model runs, in the order of preference; several are a fallback that the person asked for. () = not said.
     """
 
     score_micro: int | None = None
@@ -70,6 +72,7 @@ class Recipe:
     regions: tuple[Region, ...] = ()
     reduced: bool = False
     track: bool = False
+    providers: tuple[str, ...] = ()
 
     def target(self, name: str) -> str:
         """What a model class is called in the record; "" = dropped."""
@@ -138,6 +141,8 @@ def checked(recipe: Recipe, *, where: str = "recipe", labels: Sequence[str] | No
     for what, value in scores:
         if value is not None and not 0 <= value <= MICRO:
             raise InvalidInput(f"{value / MICRO:g} is not between 0 and 1", where=what)
+    for name in recipe.providers:
+        split(name)
     if recipe.tiling is not None:
         if not 64 <= recipe.tiling.side <= 16_384:
             raise InvalidInput("a tile has 64 to 16384 px a side", where=where)
@@ -167,6 +172,7 @@ def from_toml(text: str, *, where: str = "recipe") -> Recipe:
         others = "keep"              # or "drop": classes that [map] does not name
         reduced = false
         track = false
+        providers = ["cuda", "cpu"]  # the first that passes its self-test is used
         [scores]                     # by model class
         person = 0.5
         [map]                        # model class = label code, "" drops it
@@ -189,12 +195,14 @@ def from_toml(text: str, *, where: str = "recipe") -> Recipe:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidInput(f"not TOML: {error}", where=where) from error
-    known = {"score", "iou", "others", "reduced", "track", "scores", "map", "tile", "region"}
+    known = {"score", "iou", "others", "reduced", "track", "scores", "map", "tile", "region", "providers"}
     if strange := sorted(set(data) - known):
         raise InvalidInput(
             f"a recipe has no key {strange[0]!r}", where=where, remedy=", ".join(sorted(known))
         )
-    plain: dict[str, Any] = {key: data[key] for key in ("others", "reduced", "track") if key in data}
+    plain: dict[str, Any] = {
+        key: data[key] for key in ("others", "reduced", "track", "providers") if key in data
+    }
     for key in ("score", "iou"):
         if key in data:
             plain[f"{key}_micro"] = _micro(data[key], key, where)

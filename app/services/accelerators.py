@@ -120,6 +120,20 @@ def passed(name: str) -> Trial:
     return trial
 
 
+def demand(text: str) -> tuple[str, ...]:
+    """The names of a list such as "cuda,cpu"; refused here when not one of them is installed, before a job is made.
+
+    Raises:
+        InvalidInput: an unknown name. Unavailable: none is installed.
+    """
+    from models import session
+
+    names = providers.listed(text)
+    if len(names) == 1 or not set(session.available()) & {providers.split(name)[0] for name in names}:
+        providers.choose(names, session.demand)
+    return names
+
+
 def choose(wanted: Sequence[str], open_on: Callable[[str], Opened]) -> tuple[Choice[Opened], list[Warned]]:
     """What a job runs on: the first of an ordered list that passes its self-test here and opens the model.
 

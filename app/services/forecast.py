@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.events import Finished, Progress, Started, Warned, Work
-from app.services import plans, prelabel
+from app.services import prelabel
 from app.services import schema as schemas
 from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
-from models import batch
-from models.batch import Plan
 from models.recipe import Recipe
-from storage import media, queries
+from storage import queries
 from storage.queries import DatasetRow, Place, Query
 from storage.record import MODEL
 
@@ -52,9 +49,11 @@ def run(ws: Workspace, dataset: str, model: str, *, threads: int | None = None, 
     times: list[float] = []
     objects = problems = 0
     if sample:
-        plan = Plan(threads) if threads else plans.plan_for(ws, row, query, wanted["provider"], recipe, total)
-        with batch.predict(enumerate(sample), partial(prelabel.read, ws.folder), row.path, row.card, decode=media.decode, recipe=recipe,
-                           provider=wanted["provider"], plan=plan, shrink=media.shrunk, path_of=prelabel.path_of) as work:  # fmt: skip
+        choice, warned = prelabel.opened(
+            ws, row, query, recipe, wanted["provider"], enumerate(sample), threads=threads, left=total
+        )
+        yield from warned
+        with choice.opened as work:
             began = time.perf_counter()
             for result in work:
                 times.append(time.perf_counter())

@@ -84,7 +84,7 @@ def file() -> Path:
 def _key(row: ModelRow, provider: str, recipe: Recipe) -> str:
     """Model, provider, runtime, machine, and what of the recipe changes the work done for a picture."""
     facts = {
-        "model": row.sha256, "provider": provider, "runtime": session.runtime(), "machine": _machine(), "cores": usable_cores(),
+        "model": row.sha256, "provider": provider, "runtime": session.runtime(provider), "machine": _machine(), "cores": usable_cores(),
         "tiles": recipe.tiling is not None, "reduced": recipe.reduced,
     }  # fmt: skip
     return hashlib.sha256(canonical.encode(facts)).hexdigest()

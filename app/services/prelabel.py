@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,15 +20,16 @@ from sqlalchemy.engine import Connection
 from annotation.errors import InvalidInput, NotFound
 from app.events import Changes, Finished, Progress, Started, Warned, Work
 from app.i18n import tr
-from app.services import hours, onnx, pace, plans, predictions
+from app.services import accelerators, hours, onnx, pace, plans, predictions
 from app.services import schema as schemas
 from app.services.hours import CLOCK, Clock, Hours
 from app.services.onnx import ModelRow
 from app.services.predictions import Writer
 from app.services.workspace import Workspace
-from models import batch, session
+from models import batch, providers
 from models import recipe as recipes
 from models.batch import Plan, Result
+from models.providers import Choice
 from models.recipe import PLAIN, Recipe
 from storage import jobs, media, queries, record
 from storage.jobs import Job, Lease
@@ -90,6 +91,8 @@ def run(
 
     Args:
         model: a name from `lamproom models list`.
+        provider: one of `lamproom doctor`, or a list such as "cuda,cpu": the first that passes its self-test is used, and each
+            that is passed over is said. Without a list nothing else is ever tried.
         recipe: how the model is used. score, iou, classes: over what it says of thresholds 0..1 and of classes to keep.
         state: only pictures in this state ("unlabelled" …). where: only pictures that meet this query.
         untouched: only pictures without human work.
@@ -145,7 +148,7 @@ def asked(
     if state is not None and state not in ITEM_STATES:
         raise InvalidInput(f"there is no state {state!r}", remedy="unlabelled, predicted or labelled")
     # Here, not when the job opens its session: a job that can never run would hold the dataset's next version back.
-    session.demand(provider)
+    provider = ",".join(accelerators.demand(provider))
     recipes.checked(recipe, where=model, labels=row.card.labels)
     if untouched:
         where = f"({where}) {UNTOUCHED}" if where.strip() else UNTOUCHED
@@ -307,6 +310,37 @@ def go_on(
     yield from _end(ws, job, data, row, sitting, time.monotonic() - began)
 
 
+def opened(
+    ws: Workspace,
+    row: ModelRow,
+    query: Query,
+    recipe: Recipe,
+    wanted: str,
+    items: Iterable[tuple[int, Place]],
+    *,
+    threads: int | None,
+    left: int,
+) -> tuple[Choice[batch.Run[Place]], list[Warned]]:
+    """A model open on the provider, or the first good one of the list, that is wanted; and what was passed over.
+
+    Args:
+        items: not begun before the run is.
+        left: pictures to come: a plan is measured only for many.
+
+    Raises:
+        InvalidInput, Unavailable: it opens nowhere.
+    """
+
+    def open_on(provider: str) -> batch.Run[Place]:
+        plan = Plan(threads) if threads else plans.plan_for(ws, row, query, provider, recipe, left)
+        return batch.predict(
+            items, partial(read, ws.folder), row.path, row.card, decode=media.decode, recipe=recipe, provider=provider,
+            plan=plan, shrink=media.shrunk, path_of=path_of,
+        )  # fmt: skip
+
+    return accelerators.choose(providers.listed(wanted), open_on)
+
+
 def model_of(ws: Workspace, job: Job) -> ModelRow:
     """The model of a job, with its file here; InvalidInput."""
     row = next((m for m in onnx.listing(ws) if m.sha256 == job.params["sha256"]), None)
@@ -348,7 +382,7 @@ class _Sitting:
         self.ws, self.job, self.row, self.writer, self.query = ws, job, row, writer, query
         self.window, self.clock, self.give_way = window, clock, give_way
         self.recipe = recipe_of(job.params)
-        self.plan = None if threads is None else Plan(threads)
+        self.threads = threads
         self.done = job.done
         self.pace = pace.Pace(job.done)
         self.over = self.gave_way = False
@@ -356,20 +390,25 @@ class _Sitting:
         self.facts: dict[str, Any] = {}
 
     def work(self) -> Work:
-        provider = str(self.job.params["provider"])
-        if self.plan is None:
-            left = (self.job.total or 0) - self.done
-            self.plan = plans.plan_for(self.ws, self.row, self.query, provider, self.recipe, left)
+        wanted, left = str(self.job.params["provider"]), (self.job.total or 0) - self.done
         feed = _Feed(self.ws, self.job, self.query, self.writer)
         try:
-            with batch.predict(feed.items(), partial(read, self.ws.folder), self.row.path, self.row.card, decode=media.decode,
-                               recipe=self.recipe, provider=provider, plan=self.plan, shrink=media.shrunk,
-                               path_of=path_of) as work:  # fmt: skip
-                if not self.facts:
-                    self.facts = dict(work.provenance)
-                    self.writer.run = predictions.begin_run(
-                        self.ws, self.job, {**whereabouts(), **self.facts}
-                    )
+            choice, warned = opened(
+                self.ws,
+                self.row,
+                self.query,
+                self.recipe,
+                wanted,
+                feed.items(),
+                threads=self.threads,
+                left=left,
+            )
+            yield from warned
+            with choice.opened as work:
+                facts = {**work.provenance, "passed_over": [list(one) for one in choice.skipped]}
+                if facts != self.facts:  # also when the next stretch of work came onto another provider
+                    self.facts = facts
+                    self.writer.run = predictions.begin_run(self.ws, self.job, {**whereabouts(), **facts})
                 yield from self._results(work, feed)
                 report = work.report()
         finally:

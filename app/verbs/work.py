@@ -28,7 +28,7 @@ def prelabel(
     score: Annotated[float | None, opt("Lowest score that is kept (default: the model's).", "--score", min=0.0, max=1.0)] = None,
     iou: Annotated[float | None, opt("Overlap above which the weaker of two boxes goes (default: the model's).", "--iou", min=0.0, max=1.0)] = None,
     recipe: Annotated[Path | None, opt("A TOML file that says more of how the model is used: classes, tiles, regions.", "--recipe")] = None,
-    provider: Annotated[str | None, opt("Where it runs: cpu or another provider of `lamproom doctor`.", "--provider")] = None,
+    provider: Annotated[str | None, opt("Where it runs: a provider of `lamproom doctor`, or a list as cuda,cpu: the first that passes.", "--provider")] = None,
     classes: Annotated[list[str] | None, opt("Only this class of the model; may be repeated.", "--class")] = None,
     state: State = None,
     where: Where = "",
@@ -46,7 +46,7 @@ def prelabel(
 
     using = service.recipe_for(recipe, score=score, iou=iou, classes=classes)
     asked: dict[str, Any] = {
-        "recipe": using, "provider": provider or str(settings.get("provider")), "state": state, "where": where, "untouched": only_unlabelled,
+        "recipe": using, "provider": provider or ",".join(using.providers) or str(settings.get("provider")), "state": state, "where": where, "untouched": only_unlabelled,
     }  # fmt: skip
     course = service.Course(priority, window)
     _give_way(nice)
