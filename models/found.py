@@ -20,7 +20,7 @@ class Found:
         classes: int64 (n,) index of the card's labels.
         points: float64 (n, k, 3) x, y, visibility 0..1 of key points.
         quads: float64 (n, 4, 2) corners of an oriented box or of a text line, the first being its own top left, clockwise.
-        masks: float32 (n, mh, mw) probability on a grid that covers `windows`; the object is where it is over 0.5.
+        masks: float32 (n, mh, mw) 0..1 on a grid that covers `windows`; the object is where it is over 0.5 when enlarged.
         windows: float64 (n, 4) x0 y0 x1 y1 that each grid of `masks` covers.
         texts: what is written there, one for each object.
         vector: float32 (d,) embedding of the picture.

@@ -21,8 +21,6 @@ MAX_OBJECTS = 1000
 """Of one picture: a network gone wild must not flood the record."""
 VISIBLE = 0.5
 """From this visibility on a key point is marked as seen, below as hidden."""
-SURE = 1e-7
-"""Probabilities of a mask nearer to 0 or 1 than this count as this: float32 knows none nearer to 1."""
 TEXT = "text"
 """Attribute that holds what a model read."""
 
@@ -171,8 +169,9 @@ def _mask(grid: Array, window: Array, box: Array | None, wh: tuple[int, int]) ->
         if box is None
         else np.array([*np.maximum(window[:2], box[:2]), *np.minimum(window[2:], box[2:])])
     )
-    x0, y0 = (max(0, math.floor(v)) for v in inside[:2].tolist())
-    x1, y1 = min(w, math.ceil(float(inside[2]))), min(h, math.ceil(float(inside[3])))
+    # Pixels whose centre lies inside.
+    x0, y0 = (max(0, math.ceil(v - 0.5)) for v in inside[:2].tolist())
+    x1, y1 = min(w, math.ceil(float(inside[2]) - 0.5)), min(h, math.ceil(float(inside[3]) - 0.5))
     if x1 - x0 < 1 or y1 - y0 < 1:
         return None
     mh, mw = grid.shape
@@ -180,10 +179,7 @@ def _mask(grid: Array, window: Array, box: Array | None, wh: tuple[int, int]) ->
     # The part of the grid that reaches into the box, with the neighbours that its border is mixed with.
     left, top = (max(0, math.floor(v) - 1) for v in ((x0 - window[0]) / sx, (y0 - window[1]) / sy))
     right, bottom = (math.ceil(v) + 1 for v in ((x1 - window[0]) / sx, (y1 - window[1]) / sy))
-    part = grid[top:bottom, left:right].astype(np.float64)
-    # Enlarged before the sigmoid, as networks are trained: a sure neighbour weighs more than an unsure one.
-    np.clip(part, SURE, 1 - SURE, out=part)
-    part = np.log(part / (1 - part)).astype(np.float32)
+    part = grid[top:bottom, left:right].astype(np.float32)
     # Pixel centres of the picture in the grid's own pixel centres.
     matrix = np.array(
         [
@@ -198,5 +194,5 @@ def _mask(grid: Array, window: Array, box: Array | None, wh: tuple[int, int]) ->
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    hard = (soft > 0).astype(np.uint8)
+    hard = (soft > 0.5).astype(np.uint8)
     return rle.encode(hard, at=(x0, y0), wh=wh) if hard.any() else None

@@ -13,8 +13,8 @@ from models.session import Array
 
 MAX_MASKS = 300
 """Masks of one picture; each is a grid of up to 320 x 320 numbers."""
-SURE = 15.0
-"""Of a mask's numbers before the sigmoid; float32 holds what comes of it on both sides of 0.5 equally well."""
+SPAN = 1024.0
+"""Of what a mask's numbers before the sigmoid are told apart, half on each side of 0."""
 ROWS = 512
 """Of the table of overlaps of turned boxes computed at once."""
 EPS = 1e-7
@@ -47,7 +47,9 @@ def prototypes(look: Look) -> Output | None:
 
 
 def masked(found: Found, coefficients: Array, protos: Array, wh: tuple[int, int]) -> Found:
-    """The objects with their masks: sigmoid of prototypes weighted by coefficients (Bolya et al., YOLACT, arXiv 1904.02689).
+    """The objects with their masks: prototypes weighted by coefficients (Bolya et al., YOLACT, arXiv 1904.02689).
+
+    Not through a sigmoid but straight: they are enlarged as the network gave them, and 0 is where its sigmoid is 0.5.
 
     Args:
         found: in input pixels, strongest first.
@@ -58,11 +60,9 @@ def masked(found: Found, coefficients: Array, protos: Array, wh: tuple[int, int]
     count, h, w = protos.shape
     flat = np.asarray(protos, np.float32).reshape(count, h * w)
     grids = np.asarray(coefficients, np.float32) @ flat
-    np.negative(grids, out=grids)
-    np.clip(grids, -SURE, SURE, out=grids)
-    np.exp(grids, out=grids)
-    grids += 1
-    np.reciprocal(grids, out=grids)
+    grids *= np.float32(1 / SPAN)
+    grids += np.float32(0.5)
+    np.clip(grids, 0, 1, out=grids)
     windows = np.tile(np.array([0.0, 0.0, *wh]), (len(found), 1))
     return replace(found, masks=grids.reshape(len(found), h, w), windows=windows)
 
