@@ -221,6 +221,10 @@ class _Reader:
         if attribute is not None:
             return self._attribute_term(attribute, op, raw, where)
         assert field is not None
+        if kind == "ids":
+            if op != ":" or any(not v.isascii() or not v.isdigit() or len(v) > 18 for v, _ in raw):
+                raise Misread("picture needs numbers of pictures", where, f"for example {example(field)}")
+            return Term(field, ":", tuple(dict.fromkeys(str(int(v)) for v, _ in raw)))
         if kind in ("number", "date"):
             read = self._number if kind == "number" else self._date
             return self._ranged(field, "", op, raw, where, read)

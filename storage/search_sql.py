@@ -136,6 +136,8 @@ class Maker:
                 return (
                     f"EXISTS (SELECT 1 FROM change c WHERE c.rev = n.born AND {self._between('c.at_ms', t)})"
                 )
+            case "picture":
+                return f"i.asset_id IN ({', '.join(str(int(v)) for v in t.values)})"
             case "path":
                 return f"({' OR '.join(f's.path {self._like(v)}' for v in t.values)})"
             case "text":

@@ -63,7 +63,7 @@ EVERYTHING = And(())
 class Field:
     """A condition's words and kind.
 
-    type: "choice", "class", "number", "date", "person", "text", "model" or "count".
+    type: "choice", "class", "number", "date", "person", "text", "model", "count" or "ids".
     of: "picture" or "object": whose condition it is. values: canonical value -> its words.
     """
 
@@ -94,6 +94,7 @@ FIELDS: dict[str, Field] = {
     "date": Field(("日期", "拍摄"), "date", "picture"),
     "changed": Field(("改动", "修改"), "date", "object"),
     "path": Field(("路径", "文件"), "text", "picture"),
+    "picture": Field(("图号", "图片号"), "ids", "picture"),
     "text": Field(("文字", "描述"), "text", "object"),
     "remark": Field(("批注", "备注"), "text", "picture"),
     "has": Field(("有", "含"), "choice", "picture", (
@@ -205,7 +206,7 @@ def is_object(node: Node) -> bool:
 
 _EXAMPLES = {
     "class": "class:helmet", "score": "score<0.5", "area": "area<400", "count": "count:person>=3", "date": "date>=2026-11-01",
-    "changed": "changed:today", "by": "by:me", "assigned": "assigned:me", "path": "path:face-3", "text": 'text:"belt 3"',
+    "changed": "changed:today", "by": "by:me", "assigned": "assigned:me", "path": "path:face-3", "picture": "picture:12,15", "text": 'text:"belt 3"',
     "remark": "remark:open", "track": "track:any", "group": "group:any", "model": "model:demo", "bright": "bright<0.2",
     "contrast": "contrast<0.1", "sharp": "sharp<0.1", "width": "width>=1920", "height": "height<720",
 }  # fmt: skip

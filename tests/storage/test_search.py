@@ -66,6 +66,9 @@ def _terms() -> st.SearchStrategy[Node]:
                 out.append(people.map(lambda v, n=name: Term(n, ":", (v,))))
             case "model":
                 out.append(st.just(Term(name, ":", ("demo",))))
+            case "ids":
+                numbers = st.lists(st.integers(0, 99).map(str), min_size=1, max_size=4, unique=True)
+                out.append(numbers.map(lambda v, n=name: Term(n, ":", tuple(v))))
             case _:
                 out.append(
                     TEXTS.filter(
@@ -332,6 +335,8 @@ def holds(t: Term, p: Picture, o: Object | None) -> bool:
             return (p.split or "none") in t.values
         case "assigned":
             return ("me" in t.values and p.mine) or ("none" in t.values and not p.mine)
+        case "picture":
+            return str(p.id) in t.values
         case "path":
             return any(has_text(p.path, v) for v in t.values)
         case "width":
