@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from storage import steps
 from storage.queries import Stored
 from storage.record import UNDO
-from storage.tables import KINDS, ORIGINS
+from storage.tables import KINDS, ORIGINS, REVIEWS
 
 _BY_PERSON = frozenset({"accept", "reject", "delete"})
 _NOT_A_VERDICT = frozenset({"prelabel", "ingest", "import", "restore", "schema"})
@@ -232,23 +232,42 @@ def runs(conn: Connection, dataset_id: int, model: bytes) -> list[Ran]:
     return out
 
 
-def joined_at(conn: Connection, dataset_id: int, asset_ids: Sequence[int]) -> dict[int, int]:
-    """Revision at which each asset first entered the dataset."""
-    out: dict[int, int] = {}
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What a picture was in the dataset, row by row: (review state, born, died), oldest first."""
+
+    rows: tuple[tuple[str, int, int | None], ...]
+
+    @property
+    def joined(self) -> int:
+        """Revision at which it first entered."""
+        return self.rows[0][1]
+
+    def review(self, revision: int) -> str:
+        """Its review state just before a revision; "" when it was not there."""
+        return next(
+            (s for s, born, died in self.rows if born < revision and (died is None or died >= revision)), ""
+        )
+
+
+def memberships(conn: Connection, dataset_id: int, asset_ids: Sequence[int]) -> dict[int, Membership]:
+    """The memberships of these assets, of those that ever were in the dataset."""
+    out: dict[int, list[tuple[str, int, int | None]]] = defaultdict(list)
     for i in range(0, len(asset_ids), 500):
         ids = ",".join(str(int(a)) for a in asset_ids[i : i + 500])
-        sql = f"SELECT asset_id, min(born) FROM item WHERE dataset_id = :d AND asset_id IN ({ids}) GROUP BY asset_id"
-        out.update((r[0], r[1]) for r in conn.execute(sa.text(sql), {"d": dataset_id}))
-    return out
+        sql = f"SELECT asset_id, review, born, died FROM item WHERE dataset_id = :d AND asset_id IN ({ids}) ORDER BY id"
+        for asset_id, review, born, died in conn.execute(sa.text(sql), {"d": dataset_id}):
+            out[asset_id].append((REVIEWS[review], born, died))
+    return {a: Membership(tuple(rows)) for a, rows in out.items()}
 
 
-def undecodable(conn: Connection, asset_ids: Iterable[int], model: bytes) -> set[int]:
-    """Those of the assets that a run of the model could not read."""
+def undecodable(conn: Connection, asset_ids: Iterable[int]) -> set[int]:
+    """Those of the assets that a run of a model could not read."""
     ids = ",".join(str(int(a)) for a in asset_ids)
     if not ids:
         return set()
-    sql = f"SELECT DISTINCT p.asset_id FROM problem p JOIN activity v ON v.id = p.activity_id WHERE p.asset_id IN ({ids}) AND v.model_digest = :m"
-    return set(conn.execute(sa.text(sql), {"m": model}).scalars())
+    sql = f"SELECT DISTINCT p.asset_id FROM problem p JOIN activity v ON v.id = p.activity_id WHERE p.asset_id IN ({ids}) AND v.model_digest IS NOT NULL"
+    return set(conn.exec_driver_sql(sql).scalars())
 
 
 # -- evaluations -----------------------------------------------------------------------------------------------------

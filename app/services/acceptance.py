@@ -18,10 +18,11 @@ from annotation.schema import LabelSchema
 from app.events import Finished, Progress, Started, Work
 from app.services import labelling, onnx
 from app.services import schema as schemas
+from app.services.prelabel import UNTOUCHED
 from app.services.workspace import Workspace
 from storage import queries, record, verdicts
 from storage.queries import Query
-from storage.verdicts import Picture, Ran, Said
+from storage.verdicts import Membership, Picture, Ran, Said
 
 COUNTS = ("kept", "moved", "relabelled", "rejected", "waiting", "missed")
 PART = 500
@@ -53,11 +54,13 @@ def run(ws: Workspace, dataset: str, model: str, *, where: str = "") -> Work:
             ids = queries.asset_ids(conn, query, after=after, limit=PART)
             pictures = verdicts.pictures(conn, ids, revision)
             sizes = {i.asset_id: (i.width_px, i.height_px) for i in queries.items_of(conn, data.id, ids)}
-            joined = verdicts.joined_at(conn, data.id, ids)
+            members = verdicts.memberships(conn, data.id, ids)
         if not ids:
             break
         for asset_id, picture in pictures.items():
-            tally.add(picture, digest, _since(picture, digest, ran, joined[asset_id]), sizes[asset_id])
+            tally.add(
+                picture, digest, looked_since(picture, digest, ran, members[asset_id])[0], sizes[asset_id]
+            )
         after, seen = ids[-1], seen + len(ids)
         now = time.monotonic()
         if now - shown > 0.1:
@@ -75,12 +78,30 @@ def run(ws: Workspace, dataset: str, model: str, *, where: str = "") -> Work:
     )
 
 
-def _since(picture: Picture, digest: bytes, ran: Sequence[Ran], joined: int) -> int | None:
-    """Revision at which the model first looked at a picture; None when it is not known to have."""
-    found = [picture.first_run(digest)] if picture.said(digest) else []
-    found += [job.revision for job in ran if not job.params.get("where") and not job.params.get("state")
-              and job.reached(picture.asset_id) and joined <= job.revision]  # fmt: skip
-    return min((r for r in found if r is not None), default=None)
+def looked_since(
+    picture: Picture, model: bytes, ran: Sequence[Ran], member: Membership
+) -> tuple[int | None, bool]:
+    """(revision at which a model first looked at a picture, None when it is not known to have; whether that is doubtful).
+
+    A row of the model tells it. Where it found nothing, its jobs do: those that were to take every picture, every one in a
+    state or without human work, which the record can tell for the past. Which pictures met another query then, it cannot.
+    """
+    since = [picture.first_run(model)] if picture.said(model) else []
+    doubtful = False
+    for job in ran:
+        if not job.reached(picture.asset_id) or member.joined > job.revision:
+            continue
+        state, where = job.params.get("state"), job.params.get("where") or ""
+        if state is not None and picture.state(job.revision) != state:
+            continue
+        if where == UNTOUCHED:
+            if not picture.had_truth(job.revision) and member.review(job.revision + 1) == "draft":
+                since.append(job.revision)
+        elif where:
+            doubtful = True
+        else:
+            since.append(job.revision)
+    return min((r for r in since if r is not None), default=None), doubtful
 
 
 class _Tally:

@@ -9,40 +9,39 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from annotation import canonical, evaluation, resample, rows
+from annotation import canonical, rows
 from annotation.core import Annotation
 from annotation.errors import InvalidInput, Unavailable
-from annotation.evaluation import Figures, Tally
+from annotation.evaluation import Tally
 from annotation.overlap import BYS, By, objects
-from annotation.resample import Interval
+from annotation.schema import LabelSchema
 from app.events import Finished, Progress, Started, Warned, Work
-from app.services import coco_results, labelling, onnx, truth
+from app.services import coco_results, labelling, onnx, prelabel, report, truth
 from app.services import schema as schemas
+from app.services.acceptance import looked_since
 from app.services.onnx import ModelRow
+from app.services.report import Told
 from app.services.truth import Against
 from app.services.workspace import Workspace
 from models import batch, session
 from models import recipe as recipes
 from models.recipe import Recipe
-from storage import media, queries, record, verdicts
+from storage import files, media, queries, record, verdicts
 from storage.queries import DatasetRow, ItemRow, Place, Query
-from storage.verdicts import Kept, Picture, Ran
+from storage.verdicts import Kept, Membership, Picture, Ran
 
-__all__ = ["Ask", "Kept", "evaluate", "kept", "pictures_query", "recipe_of"]
+__all__ = ["Ask", "Kept", "evaluate", "kept", "pictures_query", "recipe_of", "write_proposal"]
 
 FLOOR = 0.01
 """Score from which a model that is run now is listened to: average precision needs the weak predictions too."""
 PART = 500
-LISTED = 200
-"""Pictures that a report names: the worst, those of a class, those left out for one reason."""
-CURVES = 200
-"""Classes with their curve and calibration in a kept report, those with most truth first."""
 BY_TASK: Mapping[str, By] = {
     "detect": "box",
     "pose": "box",
@@ -99,6 +98,7 @@ class _Job:
     by: By
     rows: tuple[ModelRow, ...]
     ran: tuple[tuple[Ran, ...], ...]
+    names: tuple[Mapping[str, list[str]], ...]
     codes: tuple[str, ...]
     places: Mapping[str, int]
 
@@ -130,11 +130,12 @@ def evaluate(ws: Workspace, ask: Ask) -> Work:
         )
     spent = 0
     tallies, facts = [], []
+    unasked: Counter[str] = Counter()
     lost: set[int] = set()
     for n, row in enumerate(job.rows):
         file = coco_results.Writer(ask.coco, job.codes, row.name) if ask.coco is not None else None
         try:
-            tally, told = yield from _tallied(job, n, counted, lost, file, spent)
+            tally, told, unasked = yield from _tallied(job, n, counted, lost, file, spent)
             if file is not None:
                 file.done()
         finally:
@@ -148,11 +149,11 @@ def evaluate(ws: Workspace, ask: Ask) -> Work:
             "a picture could be read for one model and not for the other", remedy="run it again"
         )
     if lost:
-        left_out[UNDECODABLE] = (len(lost), sorted(lost)[:LISTED])
-    report = _report(job, tallies, facts, left_out, len(counted) - len(lost))
-    report["seconds"] = round(time.monotonic() - started, 3)
-    report["activity"] = _keep(job, report)
-    yield Finished(report)
+        left_out[UNDECODABLE] = (len(lost), sorted(lost)[: report.LISTED])
+    found = _report(job, tallies, facts, left_out, unasked, len(counted) - len(lost))
+    found["seconds"] = round(time.monotonic() - started, 3)
+    found["activity"] = _keep(job, found)
+    yield Finished(found)
 
 
 def kept(ws: Workspace, dataset: str | None = None, *, limit: int = 100) -> list[Kept]:
@@ -165,7 +166,7 @@ def kept(ws: Workspace, dataset: str | None = None, *, limit: int = 100) -> list
 
 def pictures_query(asset_ids: Sequence[int]) -> str:
     """The query that lists these pictures, as the gallery shows it."""
-    return "picture:" + ",".join(str(a) for a in asset_ids[:LISTED])
+    return "picture:" + ",".join(str(a) for a in asset_ids[: report.LISTED])
 
 
 def recipe_of(file: Path) -> Recipe:
@@ -181,6 +182,22 @@ def recipe_of(file: Path) -> Recipe:
             "the recipe cannot be read", where=str(file), remedy="a TOML file in UTF-8"
         ) from error
     return recipes.from_toml(text, where=str(file))
+
+
+def write_proposal(found: Mapping[str, Any], file: Path) -> None:
+    """The thresholds a report proposes for its first model, as a recipe in a new file.
+
+    Raises:
+        InvalidInput: it is there already, or cannot be written.
+    """
+    if file.exists():
+        raise InvalidInput("there is such a file already", where=str(file), remedy="name a new one")
+    try:
+        files.write(file, report.proposal(found).encode())
+    except OSError as error:
+        raise InvalidInput(
+            "the file cannot be written", where=str(file), remedy="name another place"
+        ) from error
 
 
 # -- ready -----------------------------------------------------------------------------------------------------------
@@ -202,10 +219,9 @@ def _ready(ws: Workspace, ask: Ask) -> _Job:
         raise InvalidInput(f"there is no comparison by {by!r}", remedy=", ".join(BYS))
     Tally((), iou=ask.iou)  # an overlap that is none is told before anything runs
     schema = schemas.current(ws, data.schema_code)
-    known: list[set[str]] = []
-    for row in found:
-        names = (ask.recipe or Recipe()).target
-        known.append({c for name in row.card.labels if (t := names(name)) and (c := schema.resolve(t))})
+    names = [_names(row, [ask.recipe or Recipe()] if ask.fresh else [prelabel.recipe_of(r.params) for r in jobs], schema)
+             for row, jobs in zip(found, ran, strict=True)]  # fmt: skip
+    known = [set(n) for n in names]
     codes = tuple(sorted(set.intersection(*known)))
     if not codes:
         raise InvalidInput(
@@ -225,7 +241,18 @@ def _ready(ws: Workspace, ask: Ask) -> _Job:
                     where=row.name,
                     remedy="`lamproom models add FILE.onnx` here",
                 )
-    return _Job(ws, ask, data, yard, revision, by, found, ran, codes, {c: i for i, c in enumerate(codes)})
+    places = {c: i for i, c in enumerate(codes)}
+    return _Job(ws, ask, data, yard, revision, by, found, ran, tuple(names), codes, places)
+
+
+def _names(row: ModelRow, used: Sequence[Recipe], schema: LabelSchema) -> dict[str, list[str]]:
+    """Label code -> the model's own names of it, of the classes that it was asked for."""
+    out: dict[str, list[str]] = {}
+    for name in row.card.labels:
+        codes = {c for r in used or (Recipe(),) if (t := r.target(name)) and (c := schema.resolve(t))}
+        for code in codes:
+            out.setdefault(code, []).append(name)
+    return out
 
 
 _LeftOut = dict[str, tuple[int, list[int]]]
@@ -245,40 +272,33 @@ def _counted(job: _Job) -> Generator[Any, None, tuple[array[int], _LeftOut]]:
             page = truth.page(conn, job.data, job.yard, ids, revision=job.revision, me=job.ws.person.id)
             reasons = dict(page.left_out)
             if not job.ask.fresh:
-                joined = verdicts.joined_at(conn, job.data.id, ids)
+                members = verdicts.memberships(conn, job.data.id, ids)
+                bad = verdicts.undecodable(conn, ids)
                 for n, digest in enumerate(job.digests):
-                    bad = verdicts.undecodable(conn, ids, digest)
                     for asset_id, picture in page.pictures.items():
                         why = (
                             UNDECODABLE
                             if asset_id in bad
-                            else _unknown(picture, digest, job.ran[n], joined[asset_id])
+                            else _unknown(picture, digest, job.ran[n], members[asset_id])
                         )
                         if why:
                             reasons.setdefault(asset_id, why)
         for asset_id in page.items:
             if asset_id in reasons:
                 n, some = left_out.setdefault(reasons[asset_id], (0, []))
-                left_out[reasons[asset_id]] = (n + 1, some if len(some) >= LISTED else [*some, asset_id])
+                left_out[reasons[asset_id]] = (
+                    n + 1,
+                    some if len(some) >= report.LISTED else [*some, asset_id],
+                )
             else:
                 counted.append(asset_id)
         after, seen = ids[-1], seen + len(ids)
         yield Progress(seen, None, "looking for whole truth")
 
 
-def _unknown(picture: Picture, digest: bytes, ran: Sequence[Ran], joined: int) -> str:
+def _unknown(picture: Picture, digest: bytes, ran: Sequence[Ran], member: Membership) -> str:
     """Why the record does not tell what the model said about a picture; "" when it does."""
-    said = picture.said(digest)
-    first = picture.first_run(digest) if said else None
-    doubtful = False
-    for job in ran:
-        if first is not None or not job.reached(picture.asset_id) or joined > job.revision:
-            continue
-        state, where = job.params.get("state"), job.params.get("where")
-        if where:
-            doubtful = True
-        elif state is None or picture.state(job.revision) == state:
-            first = job.revision
+    first, doubtful = looked_since(picture, digest, ran, member)
     if first is None:
         return NOT_KNOWN if doubtful else NOT_RUN
     return TRUTH_FIRST if picture.had_truth(first) else ""
@@ -287,24 +307,11 @@ def _unknown(picture: Picture, digest: bytes, ran: Sequence[Ran], joined: int) -
 # -- picture by picture ----------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Told:
-    """What one model said, beside its tally."""
-
-    score: float | list[float]
-    lowest: float = 1.0
-    said: int = 0
-    unknown: dict[str, int] | None = None
-    unasked: dict[str, int] | None = None
-    no_area: int = 0
-    provenance: Mapping[str, object] | None = None
-
-
 def _tallied(
     job: _Job, n: int, counted: array[int], lost: set[int], file: coco_results.Writer | None, before: int
-) -> Generator[Any, None, tuple[Tally, _Told]]:
+) -> Generator[Any, None, tuple[Tally, Told, Counter[str]]]:
     """Everything one model said, set against the truth of the pictures that count."""
-    told = _Told(_working(job, job.rows[n]), unknown={}, unasked={})
+    told = Told(_working(job, job.rows[n]))
     tally = Tally(job.codes, iou=job.ask.iou, scores=told.score)
     source = (
         _fresh(job, job.rows[n], counted, lost, told)
@@ -312,11 +319,13 @@ def _tallied(
         else _recorded(job, job.digests[n], counted, lost)
     )
     shown, done = 0.0, 0
+    unasked: Counter[str] = Counter()
     for item, given, found in source:
         done += 1
         if given is None:
             continue
-        _noted(told, job, given, found)
+        unasked.update(a.label for a in given if a.label not in job.places)
+        _noted(told, job, found)
         wh = (item.width_px, item.height_px) if item.width_px and item.height_px else None
         tally.add(
             item.asset_id,
@@ -334,17 +343,13 @@ def _tallied(
         if now - shown > 0.1:
             shown = now
             yield Progress(before + done, len(counted) * len(job.rows), job.rows[n].name)
-    return tally, told
+    return tally, told, unasked
 
 
-def _noted(told: _Told, job: _Job, given: Sequence[Annotation], found: Sequence[Annotation]) -> None:
-    assert told.unknown is not None and told.unasked is not None
-    for a in given:
-        if a.label not in job.places:
-            told.unasked[a.label] = told.unasked.get(a.label, 0) + 1
+def _noted(told: Told, job: _Job, found: Sequence[Annotation]) -> None:
     for a in found:
         if a.label not in job.places:
-            told.unknown[a.label] = told.unknown.get(a.label, 0) + 1
+            told.others[a.label] = told.others.get(a.label, 0) + 1
         else:
             told.said += 1
             told.lowest = min(told.lowest, 1.0 if a.score is None else a.score)
@@ -392,7 +397,7 @@ def _working(job: _Job, row: ModelRow) -> float | list[float]:
     return [own.get(code, usual) for code in job.codes]
 
 
-def _fresh(job: _Job, row: ModelRow, counted: array[int], lost: set[int], told: _Told) -> Iterator[_Judged]:
+def _fresh(job: _Job, row: ModelRow, counted: array[int], lost: set[int], told: Told) -> Iterator[_Judged]:
     """The model is run now. What it says is snapped as the record would, so both ways give the same figures."""
     waiting: dict[int, tuple[ItemRow, list[Annotation]]] = {}
 
@@ -409,7 +414,7 @@ def _fresh(job: _Job, row: ModelRow, counted: array[int], lost: set[int], told: 
     wanted = replace(job.ask.recipe or Recipe(), score_micro=floor, class_scores=())
     with batch.predict(
         items(), partial(_read, job.ws.folder), row.path, row.card, decode=media.decode, recipe=wanted,
-        provider=job.ask.provider, path_of=lambda place: place.path,
+        provider=job.ask.provider, shrink=media.shrunk, path_of=lambda place: place.path,
     ) as work:  # fmt: skip
         told.provenance = work.provenance
         for result in work:
@@ -434,13 +439,16 @@ def _as_kept(a: Annotation, code: str) -> Annotation:
 
 
 def _report(
-    job: _Job, tallies: Sequence[Tally], facts: Sequence[_Told], left_out: _LeftOut, n: int
+    job: _Job,
+    tallies: Sequence[Tally],
+    facts: Sequence[Told],
+    left_out: _LeftOut,
+    unasked: Counter[str],
+    n: int,
 ) -> dict[str, Any]:
     ask, yard = job.ask, job.yard
-    schema = schemas.current(job.ws, job.data.schema_code)
-    found = [evaluation.figures(t) for t in tallies]
     return {
-        "format": 1,
+        "format": report.FORMAT,
         "dataset": job.data.name,
         "dataset_revision": job.revision,
         "schema": job.data.schema_code,
@@ -456,91 +464,20 @@ def _report(
                 for reason, (count, some) in sorted(left_out.items(), key=lambda x: -x[1][0])
             ],
         },
-        "unasked": [
-            {"label": code, "truth": count, "name": label.name_en if (label := schema.label(code)) else code}
-            for code, count in sorted((facts[0].unasked or {}).items(), key=lambda x: -x[1])
-        ],
+        "unasked": [{"label": code, "truth": count} for code, count in unasked.most_common()],
         "models": [
-            _model(row, tally, one, told)
-            for row, tally, one, told in zip(job.rows, tallies, found, facts, strict=True)
+            report.model(row.name, row.sha256, row.card, tally, told, names)
+            for row, tally, told, names in zip(job.rows, tallies, facts, job.names, strict=True)
         ],
-        "difference": _difference(tallies, found) if len(tallies) > 1 else None,
+        "difference": report.difference(tallies) if len(tallies) > 1 else None,
     }
 
 
-def _model(row: ModelRow, tally: Tally, found: Figures, told: _Told) -> dict[str, Any]:
-    spread = resample.spread([tally])
-    ranked = sorted(range(len(found.classes)), key=lambda k: -found.classes[k].truth)
-    shown = [k for k in ranked if found.classes[k].truth or len(tally.marks[k].scores)]
-    worst = tally.worst(most=LISTED)
-    cost = tally.costs
-    return {
-        "name": row.name,
-        "sha256": row.sha256,
-        "task": row.card.task,
-        "score": told.score if isinstance(told.score, float) else sorted(set(told.score)),
-        "lowest": told.lowest if told.said else None,
-        "said": told.said,
-        "beyond": sum(m.crowded for m in tally.marks),
-        "other_classes": dict(sorted((told.unknown or {}).items(), key=lambda x: -x[1])[:LISTED]),
-        "ran": dict(told.provenance) if told.provenance else None,
-        "coco": dict(zip(evaluation.COCO_NAMES, found.coco, strict=True)),
-        "ap": _interval(spread.ap[""]),
-        "ap50": _interval(spread.ap50[""]),
-        "draws": spread.draws,
-        "ece": found.ece,
-        "bins": _bins(found.bins),
-        "classes": [
-            {
-                "label": (c := found.classes[k]).label, "truth": c.truth, "said": c.said, "hits": c.hits,
-                "ap": c.ap, "ap50": c.ap50, "ap75": c.ap75, "small": c.small, "medium": c.medium, "large": c.large,
-                "ar": list(c.ar), "interval": _interval(spread.ap[c.label]), "ece": c.ece,
-                "best": dict(zip(("score", "f1", "precision", "recall"), c.best, strict=True)) if c.best else None,
-                "curve": [round(v, 5) for v in c.curve] if c.curve and place < CURVES else None,
-                "bins": _bins(c.bins) if place < CURVES else None,
-                "worst": [tally.keys[i] for i in tally.worst(k, most=LISTED)] if place < CURVES else [],
-            }
-            for place, k in enumerate(shown)
-        ],
-        "confusion": [
-            {"true": _name(tally, t), "said": _name(tally, s), "n": count}
-            for (t, s), count in sorted(tally.confusion.items(), key=lambda x: (-x[1], x[0]))
-        ],
-        "worst": [
-            {"picture": tally.keys[i], "cost": round(float(cost[i]), 4), "missed": tally.n_missed[i],
-             "false": tally.n_false[i], "off": round(tally.apart[i], 4)}
-            for i in worst
-        ],
-    }  # fmt: skip
-
-
-def _name(tally: Tally, place: int) -> str:
-    return "" if place == evaluation.NOTHING else tally.classes[place]
-
-
-def _bins(bins: Sequence[evaluation.Bin]) -> list[list[float]]:
-    return [[b.n, round(b.score, 5), round(b.right, 5)] for b in bins]
-
-
-def _interval(found: Interval | None) -> list[float] | None:
-    return None if found is None else [found.value, found.low, found.high, found.above]
-
-
-def _difference(tallies: Sequence[Tally], found: Sequence[Figures]) -> dict[str, Any]:
-    """The second model minus the first."""
-    spread = resample.spread(tallies)
-    codes = [c.label for c in found[0].classes if c.truth]
-    return {
-        "ap": _interval(spread.ap[""]), "ap50": _interval(spread.ap50[""]), "draws": spread.draws,
-        "classes": [{"label": code, "ap": _interval(spread.ap[code]), "ap50": _interval(spread.ap50[code])} for code in codes],
-    }  # fmt: skip
-
-
-def _keep(job: _Job, report: Mapping[str, object]) -> int:
+def _keep(job: _Job, figures: Mapping[str, object]) -> int:
     """The activity "evaluate": it used the dataset or version and the models, and its figures are its parameters."""
     with job.ws.db.write() as conn:
         activity = record.start_activity(
-            conn, "evaluate", job.ws.person.id, report, model_digest=job.digests[0], open_=False
+            conn, "evaluate", job.ws.person.id, figures, model_digest=job.digests[0], open_=False
         )
         record.link(conn, activity, "used", "dataset", job.data.name)
         if job.yard.version is not None:

@@ -38,6 +38,7 @@ def evaluate(
     score: Annotated[float | None, opt("Score from which a prediction counts in confusion and worst pictures.", "--score", min=0.0, max=1.0)] = None,
     provider: Annotated[str | None, opt("Where it runs: cpu or another provider of `lamproom doctor`.", "--provider")] = None,
     coco: Annotated[Path | None, opt("Write truth and predictions as COCO files into this new folder, to check the figures elsewhere.", "--coco")] = None,
+    propose: Annotated[Path | None, opt("Write the best threshold of each class as a recipe into this new file.", "--propose")] = None,
     listed: Annotated[bool, opt("List the evaluations that were made; those of one dataset, or all.", "--list")] = False,
     limit: Annotated[int, opt("How many are listed.", "--limit", min=1, max=10_000)] = 50,
 ) -> Outcome:  # fmt: skip
@@ -59,6 +60,8 @@ def evaluate(
             provider or str(settings.get("provider")), coco,
         )  # fmt: skip
         done = console.drive(ctx.obj, service.evaluate(ws, ask))
+    if propose is not None:
+        service.write_proposal(done.result, propose)
     return Outcome(done.result, done.problems, done.warnings, done.n_warnings, text=_told(done.result))
 
 
