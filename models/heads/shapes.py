@@ -59,8 +59,7 @@ def masked(found: Found, coefficients: Array, protos: Array, wh: tuple[int, int]
         found, coefficients = found.take(np.arange(MAX_MASKS)), coefficients[:MAX_MASKS]
     count, h, w = protos.shape
     flat = np.asarray(protos, np.float32).reshape(count, h * w)
-    grids = np.asarray(coefficients, np.float32) @ flat
-    grids *= np.float32(1 / SPAN)
+    grids = np.asarray(coefficients / SPAN, np.float32) @ flat
     grids += np.float32(0.5)
     np.clip(grids, 0, 1, out=grids)
     windows = np.tile(np.array([0.0, 0.0, *wh]), (len(found), 1))
