@@ -23,7 +23,7 @@ from storage import queries, search_sql
 from storage.queries import Query
 from storage.record import MODEL
 from storage.search import And, Node, Term
-from storage.tables import ITEM_STATES, KINDS, ORIGINS, REVIEWS, SPLITS
+from storage.tables import ITEM_STATES, KINDS, LIKENESS, ORIGINS, REVIEWS, SPLITS
 
 STRETCH = 20_000
 """Pictures of one read."""
@@ -69,6 +69,10 @@ _PICTURE_KEYS = {
     "bright": "m.brightness",
     "contrast": "m.contrast",
     "sharp": "m.sharpness",
+    "glare": "m.glare",
+    "haze": "m.haze",
+    "group": "(SELECT min(k.group_id * 1048576 + k.rank) FROM likeness k WHERE k.dataset_id = i.dataset_id "
+    f"AND k.kind IN ({', '.join(map(str, range(len(LIKENESS))))}) AND k.asset_id = i.asset_id)",
     "similar": "m.descriptor",
 }
 _OBJECT_KEYS = {
@@ -138,7 +142,7 @@ def objects_of(conn: Connection, dataset_id: int, rows: Sequence[int]) -> list[O
 # --- facets -------------------------------------------------------------------------------------------------------
 
 SCORE_BARS = 20
-FACETS = ("class", "state", "review", "split", "origin", "kind", "by", "attribute", "score", "month")
+FACETS = ("class", "state", "review", "split", "origin", "kind", "by", "attribute", "score", "month", "duplicate")
 
 
 @dataclass(slots=True)
@@ -197,6 +201,14 @@ def tally(conn: Connection, query: Query, into: Tally, *, objects: bool, low: in
             n["split", SPLITS[split] or "none"] += k
             if taken is not None:
                 n["month", taken] += k
+        here = f"SELECT i.dataset_id, i.asset_id FROM item i {join if 's.' in inner else ''}WHERE {inner} AND {span}"
+        for kind, name in enumerate(LIKENESS):
+            sql = (
+                f"SELECT count(*) FROM ({here}) i JOIN likeness y ON y.dataset_id = i.dataset_id AND y.asset_id = i.asset_id "
+                f"AND y.kind = {kind} AND y.rank > 0 WHERE {search_sql.surplus((kind,))}"
+            )
+            if found := conn.execute(sa.text(sql), {**p.args, "low": low, "high": high}).scalar_one():
+                n["duplicate", name] += found
     states = "i.state, i.review, i.split" if objects else "0, 0, 0"
     sql = (
         f"SELECT l.code, n.origin, n.kind, g.name, n.score_micro * {SCORE_BARS} / 1000001, n.attributes, {states}, count(*) "

@@ -221,6 +221,21 @@ def live_items(conn: Connection, dataset_id: int, asset_ids: Iterable[int]) -> s
     return out
 
 
+def cleaned(conn: Connection, dataset_id: int, asset_ids: Iterable[int]) -> set[int]:
+    """Which of these assets were cleaned out of the dataset, and nothing has brought back since."""
+    out: set[int] = set()
+    for part in _parts(sorted(set(asset_ids))):
+        out.update(
+            conn.exec_driver_sql(
+                "SELECT i.asset_id FROM item i JOIN change c ON c.rev = i.died AND c.verb = 'clean' "
+                f"WHERE i.dataset_id = {dataset_id} AND i.asset_id IN ({','.join(map(str, part))}) AND i.died = "
+                "(SELECT max(x.died) FROM item x WHERE x.dataset_id = i.dataset_id AND x.asset_id = i.asset_id) "
+                "AND NOT EXISTS (SELECT 1 FROM item x WHERE x.dataset_id = i.dataset_id AND x.asset_id = i.asset_id AND x.died IS NULL)"
+            ).scalars()
+        )
+    return out
+
+
 @dataclass(frozen=True, slots=True)
 class Rival:
     """A live item of the dataset whose asset has the same path as a joining one: an older state of the same file."""

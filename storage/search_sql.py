@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass, field
 
 from storage.search import ANY, FIELDS, ME, NOBODY, And, Names, Node, Not, Or, Term, Word, is_object
-from storage.tables import ITEM_STATES, KINDS, ORIGINS, REVIEWS, SPLITS
+from storage.search_words import ALL_ALIKE
+from storage.tables import ITEM_STATES, KINDS, LIKENESS, ORIGINS, REVIEWS, SPLITS
 
 _DAY_S = 86_400
 CAPTION = KINDS.index("caption")
@@ -109,10 +110,19 @@ class Maker:
                 return self._number("(n.x1 - n.x0) * (n.y1 - n.y0)", t, 1e6, null="n.x0")
             case "width" | "height":
                 return self._number(f"s.{t.field}_px", t, 1)
-            case "bright" | "contrast" | "sharp":
-                column = {"bright": "brightness", "contrast": "contrast", "sharp": "sharpness"}[t.field]
+            case "bright" | "contrast" | "sharp" | "glare" | "haze":
+                column = {"bright": "brightness", "sharp": "sharpness"}.get(t.field, t.field)
                 said = self._number(f"m.{column}", t, 1000)
                 return f"EXISTS (SELECT 1 FROM measure m WHERE m.asset_id = i.asset_id AND {said})"
+            case "duplicate":
+                return surplus(_kinds(t))
+            case "grouped":
+                return self._together(_kinds(t), "f.asset_id <> k.asset_id")
+            case "like":
+                return self._together(tuple(range(len(LIKENESS))), self._number("f.asset_id", t, 1))
+            case "also":
+                other = f"SELECT id FROM dataset WHERE name IN {self._list(t.values)}"
+                return f"EXISTS (SELECT 1 FROM item j WHERE j.asset_id = i.asset_id AND j.died IS NULL AND j.dataset_id <> i.dataset_id AND j.dataset_id IN ({other}))"
             case "count":
                 return self._count(t)
             case "by":
@@ -207,7 +217,16 @@ class Maker:
                 return "(s.taken_ms IS NOT NULL)"
             case "measure":
                 return "EXISTS (SELECT 1 FROM measure m WHERE m.asset_id = i.asset_id)"
+            case "problem":
+                return "EXISTS (SELECT 1 FROM problem b WHERE b.asset_id = i.asset_id)"
         return self._remark(ANY, words=True)
+
+    def _together(self, kinds: tuple[int, ...], which: str) -> str:
+        """In a group of these kinds with another picture that is still there and `which` (of f) is said of."""
+        return (
+            f"EXISTS (SELECT 1 FROM likeness k JOIN likeness f ON f.dataset_id = k.dataset_id AND f.kind = k.kind AND f.group_id = k.group_id "
+            f"WHERE k.dataset_id = i.dataset_id AND k.kind IN {_numbers(kinds)} AND k.asset_id = i.asset_id AND {which} AND {THERE})"
+        )
 
     def _said(self, text: str) -> str:
         """The object's class is called so, or its caption or a text attribute says it."""
@@ -281,6 +300,29 @@ class Maker:
             held = " OR ".join(f"{value} {self._like(v)}" for v in t.values)
             return f"({known} AND {kind} = {text} AND ({held}))"
         return f"({known} AND {kind} = {text} AND {value} IN {self._list(t.values)})"
+
+
+THERE = "(f.rank < 0 OR EXISTS (SELECT 1 FROM item j WHERE j.dataset_id = k.dataset_id AND j.asset_id = f.asset_id AND j.died IS NULL))"
+"""f is still there: in this dataset, or (a rank below 0) in the one that this was compared against."""
+
+
+def surplus(kinds: tuple[int, ...]) -> str:
+    """i is in a group of these kinds behind another picture that is still there: so none of a group goes unless one stays."""
+    return (
+        f"EXISTS (SELECT 1 FROM likeness k WHERE k.dataset_id = i.dataset_id AND k.kind IN {_numbers(kinds)} AND k.asset_id = i.asset_id "
+        "AND k.rank > 0 AND EXISTS (SELECT 1 FROM likeness f WHERE f.dataset_id = k.dataset_id AND f.kind = k.kind "
+        f"AND f.group_id = k.group_id AND f.rank < k.rank AND {THERE}))"
+    )
+
+
+def _kinds(t: Term) -> tuple[int, ...]:
+    """The kinds of likeness that a condition names."""
+    said = {k for v in t.values for k in (ALL_ALIKE if v == "yes" else (v,))}
+    return tuple(LIKENESS.index(k) for k in sorted(said))
+
+
+def _numbers(values: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, values))})"
 
 
 def span(text: str, now: float) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from annotation.errors import InvalidInput
 from annotation.schema import Attribute, LabelSchema, fold
-from storage.tables import ITEM_STATES, KINDS, ORIGINS, REVIEWS
+from storage.tables import ITEM_STATES, KINDS, LIKENESS, ORIGINS, REVIEWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,12 @@ _KIND_WORDS = {
     "ellipse": ("椭圆",), "cuboid": ("长方体",), "caption": ("描述",),
 }  # fmt: skip
 
+_LIKE_WORDS = (
+    ("yes", ("是", "有")), *zip(LIKENESS, (("全同",), ("近似",), ("相像",), ("待判",), ("静止", "卡住"), ("抽帧", "序列")), strict=True),
+)  # fmt: skip
+ALL_ALIKE = ("exact", "near", "alike")
+"""What "yes" means of duplicates: kinds that no person needs to be asked about."""
+
 FIELDS: dict[str, Field] = {
     "class": Field(("类", "类别", "label"), "class", "object"),
     "state": Field(("状态",), "choice", "picture", tuple(zip(ITEM_STATES, (("待标注", "未标注"), ("待确认",), ("已标注",)), strict=True))),
@@ -99,13 +105,19 @@ FIELDS: dict[str, Field] = {
     "remark": Field(("批注", "备注"), "text", "picture"),
     "has": Field(("有", "含"), "choice", "picture", (
         ("object", ("对象",)), ("truth", ("真值", "已确认")), ("prediction", ("预测",)), ("remark", ("批注", "备注")),
-        ("date", ("日期",)), ("measure", ("测量",)))),
+        ("date", ("日期",)), ("measure", ("测量",)), ("problem", ("故障", "损坏")))),
     "track": Field(("轨迹",), "text", "object"),
     "group": Field(("组",), "text", "object"),
     "model": Field(("模型",), "model", "object"),
     "bright": Field(("亮度",), "number", "picture"),
     "contrast": Field(("对比度",), "number", "picture"),
     "sharp": Field(("清晰度",), "number", "picture"),
+    "glare": Field(("眩光", "过曝"), "number", "picture"),
+    "haze": Field(("雾", "粉尘"), "number", "picture"),
+    "duplicate": Field(("重复",), "choice", "picture", _LIKE_WORDS),
+    "grouped": Field(("成组",), "choice", "picture", _LIKE_WORDS),
+    "like": Field(("同组",), "number", "picture"),
+    "also": Field(("也在",), "text", "picture"),
     "width": Field(("宽",), "number", "picture"),
     "height": Field(("高",), "number", "picture"),
 }  # fmt: skip
@@ -208,7 +220,7 @@ _EXAMPLES = {
     "class": "class:helmet", "score": "score<0.5", "area": "area<400", "count": "count:person>=3", "date": "date>=2026-11-01",
     "changed": "changed:today", "by": "by:me", "assigned": "assigned:me", "path": "path:face-3", "picture": "picture:12,15", "text": 'text:"belt 3"',
     "remark": "remark:open", "track": "track:any", "group": "group:any", "model": "model:demo", "bright": "bright<0.2",
-    "contrast": "contrast<0.1", "sharp": "sharp<0.1", "width": "width>=1920", "height": "height<720",
+    "contrast": "contrast<0.1", "sharp": "sharp<0.1", "glare": "glare>0.2", "haze": "haze>0.25", "like": "like:17", "also": "also:gold", "width": "width>=1920", "height": "height<720",
 }  # fmt: skip
 
 

@@ -35,9 +35,10 @@ REVIEWS = ("draft", "submitted", "accepted", "returned")
 """Review state of an item, stored as its place in this tuple."""
 ITEM_STATES = ("unlabelled", "predicted", "labelled")
 """What an item holds now: nothing; predictions waiting; truth only. Derived, kept by the writer, never in a manifest."""
-LIKENESS = ("exact", "near", "alike", "frozen")
+LIKENESS = ("exact", "near", "alike", "maybe", "frozen", "sequence")
 """How pictures of a group are like each other, stored as its place in this tuple: equal bytes; a near perceptual hash;
-near vectors of an embedding model; one camera that shows the same for a while. Append only."""
+near vectors of an embedding model; perhaps near ones, to be asked; one camera that shows the same for a while; frames of a
+sequence between two that are kept. Append only."""
 OPS = ("do", "undo", "redo")
 SHARD_STATES = ("open", "leased", "done")
 SEEN = ("duplicate", "archive", "quarantined", "ignored")

@@ -150,8 +150,7 @@ class Writer:
         while self._join:
             part, self._join = self._join[:LOOKUP], self._join[LOOKUP:]
             with self._ws.db.read() as conn:
-                inside = register.live_items(conn, self.dataset_id, part)
-                outside = sorted(set(part) - inside)
+                outside = self._outside(conn, part)
                 older = register.rivals(conn, self.dataset_id, outside)
             kept = {r.joining: r for r in older if r.n_truth}
             yield from [self._kept(r) for r in kept.values()]
@@ -181,7 +180,7 @@ class Writer:
         with self._ws.db.read() as conn:
             places = register.by_digest(conn, digests)
             ids = [asset_id for asset_id, _ in places.values()]
-            before = sorted(set(ids) - register.live_items(conn, self.dataset_id, ids))
+            before = self._outside(conn, ids)
         if not before and len(places) == len(set(digests)):  # nothing for the record itself: no revision
             with self._ws.db.write(durable=False) as conn:
                 messages = self._aside(conn, part, {}, places)
@@ -218,9 +217,12 @@ class Writer:
             self.tally.new += 1
         messages = self._aside(conn, part, {digest: fresh.get(digest) for digest in places}, places)
         wanted = sorted({places[d.facts.blake3][0] for d in part if d.facts})
-        return messages + self._enrol(
-            draft, sorted(set(wanted) - register.live_items(conn, self.dataset_id, wanted))
-        )
+        return messages + self._enrol(draft, self._outside(conn, wanted))
+
+    def _outside(self, conn: sa.Connection, assets: Iterable[int]) -> list[int]:
+        """Those that are not in the dataset and were not cleaned out of it: what a person threw out stays out."""
+        outside = set(assets) - register.live_items(conn, self.dataset_id, assets)
+        return sorted(outside - register.cleaned(conn, self.dataset_id, outside))
 
     def _aside(
         self,

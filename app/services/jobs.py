@@ -71,7 +71,7 @@ def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
     return out
 
 
-RESUMABLE = ("prelabel", "ingest", "import", "measure", "undo")
+RESUMABLE = ("prelabel", "ingest", "import", "measure", "likeness", "clean", "undo")
 """Kinds of job that `resume` goes on with; others are cancelled and run again."""
 
 
@@ -107,6 +107,14 @@ def resume(
             from app.services import measuring
 
             return measuring.go_on(ws, job)
+        case "likeness":
+            from app.services import cleaning
+
+            return cleaning.find_again(ws, job)
+        case "clean":
+            from app.services import cleaning
+
+            return cleaning.go_on(ws, job)
         case "undo":
             from app.services import labelling
 

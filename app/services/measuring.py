@@ -1,15 +1,22 @@
-"""Measure the pictures of a dataset: brightness, contrast, sharpness, likeness. A job that goes on where it stopped."""
+"""Measure the pictures of a dataset: light, sharpness, glare, haze, hashes. A job that goes on where it stopped.
+
+A picture that cannot be decoded becomes a problem of the record, so that cleaning finds it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from annotation.errors import InvalidInput, LamproomError
 from app.events import Changes, Finished, Progress, Started, Warned, Work
 from app.services import browse
 from app.services.workspace import Workspace
 from storage import jobs, measures, queries, record
+from storage.db import now_ms
 from storage.jobs import Job
 from storage.measures import Measured
 
@@ -53,14 +60,18 @@ def go_on(ws: Workspace, job: Job) -> Work:
         with jobs.held(ws.db, job.id) as lease, ThreadPoolExecutor(THREADS, "lamproom-measure") as pool:
             for part in _parts(ws, job.dataset_id):
                 found: list[tuple[int, Measured]] = []
+                broken: list[tuple[int, str]] = []
                 for asset_id, one in zip(part, pool.map(lambda a: _one(ws, a), part), strict=True):
                     if isinstance(one, Measured):
                         found.append((asset_id, one))
                     else:
                         bad += 1
+                        if isinstance(one, InvalidInput):
+                            broken.append((asset_id, one.what))
                         yield Warned(one.what, one.where)
                 with ws.db.write(durable=False) as conn:
                     measures.save(conn, found)
+                    _remember(conn, job.activity_id, broken)
                     jobs.advance(conn, lease, 0, n=len(part))
                 done += len(part)
                 yield Progress(done, job.total)
@@ -84,6 +95,15 @@ def _parts(ws: Workspace, dataset_id: int) -> Iterator[list[int]]:
             return
         yield part
         after = part[-1]
+
+
+def _remember(conn: Connection, activity_id: int, broken: Sequence[tuple[int, str]]) -> None:
+    """Keep what could not be decoded; a file that is only out of reach is no fault of the picture."""
+    if broken:
+        conn.execute(
+            sa.text("INSERT INTO problem (asset_id, activity_id, what, at_ms) VALUES (:a, :v, :w, :t) ON CONFLICT (asset_id, what) DO NOTHING"),
+            [{"a": a, "v": activity_id, "w": what, "t": now_ms()} for a, what in broken],
+        )  # fmt: skip
 
 
 def _one(ws: Workspace, asset_id: int) -> Measured | LamproomError:

@@ -156,7 +156,7 @@ def find(
     where: Where = "",
     objects: Annotated[bool, opt("List objects instead of pictures.", "--objects")] = False,
     sort: Annotated[
-        str, opt("By time, path, score, unsure, changed, area, bright, contrast or sharp.", "--sort")
+        str, opt("By time, path, score, unsure, changed, area, bright, contrast, sharp, glare, haze or group.", "--sort")
     ] = "",
     down: Annotated[bool, opt("Largest first.", "--down")] = False,
     limit: Annotated[int, opt("How many are listed; all are counted.", "--limit", min=1, max=1_000_000)] = 20,
@@ -195,7 +195,7 @@ def find(
 @verb(
     app,
     "measure",
-    "Measure brightness, contrast, sharpness and likeness of a dataset's pictures; goes on where it stopped.",
+    "Measure light, sharpness, glare, haze and likeness of a dataset's pictures; goes on where it stopped.",
 )
 def measure(
     ctx: typer.Context, dataset: Annotated[str, arg("The dataset's name.", metavar="DATASET")]

@@ -43,6 +43,9 @@ def furnish(ws: Workspace, folder: Path, n: int = 30) -> tuple[int, list[int]]:
                     rng.randrange(1000),
                     0,
                     rng.randbytes(measures.DESCRIPTOR),
+                    0,
+                    rng.randrange(1000),
+                    rng.randrange(1000),
                 )
                 measures.save(conn, [(a, m)])
     for i, a in enumerate(assets):

@@ -19,7 +19,7 @@ from storage import listing, queries, record, search, search_sql, suggest
 from storage.queries import Query
 from storage.record import Content, Edit, ItemEdit
 from storage.search import And, Misread, Names, Node, Not, Or, Term, Word
-from storage.tables import ITEM_STATES, KINDS, ORIGINS, REVIEWS, SPLITS
+from storage.tables import ITEM_STATES, KINDS, LIKENESS, ORIGINS, REVIEWS, SPLITS
 from tests.storage.conftest import World
 
 COAL = labels.load("coal_mine")
@@ -252,6 +252,11 @@ class Picture:
     remark: str | None
     resolved: bool
     objects: list[Object] = field(default_factory=list)
+    glare: int | None = None
+    haze: int | None = None
+    problem: bool = False
+    groups: dict[str, tuple[int, int, list[tuple[int, int]]]] = field(default_factory=dict)
+    """Kind of likeness -> (group, rank, (picture, rank) of all of it)."""
 
     @property
     def state(self) -> str:
@@ -343,19 +348,33 @@ def holds(t: Term, p: Picture, o: Object | None) -> bool:
             return compare(t.op, p.width, t.values)
         case "date":
             return during(t.op, p.taken, t.values)
-        case "bright":
-            return compare(t.op, None if p.bright is None else p.bright / 1000, t.values)
+        case "bright" | "glare" | "haze":
+            value = {"bright": p.bright, "glare": p.glare, "haze": p.haze}[t.field]
+            return compare(t.op, None if value is None else value / 1000, t.values)
+        case "duplicate":
+            return any(p.groups[k][1] > min(r for _, r in p.groups[k][2]) for k in wanted(t) if k in p.groups)
+        case "grouped":
+            return any(len(p.groups[k][2]) > 1 for k in wanted(t) if k in p.groups)
+        case "also":
+            return False
+        case "like":
+            return any(compare(t.op, other, t.values) for k in p.groups for other, _ in p.groups[k][2])
         case "count":
             n = sum(1 for o in p.objects if not t.key or o.label in NAMES.members(t.key))
             return compare(t.op, n, t.values)
         case "has":
             have = {"object": bool(p.objects), "prediction": p.state == "predicted", "remark": p.remark is not None, "date": p.taken is not None,
-                    "truth": any(o.origin != "model" for o in p.objects), "measure": p.bright is not None}  # fmt: skip
+                    "truth": any(o.origin != "model" for o in p.objects), "measure": p.bright is not None, "problem": p.problem}  # fmt: skip
             return any(have[v] for v in t.values)
         case "remark":
             said = {"open": p.remark is not None and not p.resolved, "closed": p.resolved}
             return any(said[v] if v in said else has_text(p.remark, v) for v in t.values)
     raise AssertionError(t.field)
+
+
+def wanted(t: Term) -> set[str]:
+    """The kinds of likeness that a condition names."""
+    return {k for v in t.values for k in (("exact", "near", "alike") if v == "yes" else (v,))}
 
 
 def found_by(text: str, p: Picture, o: Object) -> bool:
@@ -407,12 +426,27 @@ def populate(w: World, rng: random.Random, n: int = 24) -> list[Picture]:
                 {"u": bytes.fromhex(new_uid()), "b": bytes([i]) * 32, "r": root, "p": p.path, "h": i, "a": w.activity, "t": p.taken, "x": p.width},
             ).scalar_one()  # fmt: skip
             if p.bright is not None:
-                conn.execute(sa.text("INSERT INTO measure (asset_id, brightness, contrast, sharpness, dhash, descriptor) VALUES (:a, :b, 1, 1, 0, :d)"),
-                             {"a": p.id, "b": p.bright, "d": b""})  # fmt: skip
+                p.glare, p.haze = rng.choice([None, 0, 500]), rng.choice([None, 250, 500])
+                conn.execute(sa.text("INSERT INTO measure (asset_id, brightness, contrast, sharpness, dhash, descriptor, glare, haze) VALUES (:a, :b, 1, 1, 0, :d, :g, :h)"),
+                             {"a": p.id, "b": p.bright, "d": b"", "g": p.glare, "h": p.haze})  # fmt: skip
+            p.problem = rng.random() < 0.2
+            if p.problem:
+                conn.execute(sa.text("INSERT INTO problem (asset_id, activity_id, what, at_ms) VALUES (:a, :v, 'x', 0)"), {"a": p.id, "v": w.activity})  # fmt: skip
             if p.remark is not None:
                 conn.execute(sa.text("INSERT INTO remark (uid, asset_id, body, resolved, agent_id, at_ms, born) VALUES (:u, :a, :t, :r, :g, 0, 1)"),
                              {"u": bytes.fromhex(new_uid()), "a": p.id, "t": p.remark, "r": int(p.resolved), "g": me})  # fmt: skip
             out.append(p)
+        for kind, name in enumerate(LIKENESS):
+            groups: dict[int, list[int]] = {}
+            for p in out:
+                if rng.random() < 0.5:
+                    groups.setdefault(rng.randrange(5), []).append(p.id)
+            for ids in groups.values():
+                live = [(a, r) for r, a in enumerate(ids)]
+                for rank, a in enumerate(ids):
+                    conn.execute(sa.text("INSERT INTO likeness (dataset_id, kind, asset_id, group_id, rank) VALUES (:d, :k, :a, :g, :r)"),
+                                 {"d": w.dataset, "k": kind, "a": a, "g": ids[0], "r": rank})  # fmt: skip
+                    next(p for p in out if p.id == a).groups[name] = (ids[0], rank, live)
     with record.change(
         w.db,
         agent_id=me,
@@ -489,7 +523,8 @@ QUERIES = [
     "count:person=0", "count>=3", "count:1..2", "helmet:unsure", "helmet_worn:any", "-helmet_worn:any", "unsure:yes", "unsure:no", "longest_side_mm>100",
     "longest_side_mm:3", "by:A", "by:B", "by:me", "date:today", "date<2026-11-20", "date:2026-10..2026-11", "-date:today", "changed:today", "changed:yesterday", "path:belt", "path:胶带",
     'path:"%1"', "text:belt", "text:两人", 'text:"\\"quoted\\""', "belt", "安全帽", "看不清", "blurred", "remark:open", "remark:closed", "remark:blurred", "has:remark", "has:measure",
-    "has:prediction", "has:truth -has:prediction", "has:date", "bright<0.2", "bright:0.25", "-bright<0.3", "width>=1920", "(class:person or class:helmet) score>0.3",
+    "has:prediction", "has:truth -has:prediction", "has:date", "bright<0.2", "bright:0.25", "-bright<0.3", "width>=1920", "glare>0.2", "-glare:0", "haze>=0.25", "haze:..0.3",
+    "has:problem", "duplicate:yes", "duplicate:near", "-duplicate:maybe,frozen", "grouped:sequence", "grouped:yes", "like:5", "-like>=20", "also:gold", "-also:other", "(class:person or class:helmet) score>0.3",
     "class:person (helmet:none or helmet:unsure)", "class:person (helmet:none or -score<0.5)", "state:predicted or review:draft belt", "人员 -胶带", "track:any",
 ]  # fmt: skip
 
