@@ -9,6 +9,9 @@ Nothing here goes by names of outputs.
     yolo            (1, 4 + c + e, G)                     the rows are cells and the boxes pixels (beyond 2), not shares
                     (1, 3G, 5 + c + e), (1, G, 5 + c)
     yolo_anchors    (1, 3, h/s, w/s, 5 + c) each stride   grids of three or four strides at once, all of one width
+    ssd             (1, 1, n, 7)                          seven columns and two axes of one
+                    (1, n, 4), (1, n) twice               the boxes are shares
+                    (1, n, 4), (1, n, 1 + c)              the same, n over 2,000
     yolo_ready      (1, n, 6 + e)                         the sixth column holds whole numbers, the fifth shares, the boxes pixels
                     (n, 7)                                no batch axis, the picture's number in front
                     (1, n, 4), (1, n) twice, (1, 1)       the last one, a count
@@ -25,7 +28,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 
-from models.heads import detr, faces, form, gfl, ready, semantic, whole, yolo, yolo_anchors, yolo_ready, yolox
+from models.heads import (
+    detr,
+    faces,
+    form,
+    gfl,
+    ready,
+    semantic,
+    ssd,
+    whole,
+    yolo,
+    yolo_anchors,
+    yolo_ready,
+    yolox,
+)
 
 HEADS: Mapping[str, ModuleType] = MappingProxyType(
     {
@@ -33,8 +49,9 @@ HEADS: Mapping[str, ModuleType] = MappingProxyType(
         "yolox": yolox,
         "yolo": yolo,
         "yolo_anchors": yolo_anchors,
-        "yolo_ready": yolo_ready,
         "faces": faces,
+        "ssd": ssd,
+        "yolo_ready": yolo_ready,
         "ready": ready,
         "detr": detr,
         "semantic": semantic,

@@ -37,8 +37,8 @@ def three(toy: Toy) -> Path:
     return toy(
         rows[None],
         extra={
-            "a": np.array([[0.0, -9.0, -1.0]], np.float32),
-            "b": np.array([[2.0, 1.0, 2.0]], np.float32),
+            "a": np.array([[0.0], [-9.0], [-1.0]], np.float32),
+            "b": np.array([[2.0], [1.0], [2.0]], np.float32),
             "strange": np.zeros((1, 2, 3, 4, 5), np.float32),
         },
     )
