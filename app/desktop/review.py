@@ -320,12 +320,12 @@ class Reviewing:
             if ws is not self.desk.ws:
                 return
             self._last = (made.revision, f"{tr(STATES[state])} · {name}")
-            self.annotate.route.changed_row(asset_id)
+            self.annotate.route.changed_row(asset_id, judged=True)
             self.desk.tasks.changed.emit(made)
             self.retranslate()
 
         def failed(fault: BaseException) -> None:
-            self.annotate.route.changed_row(asset_id)
+            self.annotate.route.changed_row(asset_id, judged=True)
             self.desk.fault(fault)
 
         self.desk.tasks.writer.submit(

@@ -48,6 +48,10 @@ class Route(QObject):
         self._asked: set[str] = set()
         self._ends = (False, False)  # nothing before the first row, nothing behind the last
         self._ticket = 0
+        self._judging: set[int] = set()
+        """Pictures whose judgement is not committed yet."""
+        self._doubt = False
+        """A picture left or came while the number was being read: read it again."""
 
     # --- what is asked -------------------------------------------------------------------------------------------
 
@@ -100,6 +104,8 @@ class Route(QObject):
         self.rows, self.known, self.total, self._base, self._marks = [], False, None, None, None
         self._ends = (False, False)
         self._asked.clear()
+        self._judging.clear()
+        self._doubt = False
 
     def now_at(self, asset_id: int) -> None:
         """A picture is being opened: the direction of travel. `read_on` follows once it is shown."""
@@ -154,8 +160,11 @@ class Route(QObject):
 
         self._ask("around", work, done)
 
-    def changed_row(self, asset_id: int) -> None:
-        """A gesture was committed: read its row again; the rows keep their places."""
+    def changed_row(self, asset_id: int, *, judged: bool = False) -> None:
+        """A gesture was committed: read its row again; the rows keep their places. judged: it was a judgement."""
+        if judged:
+            self._judging.discard(asset_id)
+            self._count_anew()
         ws, query = self.ws, self.query
         if ws is None or query is None or all(row.asset_id != asset_id for row in self.rows):
             return
@@ -164,19 +173,24 @@ class Route(QObject):
         def done(found: list[ItemRow]) -> None:
             fresh = {row.asset_id: row for row in found}
             self._put([fresh.get(row.asset_id, row) for row in self.rows])
+            self._count_anew()
 
         self._ask(f"row {asset_id}", lambda: browse.page(ws, whole, after=asset_id - 1, limit=1), done)
 
     def judged(self, asset_id: int, review: str) -> None:
         """A judgement is on its way: the next picture is looked for as if it were there; `changed_row` follows."""
+        self._judging.add(asset_id)
         self._put([replace(row, review=review) if row.asset_id == asset_id else row for row in self.rows])
 
     def _put(self, new: list[ItemRow]) -> None:
         """The same pictures with other rows; where the counters do not hold the number, it follows them."""
         if new == self.rows:
             return
-        if self.total is not None and self.query is not None and not _plain(self.query):
-            self.total += sum(map(self._inside, new)) - sum(map(self._inside, self.rows))
+        more = sum(map(self._inside, new)) - sum(map(self._inside, self.rows))
+        if self.query is not None and not _plain(self.query):
+            self._doubt |= more != 0 and (self.total is None or "anchors" in self._asked)
+            if self.total is not None:
+                self.total += more
         self.rows = new
         self.changed.emit()
 
@@ -221,8 +235,15 @@ class Route(QObject):
                 self.total = got[1]
             self.changed.emit()
             self._place()
+            self._count_anew()
 
         self._ask("anchors", work, done, lasting=True)
+
+    def _count_anew(self) -> None:
+        """What was read while pictures left may have been read before or after: once all is committed, read again."""
+        if self._doubt and not self._judging and "anchors" not in self._asked:
+            self._doubt, self._marks = False, None
+            self._count()
 
     def _place(self) -> None:
         """The position of the first row, by the anchors."""

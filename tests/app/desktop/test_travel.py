@@ -16,7 +16,7 @@ from annotation.errors import InvalidInput
 from app.desktop import route as routes
 from app.desktop.canvas.pictures import Pictures
 from app.desktop.route import Route
-from app.services import browse, ingest, labelling, workspace
+from app.services import browse, ingest, labelling, review, workspace
 from app.services.browse import Glance, Query
 from app.services.workspace import Workspace
 from storage import media
@@ -155,6 +155,34 @@ def test_a_picture_that_left_the_selection_is_passed_over_and_not_counted(tmp_pa
     assert found.asset_id == here[2]
     route.now_at(here[2])
     assert route.position == 1
+    ws.close()
+
+
+@pytest.mark.parametrize("committed_first", [False, True])
+@pytest.mark.parametrize("read_before", [False, True])
+def test_the_number_is_right_when_a_picture_is_judged_while_it_is_read(
+    tmp_path: Path, qapp, committed_first: bool, read_before: bool
+) -> None:
+    ws = workspace.open(str(furnish(tmp_path)), person="07")
+    pool = Now()
+    route = Route(pool)  # type: ignore[arg-type]
+    route.look_at(ws, Query(1, review="draft"))
+    pool.held = True
+    route.refresh()
+    pool.run(1)
+    ((_key, work, done, _error),) = pool.jobs
+    pool.jobs.clear()
+    one = route.rows[0].asset_id
+    early = work()
+    route.judged(one, "submitted")
+    review.judge(ws, 1, [one], "submitted")
+    if committed_first:
+        route.changed_row(one, judged=True)
+    done(early if read_before else work())
+    if not committed_first:
+        route.changed_row(one, judged=True)
+    pool.run()
+    assert route.total == 4
     ws.close()
 
 
