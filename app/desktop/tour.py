@@ -65,7 +65,7 @@ STEPS: tuple[Step, ...] = (
         "{0} shows the next picture, {1} the one before. Go to another picture.",
         ("next", "previous"),
         lambda w: w.annotate.below,
-        lambda w, s: w.desk.document.asset_id != s.asset_id,
+        lambda w, s: s.asset_id is not None and w.desk.document.asset_id != s.asset_id,
     ),
     Step(
         "Draw a box",

@@ -111,6 +111,9 @@ def test_the_first_steps_do_not_take_the_first_picture_for_a_gesture_and_show_th
 ) -> None:
     hand.window.show_tour()
     steps = hand.window.tour
+    hand.window.annotate.open(1)
+    assert not hand.doc.loaded
+    steps._look()  # something moved while the picture is still being read
     hand.open(1)
     hand.settled()
     hand.qtbot.waitUntil(lambda: not steps._soon.isActive())
