@@ -352,13 +352,15 @@ def _literal(text: str, where: str) -> Any:
 
 
 def _image_size(metadata: Mapping[str, str]) -> tuple[int, int]:
-    """(w, h) for a model of free size: metadata `imgsz` as [h, w], else 640x640."""
+    """(w, h) for a model of free size: metadata `imgsz` as [h, w] or one side, else 640x640."""
     try:
         value = json.loads(metadata.get("imgsz", "")[:100])
     except ValueError:
         return DEFAULT_SIDE_PX, DEFAULT_SIDE_PX
     if isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value):
         return value[1], value[0]
+    if type(value) is int:
+        return value, value
     return DEFAULT_SIDE_PX, DEFAULT_SIDE_PX
 
 

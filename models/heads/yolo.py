@@ -19,14 +19,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.card import NEUTRAL, UNIT, ModelCard, Task
+from annotation.errors import InvalidInput
+from models.card import NEUTRAL, UNIT, ModelCard, Resize, Task
 from models.found import Found, nms
 from models.heads import shapes
-from models.heads.look import Look, Match, Output, cells
+from models.heads.look import Look, Match, Output, Question, cells
 from models.session import Array
 
 STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (4, 8, 16, 32, 64), (8, 16))
 ANCHORS = 3
+FITS: Mapping[str, Resize] = {"letterbox": "letterbox", "corner": "corner", "stretch": "stretch"}
 MAX_CANDIDATES = 4096
 MAX_BOXES = 1000
 """Bounds of one picture: a network gone wild must not make NMS take minutes or flood the record."""
@@ -95,9 +97,9 @@ def _table(look: Look, out: Output) -> Match | None:
             return _read(look, out, transposed=True, one=columns == grid, grid=grid)
         if rows == ANCHORS * grid and columns > 5:
             return _read(look, out, objectness=True, grid=grid)
-        if rows == grid and columns > 4:
-            named = len(look.names) == columns - 4
-            return _read(look, out, objectness=not named and columns > 5, one=True, grid=grid)
+        named = len(look.names) == columns - 4
+        if rows == grid and columns > (4 if named else 5):
+            return _read(look, out, objectness=not named, one=True, grid=grid)
     return None
 
 
@@ -116,6 +118,7 @@ def _read(
         return (
             None  # shares, not pixels: DETR's kin may have as many queries, or it is a table of scores alone
         )
+    corners = _corners(table)
     first = 5 if objectness else 4
     extras = extras_of(look, low[first:], high[first:])
     if extras is None:
@@ -127,8 +130,13 @@ def _read(
     yolox = one and objectness and not (low[4] == high[4] == 1)
     line = "column" if transposed else "row"
     what = f"{f'one {line}' if one else f'three {line}s'} for each of the {grid} grid cells"
-    scores = f"4 box numbers, {'objectness, ' if objectness else ''}{classes} scores{extras.said}"
-    head = (("transposed", int(transposed)), ("objectness", int(objectness)), *extras.head)
+    scores = f"{'2 corners' if corners else '4 box numbers'}, {'objectness, ' if objectness else ''}{classes} scores{extras.said}"
+    head = (
+        ("transposed", int(transposed)),
+        ("objectness", int(objectness)),
+        ("corners", corners),
+        *extras.head,
+    )
     found = Match(
         "yolo",
         extras.task,
@@ -143,8 +151,20 @@ def _read(
             why=(*found.why, "its objectness is learned and its boxes are pixels: YOLOX with its decoding inside"),
         )  # fmt: skip
     if one and objectness:
-        return replace(found, why=(*found.why, "its objectness is 1 everywhere: YOLOv6"))
-    return found
+        found = replace(found, why=(*found.why, "its objectness is 1 everywhere: YOLOv6"))
+    # YOLOv7 in columns comes from one exporter, which puts the picture into the corner.
+    fit, asks = fitted(look, "corner" if transposed and not one else "letterbox")
+    return replace(found, resize=fit, asks=asks)
+
+
+def _corners(table: Array) -> int:
+    """1 when the first four of each cell are two corners: the third is over the first everywhere, at the right rim too.
+
+    Args:
+        table: (columns, cells).
+    """
+    wide, high = table[2] - table[0], table[3] - table[1]
+    return int(bool((wide >= 0).all() and (high >= 0).all() and ((wide > 0) & (high > 0)).mean() > 0.5))
 
 
 def extras_of(look: Look, low: Array, high: Array) -> Extras | None:
@@ -183,6 +203,27 @@ def extras_of(look: Look, low: Array, high: Array) -> Extras | None:
     return None
 
 
+def fitted(look: Look, usual: Resize) -> tuple[Resize, tuple[Question, ...]]:
+    """How pictures get into the input: known for what ultralytics exported (its metadata have `stride`), else a question."""
+    if "stride" in look.metadata:
+        return "letterbox", ()
+    fit = FITS.get(look.answers.get("fit", usual))
+    if fit is None:
+        raise InvalidInput(
+            f"{look.answers['fit'][:20]!r} is no way to fit a picture",
+            where=look.where,
+            remedy=", ".join(FITS),
+        )
+    return fit, (
+        Question(
+            "fit",
+            "how does a picture get its input's shape? (letterbox: padded on both sides; corner: right and below; stretch)",
+            tuple(FITS),
+            fit,
+        ),
+    )
+
+
 def keypoint_shape(look: Look) -> tuple[int, int] | None:
     """(points, numbers of each) of the answer or the metadata `kpt_shape`: [17, 3]."""
     try:
@@ -216,6 +257,9 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
     else:
         candidates = np.flatnonzero(columns[first:last].max(axis=0) >= score)
     rows = columns[:, candidates].T.astype(np.float64)
+    if card.get("corners"):
+        rows[:, 2:4] -= rows[:, :2]
+        rows[:, :2] += rows[:, 2:4] / 2
     scores = rows[:, first:last]
     if objectness:
         scores = scores * rows[:, 4:5]

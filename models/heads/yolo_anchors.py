@@ -43,6 +43,7 @@ def match(look: Look) -> Match | None:
         high = max(float(shapes.range_of(out.value.reshape(1, -1))[1][0]) for out in outs)
         done = low >= 0 and high <= 1  # the sigmoid is inside
         text, ask = _anchors(look, len(strides))
+        fit, asks = yolo.fitted(look, "letterbox")
         head = (("strides", len(strides)), ("flat", int(flat)), ("sigmoid", int(done)))
         numbers = tuple((f"anchor_{i:02d}", value) for i, value in enumerate(text))
         return Match(
@@ -55,7 +56,8 @@ def match(look: Look) -> Match | None:
                 f"{len(strides)} outputs on the grids of strides {', '.join(map(str, strides))} with three times 5 + {columns - 5} "
                 f"numbers a cell, {'after' if done else 'before'} the sigmoid: YOLOv5 without its last step",
             ),
-            asks=(ask,),
+            resize=fit,
+            asks=(ask, *asks),
         )
     return None
 

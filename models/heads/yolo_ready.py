@@ -21,7 +21,7 @@ from models.card import MAX_LABELS, ModelCard, Task
 from models.found import Found, nothing
 from models.heads import shapes
 from models.heads.look import Look, Match, Output, Question
-from models.heads.yolo import MAX_BOXES, Extras, keypoint_shape
+from models.heads.yolo import MAX_BOXES, Extras, fitted, keypoint_shape
 from models.session import Array
 
 MAX_ROWS = 5000
@@ -30,7 +30,11 @@ COCO = 80
 
 def match(look: Look) -> Match | None:
     """One of the forms above."""
-    return _four(look) or _appended(look) or _rows(look)
+    found = _four(look) or _appended(look) or _rows(look)
+    if found is None:
+        return None
+    fit, asks = fitted(look, "letterbox")
+    return replace(found, resize=fit, asks=(*found.asks, *asks))
 
 
 def _rows(look: Look) -> Match | None:
@@ -197,8 +201,7 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
     # A row of zeros does not count, whatever score is asked for.
     good = (rows[:, 4] >= score) & (rows[:, 4] > 0) & np.isfinite(rows[:, :6]).all(axis=1)
     good &= (rows[:, 5] >= 0) & (rows[:, 5] < len(card.labels))
-    if not card.get("angle"):
-        good &= (rows[:, 2:4] > rows[:, :2]).all(axis=1)
+    good &= (rows[:, 2:4] > (0 if card.get("angle") else rows[:, :2])).all(axis=1)
     rows = rows[good].astype(np.float64)
     rows = rows[np.argsort(-rows[:, 4], kind="stable")[:MAX_BOXES]]
     if not len(rows):

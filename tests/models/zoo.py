@@ -124,7 +124,9 @@ def _compare(
     theirs = theirs if quads else np.clip(theirs, 0, edge)
     pairs = list(_pairs(mine, found, theirs, expected))
     taken = {i for i, _ in pairs}
-    sure = np.array(expected["scores"]) >= floor
+    # Boxes turned inside out, which random weights give, are no objects here.
+    sizes = np.array(expected["xywhr"])[:, 2:4] if quads and len(theirs) else theirs[:, 2:] - theirs[:, :2]
+    sure = (np.array(expected["scores"]) >= floor) & (sizes > 0).all(axis=1)
     out.expected += int(sure.sum())
     out.missing += int(sum(sure[j] for j in range(len(theirs)) if j not in {j for _, j in pairs}))
     out.extra += int(sum(found.scores[i] >= floor for i in range(len(found)) if i not in taken))
