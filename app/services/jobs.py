@@ -71,7 +71,7 @@ def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
     return out
 
 
-RESUMABLE = ("prelabel", "ingest", "import", "measure", "likeness", "clean", "undo")
+RESUMABLE = ("prelabel", "ingest", "import", "measure", "likeness", "clean", "track", "undo")
 """Kinds of job that `resume` goes on with; others are cancelled and run again."""
 
 
@@ -115,6 +115,10 @@ def resume(
             from app.services import cleaning
 
             return cleaning.go_on(ws, job)
+        case "track":
+            from app.services import trackids
+
+            return trackids.go_on(ws, job)
         case "undo":
             from app.services import labelling
 

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from annotation.errors import InvalidInput, NotFound
 from app.events import Changes, Finished, Progress, Started, Warned, Work
 from app.i18n import tr
-from app.services import accelerators, hours, onnx, pace, plans, predictions
+from app.services import accelerators, hours, onnx, pace, plans, predictions, trackids
 from app.services import schema as schemas
 from app.services.hours import CLOCK, Clock, Hours
 from app.services.onnx import ModelRow
@@ -466,7 +466,14 @@ class _Sitting:
 
 
 def _end(ws: Workspace, job: Job, data: DatasetRow, row: ModelRow, sitting: _Sitting, seconds: float) -> Work:
-    whole = settle(ws, job)
+    whole, following = settle(ws, job)
+    tracked: Mapping[str, object] = {}
+    if following is not None:
+        for event in trackids.go_on(ws, following):
+            if isinstance(event, Finished):
+                tracked = {"tracks": event.result["tracks"]}
+            else:
+                yield event
     tally, done = sitting.writer.tally, sitting.sum
     with ws.db.read() as conn:
         now_job = jobs.get(conn, job.id)
@@ -481,21 +488,28 @@ def _end(ws: Workspace, job: Job, data: DatasetRow, row: ModelRow, sitting: _Sit
             "predictions": tally.predictions, "already_truth": tally.known, "rejected_before": tally.rejected,
             "undecodable": tally.problems, "seconds": round(seconds, 3),
             "pictures_per_s": round(done.pictures / done.seconds, 2) if done.seconds else 0.0, "bottleneck": done.bottleneck,
-            "busy": {k: round(v, 3) for k, v in (done.busy or {}).items()}, **sitting.facts, "step": now_job.step,
+            "busy": {k: round(v, 3) for k, v in (done.busy or {}).items()}, **sitting.facts, **tracked, "step": now_job.step,
         },
         Changes(tally.rev, datasets=(data.id,), everything=True),
         problems=tally.problems + (not whole and not sitting.gave_way),
     )  # fmt: skip
 
 
-def settle(ws: Workspace, job: Job) -> bool:
-    """End the job when nothing of it is left; True when it is whole."""
+def settle(ws: Workspace, job: Job) -> tuple[bool, Job | None]:
+    """End the job when nothing of it is left; whether it is whole, and the job that now gives its predictions track ids.
+
+    That one is made in the same transaction, so a kill between the two leaves it waiting like any other.
+    """
     with ws.db.write() as conn:
         whole = jobs.unfinished(conn, job.id) == 0
         now = jobs.get(conn, job.id)
-        if whole and now.ended_ms is None:
-            jobs.finish(conn, job.id, "finished", total=now.done)
-    return whole
+        if not whole or now.ended_ms is not None:
+            return whole, None
+        jobs.finish(conn, job.id, "finished", total=now.done)
+        if not recipe_of(now.params).track or now.dataset_id is None:
+            return True, None
+        named = (str(now.params[key]) for key in ("dataset", "model", "sha256"))
+        return True, jobs.get(conn, trackids.begin(conn, now.dataset_id, *named, step=now.step))
 
 
 def whereabouts() -> dict[str, object]:

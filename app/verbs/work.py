@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,7 @@ def prelabel(
     state: State = None,
     where: Where = "",
     only_unlabelled: Annotated[bool, opt("Only pictures without human work.", "--only-unlabelled")] = False,
+    track: Annotated[bool, opt("Then give what was found in following frames track ids, folder by folder.", "--track")] = False,
     threads: Annotated[int | None, opt("Threads (default: all cores).", "--threads", min=1, max=256)] = None,
     strict: Annotated[bool, opt("Refuse classes that the label schema does not know.", "--strict")] = False,
     dry_run: Annotated[bool, opt("Only say what it would do and how long; writes nothing.", "--dry-run")] = False,
@@ -45,6 +47,7 @@ def prelabel(
     from app.services import prelabel as service
 
     using = service.recipe_for(recipe, score=score, iou=iou, classes=classes)
+    using = replace(using, track=using.track or track)
     asked: dict[str, Any] = {
         "recipe": using, "provider": provider or ",".join(using.providers) or str(settings.get("provider")), "state": state, "where": where, "untouched": only_unlabelled,
     }  # fmt: skip
@@ -57,6 +60,18 @@ def prelabel(
             ws, dataset, model, threads=threads, strict=strict, course=course, later=later, **asked
         )
         return console.drive(ctx.obj, work)
+
+
+@verb(app, "track", "Give a model's unaccepted predictions in following frames track ids, folder by folder.")
+def track(
+    ctx: typer.Context,
+    dataset: Dataset,
+    model: Annotated[str, opt("A model's name, from `lamproom models list`.", "--model")],
+) -> Outcome:
+    from app.services import trackids
+
+    with opened(ctx) as ws:
+        return console.drive(ctx.obj, trackids.run(ws, dataset, model))
 
 
 def _give_way(nice: int) -> None:
