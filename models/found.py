@@ -138,4 +138,5 @@ def _over(a: Array, a_class: Array, b: Array, b_class: Array, iou: float) -> Arr
     shared = np.maximum(np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0]), 0)
     shared *= np.maximum(np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1]), 0)
     over: Array = shared / np.maximum(a[:, None, 4] + b[:, 4] - shared, 1e-12) > iou
-    return over & (a_class[:, None] == b_class)
+    same: Array = over & (a_class[:, None] == b_class)
+    return same
