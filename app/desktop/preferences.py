@@ -83,6 +83,7 @@ class Preferences(Overlaid):
         inside.addWidget(widgets.rule())
         foot = row(gap=8)
         foot.addWidget(button("Keys…", self._keys, icon="keys"))
+        foot.addWidget(button("Accelerators…", self._accelerators, icon="model"))
         foot.addWidget(button("First steps again", self._tour, icon="help"))
         foot.addStretch()
         self.shut = button("Close", self.finish, kind="primary")
@@ -169,6 +170,10 @@ class Preferences(Overlaid):
     def _keys(self) -> None:
         self.finish()
         self.window_.show_keys()
+
+    def _accelerators(self) -> None:
+        self.finish()
+        self.window_.show_accelerators()
 
     def _tour(self) -> None:
         self.finish()

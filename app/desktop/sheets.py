@@ -269,11 +269,12 @@ class Sheets:
         def known(rows) -> None:
             def go() -> None:
                 name, least, state = chosen(), score(), where()
+                provider = str(self.desk.values.get("provider") or "cpu")
 
                 def work():
                     from app.services import prelabel
 
-                    return prelabel.run(ws, data, name, score=least, state=state or None)
+                    return prelabel.run(ws, data, name, score=least, state=state or None, provider=provider)
 
                 self._start(tr("Pre-label · {name} · {model}", name=data, model=name), work)
 

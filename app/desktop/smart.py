@@ -216,7 +216,8 @@ class Smart(QObject):
         return made
 
     def _provider(self) -> str:
-        return str(self.desk.values.get("provider") or "cpu")
+        """The first of the chosen providers: a person waits for an answer, so that nothing else is tried behind it."""
+        return str(self.desk.values.get("provider") or "cpu").split(",")[0].strip()
 
     def _keep(self, asset: int, embedding: Any, era: int) -> None:
         """Remember an embedding and drop the oldest ones; not one of another model or workspace. Any thread."""

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit, QPushButton, QSizePolicy,
 from app import i18n
 from app.desktop import actions, icons, theme, widgets
 from app.desktop import palette as palettes
+from app.desktop.accelerators import Accelerators
 from app.desktop.activity import Activity, summary
 from app.desktop.annotate import Annotate
 from app.desktop.desk import Desk
@@ -374,7 +375,9 @@ class Window(QWidget):
             self.dot.set_tone("green")
             self.saved.setText(tr("Saved r{revision}", revision=number(doc.revision)))
         kind = "" if ws is None else tr("Server") if "://" in ws.location else tr("This computer")
-        self.provider.setText(" · ".join(p for p in (kind, tr("Inference: CPU") if ws else "") if p))
+        names = str(self.desk.values.get("provider") or "cpu").upper().split(",")
+        runs = tr("Inference: {where}", where=" → ".join(names)) if ws else ""
+        self.provider.setText(" · ".join(p for p in (kind, runs) if p))
 
     _at = (math.nan, math.nan)
 
@@ -486,6 +489,10 @@ class Window(QWidget):
         """What a person may choose."""
         self._present(Preferences(self.body, self))
 
+    def show_accelerators(self) -> None:
+        """Where models run, and whether it works here."""
+        self._present(Accelerators(self.body, self.desk))
+
     def show_keys(self) -> None:
         """Every key, to change it."""
         self._present(KeySheet(self.body, self.desk))
@@ -545,6 +552,8 @@ class Window(QWidget):
             self.desk.set_theme("system")
 
     def _setting(self, key: str) -> None:
+        if key == "provider":
+            self._status_text()
         if key == "text_percent":
             theme.scale(int(self.desk.values[key]))
             self.apply_theme()

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 import platformdirs
 
-from annotation.errors import Unavailable
+from annotation.errors import LamproomError, Unavailable
 from app.events import Warned
 from models import providers, selftest
 from models.providers import Choice, Provider
@@ -48,6 +48,21 @@ class Accelerator:
     build: str = ""
     trial: Trial | None = None
     offered: bool = True
+
+
+def order(text: str) -> tuple[str, ...]:
+    """The names of a stored choice such as "cuda,cpu"; what cannot be read is the CPU."""
+    try:
+        return providers.listed(text)
+    except LamproomError:
+        return ("cpu",)
+
+
+def title(name: str) -> str:
+    """A provider's name for people, with its device where one is named."""
+    plain, colon, device = name.partition(":")
+    row = providers.PROVIDERS.get(plain)
+    return f"{row.title if row else plain}{' ' + device if colon else ''}"
 
 
 def file() -> Path:
@@ -165,11 +180,14 @@ def sentence(trial: Trial) -> tuple[str, str]:
     row = providers.PROVIDERS[providers.split(trial.provider)[0]]
     problem, remedy = "", row.known[0].remedy if row.known else "use the cpu provider, or mend its driver"
     match trial.verdict:
+        case "passed" if trial.provider == "cpu":
+            problem = f"it runs in full precision: {trial.ms:.1f} ms a picture"
+            remedy = ""
         case "passed":
-            problem = f"it runs and agrees with the CPU: scores differ by {trial.apart:.1e}; {trial.ms:.1f} ms a picture, the CPU {trial.cpu_ms:.1f} ms"
+            problem = f"it runs and agrees with the CPU: scores differ by {trial.apart:.1g}; {trial.ms:.1f} ms a picture, the CPU {trial.cpu_ms:.1f} ms"
             remedy = ""
         case "rounded":
-            problem = f"it finds the same boxes, but computes with {trial.bits} bits instead of 23: scores differ by {trial.apart:.1e}"
+            problem = f"it finds the same boxes, but computes with {trial.bits} bits instead of 23: scores differ by {trial.apart:.1g}"
             remedy = ""
         case "differs":
             problem = trial.reason or f"its boxes are not the CPU's: scores differ by up to {trial.apart:.2g}"
@@ -208,7 +226,7 @@ def _libraries(trial: Trial, row: Provider) -> str:
     if any(
         "nvinfer" not in name and "libcuda.so" not in name and name != "nvcuda.dll" for name in trial.missing
     ):
-        remedy = f"run: {command}"
+        remedy = f"install them: {command}"
         parts.append(remedy)
     if any("nvinfer" in name for name in trial.missing):
         parts.append(next(k.remedy for k in row.known if "nvinfer" in k.said))

@@ -120,7 +120,7 @@ def _installed(names: tuple[str, ...]) -> list[str]:
 
 def _libraries() -> Iterator[Finding]:
     """Distributions that share one folder overwrite each other, and pip says nothing."""
-    yield _onnxruntime(builds.look())
+    yield runtime()
     found = _installed(_OPENCVS)
     if len(found) == 1:
         windowed = not found[0].startswith("opencv-python-headless")
@@ -137,6 +137,11 @@ def _libraries() -> Iterator[Finding]:
         )
     else:
         yield Finding("opencv", "bad", "not installed", "run ./dev, or install the program again")
+
+
+def runtime() -> Finding:
+    """Whether exactly one build of onnxruntime owns its folder, with the commands that mend it."""
+    return _onnxruntime(builds.look())
 
 
 def _onnxruntime(found: builds.Builds) -> Finding:

@@ -27,6 +27,7 @@ ROWS: tuple[Action, ...] = (
     Action("fullscreen", "Full screen", lambda w: w.layout_.full_screen(), ("F11",), words="全屏", free=True),
     Action("go.on", "Go on where I was", lambda w: w.layout_.go_on(), ("Ctrl+Shift+O",), words="continue resume 继续", when=lambda w: w.layout_.was() is not None),
     Action("settings", "Settings…", lambda w: w.show_settings(), ("Ctrl+,", "F2"), words="preferences options 设置", free=True),
+    Action("accelerators", "Accelerators…", lambda w: w.show_accelerators(), words="gpu cuda tensorrt directml openvino ascend provider doctor 加速 显卡 昇腾 后端 自检", free=True),
     Action("keys", "Change keys…", lambda w: w.show_keys(), ("Ctrl+Shift+K",), words="keymap shortcuts 快捷键", free=True),
     Action("help", "Keys of this place", lambda w: w.show_help(), ("F1", "?"), words="help shortcuts 帮助 快捷键", free=True),
     Action("manual", "Manual", lambda w: w.show_manual(), ("Shift+F1",), words="help 帮助 手册", free=True),

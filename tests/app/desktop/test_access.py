@@ -30,7 +30,7 @@ from app.desktop.window import Window
 from tests.app.desktop.conftest import Hand
 
 PLACES = ("overview", "gallery", "annotate", "versions")
-SHEETS = ("show_settings", "show_keys", "show_help", "show_manual", "show_palette")
+SHEETS = ("show_settings", "show_keys", "show_help", "show_manual", "show_palette", "show_accelerators")
 INTERACTIVE = (QAbstractButton, QLineEdit, QAbstractSlider, QAbstractItemView)
 
 

@@ -28,6 +28,7 @@ TABLES = {
     "ORIGIN_TEXT",
     "SCHEMAS",
     "_ORIGINS",
+    "SIGNS",
 }
 CODES = {"unlabelled", "predicted", "labelled", "box", "polygon", "mask", "tag"}
 
