@@ -23,6 +23,7 @@ class Bounds:
     score: float = 1e-3
     corners: float = 1.0
     iou: float = 0.92
+    extra: int = 0
 
 
 LOOSER = {
@@ -30,7 +31,9 @@ LOOSER = {
     "yolov8/detect-half": Bounds(px=2, score=0.01),
     # Their oriented boxes keep right angles where the two sides of a picture are scaled by a hair's breadth differently.
     "yolov8/obb": Bounds(px=1), "yolov8/obb-nms": Bounds(px=1),
-    "yolo11/obb": Bounds(px=1), "yolo26/obb": Bounds(px=1), "yolo26/obb-e2e": Bounds(px=1),
+    "yolo11/obb": Bounds(px=1), "yolo26/obb-e2e": Bounds(px=1),
+    # One of its boxes is turned inside out, and hides another there.
+    "yolo26/obb": Bounds(px=1, extra=1),
     # YOLOv5 takes off a padding that it did not round: up to half a pixel of the input, 4 of these pictures each. Its masks are
     # cut on the prototypes' grid, a fourth of the input's.
     "yolov5/detect": Bounds(px=3.2), "yolov5/seg": Bounds(px=3.2, iou=0.65),
@@ -43,7 +46,7 @@ MOST = 300
 @pytest.mark.parametrize("folder", FOUND, ids=[f"{p.parent.name}/{p.name}" for p in FOUND])
 def test_the_zoos_figures_are_ours(folder: Path) -> None:
     which = f"{folder.parent.name}/{folder.name}"
-    if "yolo" not in which or which in STRANGERS:
+    if which.startswith("ppyolo") or "yolo" not in which or which in STRANGERS:
         pytest.skip(STRANGERS.get(which, "of another kind"))
     found = zoo.compared(folder, ZOO / "pictures", least=True, most=MOST)
     bounds = LOOSER.get(which, Bounds())
@@ -52,7 +55,7 @@ def test_the_zoos_figures_are_ours(folder: Path) -> None:
     print(which, found.line())
     assert found.expected > 0
     assert found.missing == 0, found.line()
-    assert found.extra == 0, found.line()
+    assert found.extra <= bounds.extra, found.line()
     assert found.px <= bounds.px, found.line()
     assert found.points <= bounds.px, found.line()
     assert found.corners <= bounds.corners, found.line()
