@@ -175,6 +175,18 @@ def choose(wanted: Sequence[str], open_on: Callable[[str], Opened]) -> tuple[Cho
     return choice, warned
 
 
+def settled(text: str) -> tuple[str, list[Warned]]:
+    """The provider of a list that work without a model of its own to open takes: the first that passes its self-test.
+
+    Raises:
+        LamproomError: the only one is not installed. Unavailable: none of several will do.
+    """
+    from models import session
+
+    choice, warned = choose(providers.listed(text), session.demand)
+    return choice.name, warned
+
+
 def sentence(trial: Trial) -> tuple[str, str]:
     """What a self-test found and what to do about it, in English sentences to be translated where they are shown."""
     row = providers.PROVIDERS[providers.split(trial.provider)[0]]

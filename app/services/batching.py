@@ -28,7 +28,7 @@ def freed(ws: Workspace, model: str | ModelRow, *, provider: str = "cpu") -> Fre
     """
     row = onnx.show(ws, model) if isinstance(model, str) else model
     noted = _noted(row.path)
-    place = f"{provider}, {session.runtime()}"
+    place = f"{provider}, {session.runtime(provider)}"
     known = noted["proofs"].get(place)
     if known is None or (known["exact"] and not _derived(row, noted["derived"]).is_file()):
         return _proved(row, noted, place, provider)

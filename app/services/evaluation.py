@@ -23,14 +23,14 @@ from annotation.evaluation import Tally
 from annotation.overlap import BYS, By, objects
 from annotation.schema import LabelSchema
 from app.events import Finished, Progress, Started, Warned, Work
-from app.services import coco_results, labelling, onnx, prelabel, report, truth
+from app.services import accelerators, coco_results, labelling, onnx, prelabel, report, truth
 from app.services import schema as schemas
 from app.services.acceptance import looked_since
 from app.services.onnx import ModelRow
 from app.services.report import Told
 from app.services.truth import Against
 from app.services.workspace import Workspace
-from models import batch, session
+from models import batch
 from models import recipe as recipes
 from models.recipe import Recipe
 from storage import files, media, queries, record, verdicts
@@ -115,8 +115,13 @@ def evaluate(ws: Workspace, ask: Ask) -> Work:
     """
     started = time.monotonic()
     job = _ready(ws, ask)
+    passed_over: list[Warned] = []
+    if ask.fresh:
+        provider, passed_over = accelerators.settled(ask.provider)
+        job = replace(job, ask=replace(ask, provider=provider))
     title = " · ".join(row.name for row in job.rows)
     yield Started(f"evaluate {job.data.name} · {title}", job.data.n_assets)
+    yield from passed_over
     counted, left_out = yield from _counted(job)
     truth.demand_some(
         len(counted), {r: n for r, (n, _) in left_out.items()},
@@ -233,7 +238,7 @@ def _ready(ws: Workspace, ask: Ask) -> _Job:
             "the folder for the COCO files is not empty", where=str(ask.coco), remedy="name a new one"
         )
     if ask.fresh:
-        session.demand(ask.provider)
+        accelerators.demand(ask.provider)
         for row in found:
             if not row.present:
                 raise InvalidInput(

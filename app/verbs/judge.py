@@ -36,7 +36,7 @@ def evaluate(
     by: Annotated[str | None, opt("Compare by box, mask, rotated or tag (default: as the model's task says).", "--by")] = None,
     iou: Annotated[float, opt("Overlap from which a prediction is right, in confusion, calibration and thresholds: 0.5, 0.55 … 0.95.", "--iou")] = 0.5,
     score: Annotated[float | None, opt("Score from which a prediction counts in confusion and worst pictures.", "--score", min=0.0, max=1.0)] = None,
-    provider: Annotated[str | None, opt("Where it runs: cpu or another provider of `lamproom doctor`.", "--provider")] = None,
+    provider: Annotated[str | None, opt("Where it runs: a provider of `lamproom doctor`, or a list as cuda,cpu: the first that passes.", "--provider")] = None,
     coco: Annotated[Path | None, opt("Write truth and predictions as COCO files into this new folder, to check the figures elsewhere.", "--coco")] = None,
     propose: Annotated[Path | None, opt("Write the best threshold of each class as a recipe into this new file.", "--propose")] = None,
     listed: Annotated[bool, opt("List the evaluations that were made; those of one dataset, or all.", "--list")] = False,

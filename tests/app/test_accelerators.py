@@ -175,3 +175,21 @@ def test_a_model_that_the_first_provider_does_not_take_goes_to_the_next(here: di
     choice, warned = accelerators.choose(("cuda", "cpu"), open_on)
     assert choice.name == "cpu"
     assert "does not take the model" in warned[0].what
+
+
+def test_work_without_a_model_of_its_own_settles_on_the_first_that_passes(
+    here: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        selftest, "run", lambda name, **_: Trial(name, "crashed", reason="SIGSEGV", build=here[name])
+    )
+    name, warned = accelerators.settled("cuda,cpu")
+    assert name == "cpu"
+    assert "its process died: SIGSEGV" in warned[0].what
+    assert accelerators.settled("cpu") == ("cpu", [])
+
+
+def test_a_stored_order_that_cannot_be_read_is_the_cpu() -> None:
+    assert accelerators.order("cuda:1,cpu") == ("cuda:1", "cpu")
+    assert accelerators.order("gpu") == ("cpu",)
+    assert accelerators.title("cuda:1") == "NVIDIA CUDA 1"
