@@ -6,6 +6,7 @@ files and labels stay where they are, `undo` brings all of it back. What a perso
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from annotation.errors import Conflict, InvalidInput, NotFound
 from app.events import Changes, Event, Finished, Progress, Started, Work
 from app.services import measuring
 from app.services.workspace import Workspace
-from storage import jobs, likeness, listing, queries, record, search, search_sql
+from storage import jobs, likeness, listing, measures, queries, record, search, search_sql
 from storage.jobs import Job, Lease
 from storage.queries import Query
 from storage.record import BATCH_ROWS, PAUSE_S, ItemEdit
@@ -319,6 +320,37 @@ def membership(ws: Workspace, dataset_id: int, asset_ids: Sequence[int]) -> dict
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What is known of a dataset before it is cleaned.
+
+    Attributes:
+        unmeasured: pictures that were not measured. groups: kind -> number of groups found, only kinds looked for.
+        vectors: there are vectors of an embedding model.
+    """
+
+    unmeasured: int
+    groups: Mapping[str, int]
+    vectors: bool
+
+
+def overview(ws: Workspace, dataset_id: int) -> Overview:
+    """What was measured and found so far."""
+    with ws.db.read() as conn:
+        ever: set[str] = set()
+        sql = "SELECT params FROM job WHERE kind = 'likeness' AND dataset_id = :d AND outcome = 'finished'"
+        for text in conn.execute(sa.text(sql), {"d": dataset_id}).scalars():
+            p = json.loads(text)
+            ever |= set(p["kinds"]) | ({"maybe"} if "alike" in p["kinds"] else set())
+            ever |= {"sequence"} if p["every"] or p["apart_s"] or p["scene"] else set()
+        found = likeness.counts(conn, dataset_id)
+        return Overview(
+            measures.count_missing(conn, dataset_id),
+            {kind: found.get(kind, (0, 0))[0] for kind in LIKENESS if kind in ever},
+            bool(likeness.models(conn)),
+        )
+
+
 # --- counting -------------------------------------------------------------------------------------------------------
 
 
@@ -343,6 +375,11 @@ def passes(
         said.append(Pass(name, f"{column}{sign}{value:g}"))
     said += [Pass(kind, f"duplicate:{kind}") for kind in LIKENESS if kind in kinds]
     return tuple(replace(p, where=f"{p.where} ({where})") if where.strip() else p for p in said)
+
+
+def union(what: Sequence[Pass]) -> str:
+    """The query of what any of the passes takes, "" for none."""
+    return " or ".join(f"({p.where})" for p in what)
 
 
 def count(ws: Workspace, dataset: str, what: Sequence[Pass]) -> list[Count]:

@@ -13,6 +13,7 @@ from app.desktop.gallery.crops import Crop
 from app.desktop.widgets import number
 from app.i18n import tr
 from app.services.browse import ItemRow
+from app.services.cleaning import Member
 from app.services.listing import ObjectRow
 
 CAPTION_PX = 48
@@ -82,8 +83,9 @@ def paint_picture(
     failed: bool,
     look: Look,
     outlines: Sequence[Outline] = (),
+    groups: Sequence[Member] = (),
 ) -> None:
-    """A picture's cell; `outlines` are drawn over it."""
+    """A picture's cell; `outlines` are drawn over it, `groups` of like pictures it is in are said at its foot."""
     t = theme.current()
     frame = frame_of(box)
     p.save()
@@ -106,6 +108,8 @@ def paint_picture(
         p.drawText(frame, Qt.AlignmentFlag.AlignCenter, tr("Not readable"))
     p.restore()
     _marks(p, frame, row.review)
+    if groups:
+        _group(p, frame, groups)
     right = _dot(p, box, getattr(t, TONES[row.state]))
     _caption(p, box, right, row.path.rsplit("/", 1)[-1], summary(row), middle=True)
 
@@ -169,6 +173,25 @@ def _marks(p: QPainter, frame: QRect, review: str) -> None:
     tone = getattr(t, REVIEW_TONES[review])
     at = QRect(frame.left() + 6, frame.top() + 6, wide, 20)
     p.setPen(Qt.PenStyle.NoPen)
+    p.setBrush(QColor(tone))
+    p.drawRoundedRect(at, 10, 10)
+    p.setPen(QColor(theme.ink_on(tone)))
+    p.drawText(at, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def _group(p: QPainter, frame: QRect, groups: Sequence[Member]) -> None:
+    """Whether the picture is kept of its group; a band along the foot has the group's colour, so that neighbours show."""
+    t = theme.current()
+    one = next((m for m in groups if not m.kept), groups[0])
+    tones = (t.blue, t.violet, t.cyan, t.accent)
+    p.setPen(Qt.PenStyle.NoPen)
+    p.setBrush(QColor(tones[one.group * 2654435761 // 65536 % len(tones)]))
+    p.drawRoundedRect(QRectF(frame.left(), frame.bottom() - 3, frame.width(), 4), 2, 2)
+    text = tr("Kept · {n}", n=number(one.n)) if one.kept else tr("Leaves · {n}", n=number(one.n))
+    p.setFont(theme.font(11, bold=True))
+    wide = QFontMetrics(p.font()).horizontalAdvance(text) + 16
+    at = QRect(frame.left() + 6, frame.bottom() - 30, wide, 20)
+    tone = t.green if one.kept else t.second
     p.setBrush(QColor(tone))
     p.drawRoundedRect(at, 10, 10)
     p.setPen(QColor(theme.ink_on(tone)))

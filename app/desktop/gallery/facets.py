@@ -21,13 +21,14 @@ MOST = 14
 """Values of one facet; the rest is found by typing."""
 _SECTIONS = (
     ("state", "State"), ("review", "Review"), ("class", "Classes"), ("attribute", ""), ("origin", "Origin"),
-    ("score", "Score"), ("by", "By whom"), ("month", "Taken"), ("kind", "Shape"), ("split", "Split"),
+    ("score", "Score"), ("by", "By whom"), ("month", "Taken"), ("duplicate", "More than once"), ("kind", "Shape"), ("split", "Split"),
 )  # fmt: skip
 _TONES = {"predicted": "accent", "labelled": "green", "model": "accent", "human": "green", **REVIEW_TONES}
 _VALUE_TEXT = {
     "unlabelled": "To label", "predicted": "To confirm", "labelled": "Labelled", "draft": "Draft", "submitted": "Submitted",
     "accepted": "Accepted", "returned": "Returned", "human": "By people", "model": "By models", "import": "Imported",
-    "train": "Training", "val": "Validation", "test": "Test", "none": "No split",
+    "exact": "Equal bytes", "near": "Near copies", "alike": "Alike to a model", "maybe": "Perhaps alike: look", "frozen": "Stuck camera",
+    "sequence": "Between kept frames", "train": "Training", "val": "Validation", "test": "Test", "none": "No split",
 }  # fmt: skip
 
 
@@ -397,7 +398,7 @@ class Facets(QWidget):
         zh = i18n.language().startswith("zh")
         if field == "class":
             return self.desk.label_name(value)
-        if value in _VALUE_TEXT and field in ("state", "review", "origin", "split"):
+        if value in _VALUE_TEXT and field in ("state", "review", "origin", "split", "duplicate"):
             return tr(_VALUE_TEXT[value])
         if field == "kind":
             return dict(listing.FIELDS["kind"].values)[value][0] if zh else value.replace("_", " ")

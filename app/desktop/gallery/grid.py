@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QPoint, QRect, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
@@ -34,6 +34,7 @@ from app.desktop.gallery.thumbnails import Thumbnails
 from app.desktop.widgets import look, number
 from app.i18n import tr
 from app.services.browse import ItemRow
+from app.services.cleaning import Member
 from app.services.listing import ObjectRow
 
 __all__ = ["STATE_TEXT", "TONES", "Grid"]
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 GAP, EDGE = 12, 16
 LEAST, MOST = 120, 420
 _KEPT_OUTLINES = 3000
+_KEPT_GROUPS = 20_000
 
 
 class Grid(QAbstractScrollArea):
@@ -65,6 +67,13 @@ class Grid(QAbstractScrollArea):
         """Pictures in view."""
         self.outlines_of: Callable[[int, Callable[[list[Outline]], None]], None] | None = None
         """Asks for the objects of a picture, when they are to be drawn over thumbnails."""
+        self.groups_of: (
+            Callable[[Sequence[int], Callable[[dict[int, tuple[Member, ...]]], None]], None] | None
+        ) = None
+        """Asks which groups of like pictures some pictures are in, when that is to be shown."""
+        self._groups: dict[int, tuple[Member, ...]] = {}
+        self._groups_asked: set[int] = set()
+        self._groups_ticket = 0
         self.slowest_ms = 0.0
         """The longest paint so far."""
         self._outlines: OrderedDict[int, list[Outline]] = OrderedDict()
@@ -284,6 +293,7 @@ class Grid(QAbstractScrollArea):
                 self._paint_cell(p, box, position, row, focus)
         self.seen = frozenset(pictures)
         self._outlines_asked &= self.seen
+        self._ask_groups()
         self.thumbs.keep_only(pictures)
         self.crops.keep_only(objects)
 
@@ -312,8 +322,9 @@ class Grid(QAbstractScrollArea):
             image = self.thumbs.get(row.asset_id)
             failed = self.thumbs.failed(row.asset_id)
             cells.paint_picture(
-                p, box, row, image, failed=failed, look=how, outlines=self._lines(row.asset_id)
-            )
+                p, box, row, image, failed=failed, look=how, outlines=self._lines(row.asset_id),
+                groups=self._groups.get(row.asset_id, ()),
+            )  # fmt: skip
         if selected and row is not None:
             cells.paint_check(p, box)
 
@@ -333,6 +344,33 @@ class Grid(QAbstractScrollArea):
 
             self.outlines_of(asset_id, came)
         return self._outlines.get(asset_id, [])
+
+    def _ask_groups(self) -> None:
+        """Ask for the groups of what is in view, all at once."""
+        rows = (self.rows.row(position) for position in self.visible())
+        wanted = [r.asset_id for r in rows if isinstance(r, ItemRow)]
+        wanted = [a for a in wanted if a not in self._groups and a not in self._groups_asked]
+        if self.groups_of is None or not wanted:
+            return
+        ticket = self._groups_ticket
+        self._groups_asked.update(wanted)
+
+        def came(found: dict[int, tuple[Member, ...]]) -> None:
+            if ticket == self._groups_ticket:
+                if len(self._groups) > _KEPT_GROUPS:
+                    self._groups.clear()
+                self._groups.update({a: found.get(a, ()) for a in wanted})
+                self._groups_asked.difference_update(wanted)
+                self.viewport().update()
+
+        self.groups_of(wanted, came)
+
+    def forget_groups(self) -> None:
+        """Groups may have changed."""
+        self._groups_ticket += 1
+        self._groups.clear()
+        self._groups_asked.clear()
+        self.viewport().update()
 
     def forget_outlines(self) -> None:
         """Objects may have changed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import QPoint, Qt, Signal
@@ -13,6 +13,7 @@ from app import i18n
 from app.desktop import theme, widgets
 from app.desktop.desk import Desk
 from app.desktop.gallery.cells import Look, Outline
+from app.desktop.gallery.cleaning import Cleaning
 from app.desktop.gallery.crops import Crops
 from app.desktop.gallery.deeds import Bar, Deeds
 from app.desktop.gallery.facets import Facets
@@ -23,16 +24,18 @@ from app.desktop.overlaid import Sheet
 from app.desktop.palette import Chooser, Entry
 from app.desktop.widgets import button, label, look, number, row, say
 from app.i18n import tr
-from app.services import browse, listing, measuring
+from app.services import browse, cleaning, listing, measuring
 from app.services.browse import Query
+from app.services.cleaning import Member
 from app.services.listing import EVERYTHING, Misread, Names, Node, Sort, Term, View
 
 SORTS = (
     ("", "As added"), ("time", "Time taken"), ("path", "Path"), ("score", "Score"), ("unsure", "Least certain"), ("changed", "Last changed"),
-    ("area", "Size"), ("bright", "Brightness"), ("contrast", "Contrast"), ("sharp", "Sharpness"), ("similar", "Like the current picture"),
+    ("area", "Size"), ("bright", "Brightness"), ("contrast", "Contrast"), ("sharp", "Sharpness"), ("glare", "Glare"), ("haze", "Dust or fog"),
+    ("group", "By group"), ("similar", "Like the current picture"),
 )  # fmt: skip
-MEASURED = ("bright", "contrast", "sharp", "similar")
-_FIRST_DOWN = ("score", "changed")
+MEASURED = ("bright", "contrast", "sharp", "glare", "haze", "similar")
+_FIRST_DOWN = ("score", "changed", "glare", "haze")
 """Orders that begin with the largest."""
 
 
@@ -47,6 +50,7 @@ class Gallery(QWidget):
         self.line: QueryLine
         self.slider: QSlider
         self.deeds: Deeds
+        self.cleaning: Cleaning
         self.rows = Rows(desk.tasks.readers, self)
         self.crops = Crops(desk.tasks.thumbs, self._thumb, self._picture, self)
         self.grid = Grid(self.rows, desk.thumbs, self.crops)
@@ -114,6 +118,9 @@ class Gallery(QWidget):
         self.measure = button("Measure the pictures", self.measure_pictures, kind="choice")
         self.measure.hide()
         tools.addWidget(self.measure)
+        self.clean = self._choice("Cleaning", lambda: self.cleaning.toggle())
+        self.clean.setToolTip(tr("Find copies and pictures not worth labelling, and take them out"))
+        tools.addWidget(self.clean)
         tools.addStretch()
         self.state = label(kind="small")
         tools.addWidget(self.state)
@@ -131,6 +138,8 @@ class Gallery(QWidget):
         middle.addLayout(tools)
         middle.addWidget(self.grid, 1)
         whole.addLayout(middle, 1)
+        self.cleaning = Cleaning(self)
+        whole.addWidget(self.cleaning)
         self.bar = Bar(self.deeds, self.clear, self.choose_all, self)
         self._mark()
 
@@ -147,6 +156,7 @@ class Gallery(QWidget):
         self.by_object.setChecked(self.objects)
         self.lines.setChecked(self.outlines)
         self.lines.setVisible(not self.objects)
+        self.clean.setChecked(self.cleaning.isVisible())
         self.order.setText(tr(dict(SORTS)[self.sort.by]))
         self.order.setAccessibleName(tr("Order: {order}", order=self.order.text()))
         self.turn.setProperty("lr_icon", "falling" if self.sort.down else "rising")
@@ -205,6 +215,11 @@ class Gallery(QWidget):
         self.grid.forget_outlines()
         self._mark()
 
+    def groups_shown(self, on: bool) -> None:
+        """Say of each picture which of its group is kept, or not."""
+        self.grid.groups_of = self._groups_of if on else None
+        self.grid.forget_groups()
+
     def choose_sort(self) -> None:
         """Ask for an order."""
         corner = self.order.mapTo(self.window(), QPoint(-12, self.order.height()))
@@ -231,6 +246,7 @@ class Gallery(QWidget):
                 self.state.setText(tr("Choose a picture first: the others are ordered by likeness to it."))
                 return
         self.sort = Sort(by, by in _FIRST_DOWN, like)
+        self.groups_shown(by == "group")
         self._look()
         self._mark()
 
@@ -378,6 +394,22 @@ class Gallery(QWidget):
                 self.desk.fault,
                 wanted=lambda: asset_id in self.grid.seen,
             )
+
+    def _groups_of(
+        self, assets: Sequence[int], came: Callable[[dict[int, tuple[Member, ...]]], None]
+    ) -> None:
+        ws, query = self.desk.ws, self.desk.query
+        if ws is not None and query is not None:
+            self.desk.tasks.readers.submit(
+                lambda: cleaning.membership(ws, query.dataset_id, assets), came, self.desk.fault
+            )
+
+    def show_group(self) -> None:
+        """The current picture with all of its groups."""
+        if (asset_id := self._asset_now()) is not None:
+            self.show_objects(False)
+            self.sort_by("group")
+            self.ask(f"like:{asset_id}")
 
     def _workspace(self) -> None:
         self._forget_names()
@@ -549,6 +581,7 @@ class Gallery(QWidget):
         self.rows.refresh()
         self._read_names()  # new people, models or classes
         self.grid.forget_outlines()
+        self.grid.forget_groups()
         self.facets.recount()
         self._ask_measured()
 
