@@ -28,6 +28,7 @@ from models.card import ModelCard
 from models.found import Found
 from models.heads import HEADS
 from models.preprocess import Placement
+from models.reader import Reader, open_reader
 from models.recipe import Recipe
 from models.session import Array, Session, open_session
 
@@ -142,7 +143,21 @@ def predict(
     sessions = [
         open_session(model, card, provider=provider, threads=plan.threads) for _ in range(plan.sessions)
     ]
-    return Run(items, read, decode, sessions, recipe, plan, shrink=shrink, path_of=path_of, cancel=cancel)
+    reader = (
+        open_reader(card, model, provider=provider, threads=plan.threads) if card.task == "read" else None
+    )
+    return Run(
+        items,
+        read,
+        decode,
+        sessions,
+        recipe,
+        plan,
+        reader=reader,
+        shrink=shrink,
+        path_of=path_of,
+        cancel=cancel,
+    )
 
 
 def usable_cores() -> int:
@@ -162,6 +177,7 @@ class Run(Generic[Ref]):
         recipe: Recipe,
         plan: Plan,
         *,
+        reader: Reader | None,
         shrink: Shrink | None,
         path_of: Callable[[Ref], str] | None,
         cancel: threading.Event | None,
@@ -170,8 +186,9 @@ class Run(Generic[Ref]):
         self.recipe, self.plan = recipe, plan
         self._rules = postprocess.rules(self.session.card, recipe)
         self._items, self._read, self._decode = iter(items), read, decode
-        self._shrink = shrink if recipe.reduced else None
+        self._shrink = shrink if recipe.reduced and reader is None else None
         self._path_of = path_of
+        self._reader = reader
         self._cancel = cancel or threading.Event()
         self._stop = threading.Event()
         self._todo: queue.SimpleQueue[tuple[int, int, Ref] | None] = queue.SimpleQueue()
@@ -338,6 +355,9 @@ class Run(Generic[Ref]):
         t0 = time.perf_counter()
         path = self._path_of(ref) if self._path_of is not None else ""
         found = postprocess.settled(picture.parts, picture.windows, picture.wh, self._rules, path=path)
+        if self._reader is not None and picture.pixels is not None:
+            found = self._reader.read(picture.pixels, found, least=self._rules.score)
+        picture.pixels = None
         shapes = postprocess.to_annotations(found, card, self._rules.labels, picture.wh)
         spent["boxes"] += time.perf_counter() - t0
         return Result(picture.key, picture.wh, shapes, vector=found.vector)
@@ -359,12 +379,10 @@ class _Chain:
         self._canvas = self._batch = np.empty(0, np.uint8)
 
     def run(self, pictures: Sequence[_Picture]) -> None:
-        """Fill `parts` of every picture; its pixels are let go."""
+        """Fill `parts` of every picture."""
         slots = [(picture, window) for picture in pictures for window in picture.windows]
         for first in range(0, len(slots), self._size):
             self._some(slots[first : first + self._size])
-        for picture in pictures:
-            picture.pixels = None
 
     def _some(self, slots: Sequence[tuple[_Picture, tiling.Window]]) -> None:
         clock = time.perf_counter

@@ -54,13 +54,15 @@ class ModelCard:
         family: the head that reads its outputs, a key of `models.heads.HEADS`.
         sha256: 64 hex digits: of the ONNX file, or of all its files' digests when its weights lie beside it.
         files: (name, SHA-256) of the files with its weights, relative to the ONNX file; none when all is in one.
+        parts: (role, digest) of the models that work together, as "boxes" and "text" of a reader; `sha256` is then the digest
+            over them. None of a single model.
         labels: class names by class index, as the model calls them.
         input_wh: size of the input; a proposal when dynamic_hw.
         input_dtype: "float32", "float16" or "uint8".
         layout: "nchw", "nhwc", or "chw" of one picture without a batch axis.
         resize: how a picture gets into the input: "letterbox" (its shape kept, padded on both sides), "corner" (padded right
-            and below), "stretch" (shape not kept), "pad" (not scaled down below `head` "longest", padded to a multiple of
-            `head` "multiple"; needs dynamic_hw), "crop" (shorter side fitted, centre square).
+            and below), "stretch" (shape not kept), "pad" (scaled so that its sides are at most `head` "longest" and the
+            shorter at least "shortest", else as it is; padded to a multiple of "multiple"; needs dynamic_hw), "crop" (shorter side fitted, centre square).
         colour: order of the input's channels, or "gray" for one channel.
         mean_micro, std_micro: by channel in the input's order: input = (value - mean) / std, value 0..255; millionths.
         pad: grey value of what is padded, 0..255, before mean and std.
@@ -81,6 +83,7 @@ class ModelCard:
     input_wh: tuple[int, int]
     task: Task = "detect"
     files: tuple[tuple[str, str], ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
     input_dtype: Literal["float32", "float16", "uint8"] = "float32"
     layout: Literal["nchw", "nhwc", "chw"] = "nchw"
     resize: Resize = "letterbox"
@@ -112,6 +115,11 @@ class ModelCard:
     def get(self, key: str, default: int = 0) -> int:
         """A number of the head."""
         return next((value for name, value in self.head if name == key), default)
+
+    @property
+    def onnx_sha256(self) -> str:
+        """Identity of the model that is run first: of a set its "boxes", else the model itself."""
+        return dict(self.parts).get("boxes", self.sha256)
 
     @property
     def channels(self) -> int:
@@ -148,7 +156,7 @@ def from_json(data: bytes, *, where: str = "model card") -> ModelCard:
         raise InvalidInput(
             "not a model card: numbers out of range", where=where, remedy="add the model again"
         )
-    if not card.labels and card.task not in ("embed", "read"):
+    if not card.labels and card.task != "embed":
         raise InvalidInput("not a model card: no classes", where=where, remedy="add the model again")
     return card
 

@@ -21,7 +21,7 @@ MAX_OBJECTS = 1000
 """Of one picture: a network gone wild must not flood the record."""
 VISIBLE = 0.5
 """From this visibility on a key point is marked as seen, below as hidden."""
-TEXT = "text"
+TRANSCRIPT = "transcript"
 """Attribute that holds what a model read."""
 
 
@@ -121,8 +121,8 @@ def to_annotations(
         shape = _shape(found, i, card, wh)
         if shape is None:
             continue
-        label = labels[int(found.classes[i])] if labels else TEXT
-        attributes = {TEXT: found.texts[i]} if found.texts is not None and found.texts[i] else {}
+        label = labels[int(found.classes[i])]
+        attributes = {TRANSCRIPT: found.texts[i]} if found.texts is not None and found.texts[i] else {}
         out.append(
             Annotation(label, shape, attributes, score=min(1.0, float(found.scores[i])), origin="model")
         )

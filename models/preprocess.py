@@ -40,7 +40,7 @@ def size_for(card: ModelCard, wh: tuple[int, int]) -> tuple[int, int]:
     if card.resize != "pad" or not card.dynamic_hw:
         return card.input_wh
     step, longest = max(1, card.get("multiple", 32)), card.get("longest", 1280)
-    scale = min(1.0, longest / max(wh))
+    scale = min(max(1.0, card.get("shortest") / min(wh)), longest / max(wh))
     w, h = (max(1, round(side * scale)) for side in wh)
     return -(-w // step) * step, -(-h // step) * step
 
@@ -74,7 +74,9 @@ def place(
         case "crop":
             return _cropped(part, (x0, y0), canvas, wh, (wh[0] / full_w, wh[1] / full_h))
         case "pad":
-            scale = min(1.0, w / width, h / height)
+            scale = min(w / width, h / height)
+            if not card.get("shortest"):
+                scale = min(1.0, scale)
             new_w, new_h = max(1, round(width * scale)), max(1, round(height * scale))
             left = top = 0
         case _:

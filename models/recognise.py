@@ -122,7 +122,7 @@ def recognise(
     _demand_known(said, match)
     w, h = picture.wh
     card = ModelCard(
-        name=_clean(name if name is not None else path.stem) or "model",
+        name=clean(name if name is not None else path.stem) or "model",
         family=match.family,
         sha256=body.sha256,
         files=body.files,
@@ -145,9 +145,9 @@ def recognise(
         head=match.head,
         score_micro=match.score_micro,
         iou_micro=match.iou_micro,
-        producer=_clean(producer),
-        licence=_clean(licence or metadata.get("license", "")),
-        note=_clean(note or metadata.get("note", "")),
+        producer=clean(producer),
+        licence=clean(licence or metadata.get("license", "")),
+        note=clean(note or metadata.get("note", "")),
     )
     return Recognised(card, match.why, match.asks)
 
@@ -293,11 +293,11 @@ def _labelled(match: Match, names: tuple[str, ...], said: Mapping[str, str], whe
     if n > MAX_LABELS:
         raise InvalidInput(f"it has {n} classes; {MAX_LABELS} at most", where=where)
     if n == 0:
-        if match.task in ("embed", "read"):
+        if match.task == "embed":
             return ()
         raise InvalidInput("it has no classes", where=where, remedy="export it with at least one class")
     told = (
-        _unique([_clean(part) or f"class_{i}" for i, part in enumerate(said["labels"].split(","))])
+        _unique([clean(part) or f"class_{i}" for i, part in enumerate(said["labels"].split(","))])
         if "labels" in said
         else ()
     )
@@ -334,7 +334,7 @@ def _names(text: str, where: str) -> tuple[str, ...]:
         raise InvalidInput("its class names are not a list of texts", where=where, remedy="export it again")
     if len(value) > MAX_LABELS:
         raise InvalidInput(f"it names {len(value)} classes; {MAX_LABELS} at most", where=where)
-    return _unique([_clean(item) or f"class_{i}" for i, item in enumerate(value)])
+    return _unique([clean(item) or f"class_{i}" for i, item in enumerate(value)])
 
 
 def _literal(text: str, where: str) -> Any:
@@ -389,7 +389,7 @@ def _unique(names: list[str]) -> tuple[str, ...]:
     return tuple(result)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """One short line of printable NFC text: foreign strings reach screens, files and the record."""
     kept = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text[:2000])
     return unicodedata.normalize("NFC", " ".join(kept.split()))[:200]

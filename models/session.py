@@ -251,7 +251,7 @@ def open_session(path: Path, card: ModelCard, *, provider: str = "cpu", threads:
         InvalidInput: another file than the card's, or the runtime refuses it.
         Unavailable: the provider is missing or did not take the model.
     """
-    bare = open_bare(path, card.sha256, provider=provider, threads=threads)
+    bare = open_bare(path, card.onnx_sha256, provider=provider, threads=threads)
     told = {**bare.options, "threads": str(threads)}
     session = Session(card, provider, runtime(provider), told, bare._inner)
     feeds = _feeds(card, np.zeros(card.shape(max(1, card.batch)), card.input_dtype))

@@ -1,6 +1,7 @@
 """The ONNX models of a workspace: add, list, show, remove. Files are copied in under their digests.
 
-A detector is one file, or a folder when its weights lie beside it; a promptable model is a pair, encoder and decoder, whose identity is both digests together.
+A detector is one file, or a folder when its weights lie beside it; a promptable model is a pair, encoder and decoder, and a reader a pair of
+finder and recogniser, whose identity is both digests together.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from annotation import canonical
 from annotation.errors import InvalidInput, LamproomError, NotFound, Unavailable
 from app.services.workspace import Workspace
 from models import card as cards
-from models import demo, external, promptable, session
+from models import demo, external, promptable, reader, session
 from models.card import ModelCard
 from models.promptable import PairCard
 from models.recognise import Recognised, recognise
@@ -101,6 +102,21 @@ def add_pair(ws: Workspace, encoder: Path, decoder: Path, *, name: str | None = 
         _keep(ws, file, sha256)
     _note(ws, title, card.sha256, card.to_json())
     return pair(ws, title)
+
+
+def add_reader(ws: Workspace, boxes: Path, text: Path, *, name: str | None = None) -> ModelRow:
+    """Recognise a reader (a finder of text lines and a recogniser of lines) and copy both files into the workspace.
+
+    Raises:
+        InvalidInput: broken, no such pair, or the name is taken by another model.
+    """
+    card = reader.recognise(boxes, text, name=name).card
+    title = canonical.nfc(name or card.name)
+    _demand_free(ws, title, card.sha256, boxes)
+    for file in (boxes, text):
+        _keep(ws, file, session.identify(file).sha256)
+    _note(ws, title, card.sha256, card.to_json())
+    return show(ws, title)
 
 
 def _add(ws: Workspace, file: Path, card: ModelCard, name: str) -> ModelRow:
@@ -202,9 +218,10 @@ def listing(ws: Workspace) -> list[ModelRow]:
     out = []
     for name, sha256, card, added in _rows(ws):
         if not _is_pair(card):
-            path, digest = _path(ws, sha256.hex()), sha256.hex()
             known = cards.from_json(card.encode(), where=name)
-            out.append(ModelRow(name, digest, known, path, path.is_file(), added))
+            whole = [_path(ws, digest) for _, digest in known.parts] or [_path(ws, known.sha256)]
+            here = all(path.is_file() for path in whole)
+            out.append(ModelRow(name, sha256.hex(), known, _path(ws, known.onnx_sha256), here, added))
     return out
 
 

@@ -187,6 +187,9 @@ def models_add(
     file: Annotated[Path | None, arg("The .onnx file, of a pair the encoder; left out with --demo.")] = None,
     name: Annotated[str | None, opt("What to call it (default: the file's name).", "--name")] = None,
     decoder: Annotated[Path | None, opt("The decoder of a promptable pair.", "--decoder")] = None,
+    recogniser: Annotated[
+        Path | None, opt("The recogniser of a reader; the file itself then finds lines of text.", "--recogniser")
+    ] = None,
     demo: Annotated[bool, opt("The demonstration detector that comes with the program.", "--demo")] = False,
     answer: Annotated[
         list[str] | None,
@@ -200,11 +203,13 @@ def models_add(
     from app.services import onnx
 
     answers = _answers(answer)
-    if (file is None) != demo or (demo and decoder is not None):
+    if (file is None) != demo or (file is None and (decoder is not None or recogniser is not None)):
         raise typer.BadParameter(tr("give a file or --demo"))
     with opened(ctx) as ws:
         if file is None:
             return Outcome(_model(onnx.add_demo(ws, name=name or onnx.DEMO_NAME)))
+        if recogniser is not None:
+            return Outcome(_model(onnx.add_reader(ws, file, recogniser, name=name)))
         if decoder is not None:
             return Outcome(_pair(onnx.add_pair(ws, file, decoder, name=name)))
         found = onnx.look(file, name=name, answers=answers)

@@ -20,6 +20,7 @@ Nothing here goes by names of outputs.
     detr            (1, q, 4), (1, q, c) or (1, q, 4 + c) q is no grid; the boxes are shares
     semantic        (1, c, h, w) or (1, h, w) alone       the only output, on a grid of the input's shape
     whole           (1, c), (1, d)                        vectors and nothing else: YOLO's classifiers are here too
+    dbnet           (1, 1, h, w)                          never by itself: with a recogniser of lines (models/reader.py)
     form            anything                              the person's answers
 """
 
@@ -29,6 +30,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 
 from models.heads import (
+    dbnet,
     detr,
     faces,
     form,
@@ -57,6 +59,7 @@ HEADS: Mapping[str, ModuleType] = MappingProxyType(
         "semantic": semantic,
         "whole": whole,
         "form": form,
+        "dbnet": dbnet,
     }
 )
 """Family of a card -> module with `match(look) -> Match | None` and
