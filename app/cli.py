@@ -10,13 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from annotation.errors import LamproomError
-from app import console, i18n, log, settings
+from app import VERSION, console, i18n, log, settings
 from app.console import Call, Outcome
 
 from app.verbs import record, intake, clean, work, judge, out, program  # noqa: F401  # isort: skip - they add their verbs, in the order of the help
 from app.verbs.parts import app, opt
 
-VERSION = "0.1.0"
 GLOBAL_FLAGS = ("--json",)
 GLOBAL_OPTIONS = ("-w", "--workspace", "--debug")
 

@@ -61,6 +61,16 @@ class Lease:
     owner: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard as read: assets up to `position` are done, of all up to `last`. state: a place in SHARD_STATES."""
+
+    id: int
+    position: int
+    last: int
+    state: int
+
+
 def owner() -> str:
     """This process, so that a lease of a dead process of this machine is taken over at once."""
     return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
@@ -72,6 +82,11 @@ def _started(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):
         return ""
+
+
+def lives(name: str) -> bool:
+    """Whether an owner may still be at work; of another machine nobody can tell, so it may."""
+    return bool(name) and not _is_dead(name)
 
 
 def _is_dead(name: str) -> bool:
@@ -275,6 +290,43 @@ def turn(conn: Connection, job_id: int, *, priority: int, params: Mapping[str, o
     conn.execute(
         sa.text("UPDATE job SET priority = :y, params = :p WHERE id = :j AND ended_ms IS NULL"),
         {"y": priority, "p": json.dumps(params, ensure_ascii=False, sort_keys=True), "j": job_id},
+    )
+
+
+def shards(conn: Connection, job_id: int) -> list[Shard]:
+    """The shards of a job in the order they were made."""
+    rows = conn.execute(
+        sa.text("SELECT id, position, last, state FROM shard WHERE job_id = :j ORDER BY id"), {"j": job_id}
+    )
+    return [Shard(*r) for r in rows]
+
+
+def lease_shard(db: Database, job_id: int, shard_id: int, me: str) -> Lease | None:
+    """Take this shard; None when a living process holds it or it is done."""
+    with db.write(durable=False) as conn:
+        row = conn.execute(
+            sa.text("SELECT owner, state, until_ms, fence FROM shard WHERE id = :i AND job_id = :j"),
+            {"i": shard_id, "j": job_id},
+        ).first()
+        free = row is not None and (
+            row[1] == 0 or (row[1] == 1 and (row[2] <= now_ms() or bool(row[0] and _is_dead(row[0]))))
+        )
+        if row is None or not free:
+            return None
+        taken = conn.execute(
+            sa.text(
+                "UPDATE shard SET state = 1, owner = :o, until_ms = :u, fence = fence + 1 WHERE id = :i AND fence = :f "
+                "RETURNING id, job_id, position, last, fence, owner"
+            ),
+            {"o": me, "u": now_ms() + LEASE_MS, "i": shard_id, "f": row[3]},
+        ).first()
+        return Lease(*taken) if taken else None
+
+
+def say(conn: Connection, job_id: int, outcome: str | None) -> None:
+    """What stands of a job that has not ended, such as "incomplete: …"; None: nothing."""
+    conn.execute(
+        sa.text("UPDATE job SET outcome = :o WHERE id = :j AND ended_ms IS NULL"), {"o": outcome, "j": job_id}
     )
 
 

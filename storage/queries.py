@@ -415,6 +415,21 @@ def places(conn: Connection, asset_ids: Sequence[int]) -> dict[int, Place]:
     return out
 
 
+def registered(conn: Connection, asset_ids: Sequence[int]) -> list[tuple[int, Place, bytes]]:
+    """(asset id, where its bytes lie, SHA-256) of these assets, by id."""
+    out = []
+    for i in range(0, len(asset_ids), 500):
+        ids = ",".join(map(str, asset_ids[i : i + 500]))
+        rows = conn.exec_driver_sql(
+            "SELECT s.id, r.location, s.path, s.disk_path, s.blake3, s.sha256 FROM asset s "
+            f"JOIN source_root r ON r.id = s.source_root_id WHERE s.id IN ({ids}) ORDER BY s.id"
+        )
+        for a, location, path, disk, b3, sha256 in rows:
+            place = Place(bytes(location), path, bytes(disk) if disk is not None else None, bytes(b3))
+            out.append((a, place, bytes(sha256)))
+    return out
+
+
 _STORED = (
     "SELECT n.id, n.uid, n.asset_id, l.code, n.kind, n.x0, n.y0, n.x1, n.y1, n.geometry, n.attributes, n.score_micro, "
     "n.origin, n.activity_id, n.from_id, n.born, n.died FROM annotation n JOIN label l ON l.id = n.label_id "

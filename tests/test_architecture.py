@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("annotation", "models", "storage", "app")
-APP_BASE = {"app.settings", "app.events", "app.i18n", "app.log"}
+APP_BASE = {"app.settings", "app.events", "app.i18n", "app.log", "app.hours"}
 SHELL = {"app.cli", "app.console", "app.__main__"}
 
 # What each part may import of ours (design §3). A part is the longest prefix that fits a module's name.

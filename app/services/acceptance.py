@@ -18,7 +18,7 @@ from annotation.schema import LabelSchema
 from app.events import Finished, Progress, Started, Work
 from app.services import labelling, onnx
 from app.services import schema as schemas
-from app.services.prelabel import UNTOUCHED
+from app.services.orders import UNTOUCHED
 from app.services.workspace import Workspace
 from storage import queries, record, verdicts
 from storage.queries import Query

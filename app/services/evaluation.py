@@ -23,7 +23,7 @@ from annotation.evaluation import Tally
 from annotation.overlap import BYS, By, objects
 from annotation.schema import LabelSchema
 from app.events import Finished, Progress, Started, Warned, Work
-from app.services import accelerators, coco_results, labelling, onnx, prelabel, report, truth
+from app.services import accelerators, coco_results, labelling, onnx, orders, report, truth
 from app.services import schema as schemas
 from app.services.acceptance import looked_since
 from app.services.onnx import ModelRow
@@ -224,7 +224,7 @@ def _ready(ws: Workspace, ask: Ask) -> _Job:
         raise InvalidInput(f"there is no comparison by {by!r}", remedy=", ".join(BYS))
     Tally((), iou=ask.iou)  # an overlap that is none is told before anything runs
     schema = schemas.current(ws, data.schema_code)
-    names = [_names(row, [ask.recipe or Recipe()] if ask.fresh else [prelabel.recipe_of(r.params) for r in jobs], schema)
+    names = [_names(row, [ask.recipe or Recipe()] if ask.fresh else [orders.recipe_of(r.params) for r in jobs], schema)
              for row, jobs in zip(found, ran, strict=True)]  # fmt: skip
     known = [set(n) for n in names]
     codes = tuple(sorted(set.intersection(*known)))

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.events import Finished, Progress, Started, Warned, Work
-from app.services import prelabel
+from app.services import orders, prelabel
 from app.services import schema as schemas
 from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
@@ -36,8 +36,8 @@ def run(ws: Workspace, dataset: str, model: str, *, threads: int | None = None, 
     Raises:
         NotFound, InvalidInput, Unavailable: as the job itself would.
     """
-    data, row, wanted = prelabel.asked(ws, dataset, model, **asked)
-    query, recipe = prelabel.query_of(ws, data, wanted), prelabel.recipe_of(wanted)
+    data, row, wanted = orders.asked(ws, dataset, model, **asked)
+    query, recipe = orders.query_of(ws, data, wanted), orders.recipe_of(wanted)
     yield Started(f"dry run: prelabel {data.name} · {row.name}")
     with ws.db.read() as conn:
         total = queries.count_items(conn, query)
@@ -84,7 +84,7 @@ def _with_human_work(conn: Connection, data: DatasetRow, query: Query) -> int:
     without = Query(
         data.id,
         state=query.state,
-        where=f"({query.where}) {prelabel.UNTOUCHED}" if query.where.strip() else prelabel.UNTOUCHED,
+        where=f"({query.where}) {orders.UNTOUCHED}" if query.where.strip() else orders.UNTOUCHED,
         me=query.me,
     )
     return queries.count_items(conn, query) - queries.count_items(conn, without)

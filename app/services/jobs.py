@@ -10,10 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from annotation.errors import Conflict, InvalidInput, LamproomError
+from app import hours
 from app.events import Changes, Finished, Progress, Warned, Work
+from app.hours import CLOCK, Clock
 from app.i18n import tr
-from app.services import hours
-from app.services.hours import CLOCK, Clock
 from app.services.workspace import Workspace
 from storage import jobs, queries
 from storage.jobs import Job
@@ -49,9 +49,10 @@ def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
         for j in jobs.listing(conn, limit=limit):
             said, _, note = (j.outcome or "").partition(": ")
             state = j.outcome or "waiting"
-            if j.ended_ms is None:
-                state = "running" if jobs.held_by(conn, j.id) else said or "waiting"
             course: Any = j.params.get("course") or {}
+            if j.ended_ms is None:
+                watched = jobs.lives(str((course.get("work") or {}).get("watcher", "")))
+                state = "running" if watched or jobs.held_by(conn, j.id) else said or "waiting"
             out.append(
                 JobRow(
                     j.id,
@@ -202,7 +203,9 @@ def cancel(ws: Workspace, job_id: int) -> Job:
         job = jobs.get(conn, job_id)
         if job.ended_ms is not None:
             raise InvalidInput(f"job {job_id} has ended: {job.outcome}")
-        if holder := jobs.held_by(conn, job_id):
+        work: Any = (job.params.get("course") or {}).get("work") or {}  # type: ignore[attr-defined]
+        watcher = str(work.get("watcher", ""))
+        if holder := jobs.held_by(conn, job_id) or (watcher if jobs.lives(watcher) else None):
             raise Conflict(
                 f"process {holder.split(':')[1]} works on job {job_id}", remedy="interrupt that process first"
             )
@@ -213,4 +216,9 @@ def cancel(ws: Workspace, job_id: int) -> Job:
             {"j": job_id},
         )
         jobs.finish(conn, job_id, "cancelled")
-        return jobs.get(conn, job_id)
+        ended = jobs.get(conn, job_id)
+    if job.kind == "prelabel":
+        from app.services import farm
+
+        farm.withdraw(job)
+    return ended

@@ -6,6 +6,7 @@ made some is an activity of its own, a "prelabel run" of the job, and its rows p
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -52,12 +53,33 @@ def begin_run(ws: Workspace, job: Job, facts: Mapping[str, object]) -> int:
         facts: host, pid, provider that really ran, its options, runtime, plan; of a shard elsewhere also its number.
     """
     with ws.db.write(durable=False) as conn:
-        agent_id, digest, uid = conn.execute(
-            sa.text("SELECT agent_id, model_digest, uid FROM activity WHERE id = :i"), {"i": job.activity_id}
+        agent_id, digest = conn.execute(
+            sa.text("SELECT agent_id, model_digest FROM activity WHERE id = :i"), {"i": job.activity_id}
         ).one()
         run = record.start_activity(conn, RUN, agent_id, facts, model_digest=bytes(digest), open_=False)
-        record.link(conn, run, "used", "activity", bytes(uid).hex())
+        record.link(conn, run, "used", "activity", _uid(conn, job.activity_id))
     return run
+
+
+def run_of_shard(ws: Workspace, job: Job, facts: Mapping[str, object]) -> int:
+    """The activity of a shard that was done elsewhere: begun once, found again by a collector that was interrupted."""
+    with ws.db.read() as conn:
+        known = conn.execute(
+            sa.text(
+                "SELECT r.id, r.params FROM link l JOIN activity r ON r.id = l.activity_id "
+                "WHERE l.entity = 'activity' AND l.ref = :u ORDER BY r.id DESC"
+            ),
+            {"u": _uid(conn, job.activity_id)},
+        ).all()
+    for run, params in known:
+        if json.loads(params) == facts:
+            return int(run)
+    return begin_run(ws, job, facts)
+
+
+def _uid(conn: Connection, activity_id: int) -> str:
+    found = conn.execute(sa.text("SELECT uid FROM activity WHERE id = :i"), {"i": activity_id}).scalar_one()
+    return bytes(found).hex()
 
 
 class Writer:

@@ -10,20 +10,21 @@ import platform
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from annotation.errors import InvalidInput, NotFound
+from app import hours
 from app.events import Changes, Finished, Progress, Started, Warned, Work
+from app.hours import CLOCK, Clock, Hours
 from app.i18n import tr
-from app.services import accelerators, hours, onnx, pace, plans, predictions, trackids
+from app.services import accelerators, farm, orders, pace, plans, predictions
 from app.services import schema as schemas
-from app.services.hours import CLOCK, Clock, Hours
 from app.services.onnx import ModelRow
+from app.services.orders import PLAINLY, Course
 from app.services.predictions import Writer
 from app.services.workspace import Workspace
 from models import batch, providers
@@ -31,38 +32,13 @@ from models import recipe as recipes
 from models.batch import Plan, Result
 from models.providers import Choice
 from models.recipe import PLAIN, Recipe
-from storage import jobs, media, queries, record
+from storage import jobs, media, queries
 from storage.jobs import Job, Lease
 from storage.queries import DatasetRow, Place, Query
 from storage.record import BATCH_ROWS
-from storage.tables import ITEM_STATES
 
 SHARD_ASSETS = 2_000
 COMMIT_EVERY_S = 0.5
-UNTOUCHED = "-has:truth review:draft"
-"""The query for pictures without human work: no object that is truth, nothing submitted for review."""
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """When a job runs; kept with the job, and no part of what the job is.
-
-    Attributes:
-        priority: of jobs that wait, the highest goes first.
-        window: hours of the day, local time, as "22:00-06:00"; "" = always.
-    """
-
-    priority: int = 0
-    window: str = ""
-
-    def __post_init__(self) -> None:
-        hours.parse(self.window)  # refused before a job is made
-
-
-def course_of(job: Job) -> Course:
-    """When a job runs, as it was asked for; a job of an older version always may."""
-    kept: Any = job.params.get("course", {})
-    return Course(job.priority, str(kept.get("window", "")))
 
 
 def run(
@@ -80,7 +56,7 @@ def run(
     where: str = "",
     untouched: bool = False,
     strict: bool = False,
-    course: Course = Course(),
+    course: Course = PLAINLY,
     later: bool = False,
     clock: Clock = CLOCK,
 ) -> Work:
@@ -102,163 +78,32 @@ def run(
     Raises:
         NotFound, InvalidInput, Unavailable: before anything is written.
     """  # fmt: skip
-    data, row, wanted = asked(
+    data, row, wanted = orders.asked(
         ws, dataset, model, recipe=recipes.narrowed(recipe, score=score, iou=iou, classes=classes), provider=provider,
-        state=state, where=where, untouched=untouched,
+        state=state, where=where, untouched=untouched, elsewhere=course.runner.partition(":")[0] in ("slurm", "ray"),
     )  # fmt: skip
-    job = _unfinished(ws, wanted)
+    if course.runner:
+        farm.demand(course)
+    job = orders.unfinished(ws, wanted)
     if job is None:
         mapped = schemas.ensure_labels(
-            ws, data.schema_code, wanted_names(row, recipe_of(wanted)), where_from=f"model {model} ({row.sha256[:12]})", strict=strict
+            ws, data.schema_code, orders.wanted_names(row, orders.recipe_of(wanted)), where_from=f"model {model} ({row.sha256[:12]})", strict=strict
         )  # fmt: skip
         if mapped.added:
             yield Warned(
                 f"{len(mapped.added)} classes of the model were unknown: schema {data.schema_code} is now version {mapped.number}",
                 model,
             )
-        job = _create(ws, data, row, wanted, course)
-    elif course != Course():
-        job = _turn(ws, job, course)
+        if course.runner:
+            job = yield from farm.prepare(ws, data, row, wanted, course)
+        else:
+            job = orders.create(ws, data, row, wanted, course)
+    elif course != PLAINLY:
+        job = orders.turn(ws, job, course)
     if later:
         yield Finished({"job": job.id, "queued": True, "pictures": job.total, "priority": job.priority})
         return
     yield from go_on(ws, job, threads=threads, clock=clock)
-
-
-def asked(
-    ws: Workspace,
-    dataset: str,
-    model: str,
-    *,
-    recipe: Recipe,
-    provider: str,
-    state: str | None,
-    where: str,
-    untouched: bool,
-) -> tuple[DatasetRow, ModelRow, dict[str, Any]]:
-    """What a call asks for, checked: dataset, model and the parameters that make a job this one and no other.
-
-    Raises:
-        NotFound, InvalidInput, Unavailable: it could never run.
-    """
-    with ws.db.read() as conn:
-        data = queries.dataset(conn, dataset)
-    row = onnx.show(ws, model)
-    require_file(row)
-    if state is not None and state not in ITEM_STATES:
-        raise InvalidInput(f"there is no state {state!r}", remedy="unlabelled, predicted or labelled")
-    # Here, not when the job opens its session: a job that can never run would hold the dataset's next version back.
-    provider = ",".join(accelerators.demand(provider))
-    recipes.checked(recipe, where=model, labels=row.card.labels)
-    if untouched:
-        where = f"({where}) {UNTOUCHED}" if where.strip() else UNTOUCHED
-    wanted = {
-        "dataset": dataset, "model": model, "sha256": row.sha256, "provider": provider, "state": state, "where": where,
-        "recipe": recipes.to_plain(recipe),
-    }  # fmt: skip
-    with ws.db.read() as conn:
-        queries.plan(conn, query_of(ws, data, wanted))  # a query that cannot be read is told now
-    return data, row, wanted
-
-
-def query_of(ws: Workspace, data: DatasetRow, params: Mapping[str, Any]) -> Query:
-    """The pictures that a job's parameters mean."""
-    return Query(data.id, state=params["state"], where=params.get("where") or "", me=ws.person.id)
-
-
-def recipe_for(
-    file: Path | None,
-    *,
-    score: float | None = None,
-    iou: float | None = None,
-    classes: Sequence[str] | None = None,
-) -> Recipe:
-    """The recipe of a TOML file (or the plain one) with what a person said besides.
-
-    Raises:
-        NotFound, InvalidInput: the file cannot be read, or says what cannot be.
-    """
-    found = PLAIN
-    if file is not None:
-        try:
-            found = recipes.from_toml(file.read_text(encoding="utf-8"), where=str(file))
-        except OSError as error:
-            raise NotFound(f"cannot be opened: {error.strerror}", where=str(file)) from error
-        except UnicodeDecodeError as error:
-            raise InvalidInput("not a text file", where=str(file)) from error
-    return recipes.narrowed(found, score=score, iou=iou, classes=classes)
-
-
-def recipe_of(params: Mapping[str, Any]) -> Recipe:
-    """The recipe that a job keeps, also one that an older version of the product began."""
-    if "recipe" in params:
-        return recipes.from_plain(params["recipe"])
-    old = Recipe(params.get("score_micro"), params.get("iou_micro"))
-    return recipes.narrowed(old, classes=params.get("classes"))
-
-
-def wanted_names(row: ModelRow, recipe: Recipe) -> list[str]:
-    """What the model's classes are called in the record, those that are dropped left out."""
-    return list(dict.fromkeys(n for n in map(recipe.target, row.card.labels) if n))
-
-
-def require_file(row: ModelRow) -> None:
-    """InvalidInput unless this machine has the model's file."""
-    if not row.present:
-        raise InvalidInput(
-            "this machine does not have the model's file",
-            where=row.name,
-            remedy="`lamproom models add FILE.onnx` here",
-        )
-
-
-def _unfinished(ws: Workspace, wanted: Mapping[str, Any]) -> Job | None:
-    """The newest job that was asked for the same and has not ended."""
-    with ws.db.read() as conn:
-        for job in jobs.listing(conn, open_only=True):
-            if job.kind == "prelabel" and {k: v for k, v in job.params.items() if k != "course"} == wanted:
-                return job
-    return None
-
-
-def _create(ws: Workspace, data: DatasetRow, row: ModelRow, wanted: Mapping[str, Any], course: Course) -> Job:
-    """The job with one shard over all its assets; who works on it cuts pieces off."""
-    with ws.db.read() as conn:
-        total = queries.count_items(conn, query_of(ws, data, wanted))
-        span = queries.span(conn, data.id) if total else None
-    with ws.db.write() as conn:
-        agent = record.agent(conn, "model", f"{row.name} {row.sha256[:12]}")
-        activity = record.start_activity(
-            conn,
-            "prelabel",
-            agent.id,
-            {**wanted, "started_by": ws.person.name},
-            model_digest=bytes.fromhex(row.sha256),
-        )
-        record.link(conn, activity, "used", "model", row.sha256)
-        record.link(conn, activity, "used", "dataset", data.name)
-        job_id = jobs.create(
-            conn,
-            "prelabel",
-            activity_id=activity,
-            dataset_id=data.id,
-            params={**wanted, "course": _kept(course)},
-            total=total,
-            shards=[span] if span else [],
-            priority=course.priority,
-        )
-        return jobs.get(conn, job_id)
-
-
-def _kept(course: Course) -> dict[str, Any]:
-    return {k: v for k, v in asdict(course).items() if k != "priority" and v}
-
-
-def _turn(ws: Workspace, job: Job, course: Course) -> Job:
-    """Give an unfinished job another priority or other hours."""
-    with ws.db.write() as conn:
-        jobs.turn(conn, job.id, priority=course.priority, params={**job.params, "course": _kept(course)})
-        return jobs.get(conn, job.id)
 
 
 # --- doing it ------------------------------------------------------------------------------------------------------
@@ -290,16 +135,21 @@ def go_on(
     Args:
         give_way: asked after each commit; once True the job stops where it is and waits.
     """
+    if orders.work_of(job) is not None:
+        yield from farm.go_on(ws, job, clock=clock, give_way=give_way)
+        return
     params: dict[str, Any] = dict(job.params)
     with ws.db.read() as conn:
         data = queries.dataset(conn, str(params["dataset"]))
-    row = model_of(ws, job)
-    names = wanted_names(row, recipe_of(params))
+    row = orders.model_of(ws, job)
+    names = orders.wanted_names(row, orders.recipe_of(params))
     codes = schemas.ensure_labels(ws, data.schema_code, names, where_from=f"model {row.name}").codes
     writer = Writer(ws, job, data, bytes.fromhex(row.sha256), codes)
-    window = hours.parse(course_of(job).window)
+    window = hours.parse(orders.course_of(job).window)
     yield Started(f"prelabel {data.name} · {row.name}", job.total, str(job.id))
-    sitting = _Sitting(ws, job, row, writer, query_of(ws, data, params), window, threads, clock, give_way)
+    sitting = _Sitting(
+        ws, job, row, writer, orders.query_of(ws, data, params), window, threads, clock, give_way
+    )
     began = time.monotonic()
     while True:
         yield from _wait(window, clock, sitting)
@@ -341,17 +191,6 @@ def opened(
     return accelerators.choose(providers.listed(wanted), open_on)
 
 
-def model_of(ws: Workspace, job: Job) -> ModelRow:
-    """The model of a job, with its file here; InvalidInput."""
-    row = next((m for m in onnx.listing(ws) if m.sha256 == job.params["sha256"]), None)
-    if row is None:
-        raise InvalidInput(
-            "its model was removed", where=f"job {job.id}", remedy="add the model again, or cancel the job"
-        )
-    require_file(row)
-    return row
-
-
 def _wait(window: Hours | None, clock: Clock, sitting: _Sitting) -> Work:
     """Pause outside the hours, a second at a time, so that a person's cancel is heard."""
     while window is not None and (closed := window.closed_s(clock.now())) > 0:
@@ -381,7 +220,7 @@ class _Sitting:
     ) -> None:
         self.ws, self.job, self.row, self.writer, self.query = ws, job, row, writer, query
         self.window, self.clock, self.give_way = window, clock, give_way
-        self.recipe = recipe_of(job.params)
+        self.recipe = orders.recipe_of(job.params)
         self.threads = threads
         self.done = job.done
         self.pace = pace.Pace(job.done)
@@ -394,15 +233,8 @@ class _Sitting:
         feed = _Feed(self.ws, self.job, self.query, self.writer)
         try:
             choice, warned = opened(
-                self.ws,
-                self.row,
-                self.query,
-                self.recipe,
-                wanted,
-                feed.items(),
-                threads=self.threads,
-                left=left,
-            )
+                self.ws, self.row, self.query, self.recipe, wanted, feed.items(), threads=self.threads, left=left
+            )  # fmt: skip
             yield from warned
             with choice.opened as work:
                 facts = {**work.provenance, "passed_over": [list(one) for one in choice.skipped]}
@@ -466,14 +298,7 @@ class _Sitting:
 
 
 def _end(ws: Workspace, job: Job, data: DatasetRow, row: ModelRow, sitting: _Sitting, seconds: float) -> Work:
-    whole, following = settle(ws, job)
-    tracked: Mapping[str, object] = {}
-    if following is not None:
-        for event in trackids.go_on(ws, following):
-            if isinstance(event, Finished):
-                tracked = {"tracks": event.result["tracks"]}
-            else:
-                yield event
+    whole, tracked = yield from orders.wind_up(ws, job)
     tally, done = sitting.writer.tally, sitting.sum
     with ws.db.read() as conn:
         now_job = jobs.get(conn, job.id)
@@ -493,23 +318,6 @@ def _end(ws: Workspace, job: Job, data: DatasetRow, row: ModelRow, sitting: _Sit
         Changes(tally.rev, datasets=(data.id,), everything=True),
         problems=tally.problems + (not whole and not sitting.gave_way),
     )  # fmt: skip
-
-
-def settle(ws: Workspace, job: Job) -> tuple[bool, Job | None]:
-    """End the job when nothing of it is left; whether it is whole, and the job that now gives its predictions track ids.
-
-    That one is made in the same transaction, so a kill between the two leaves it waiting like any other.
-    """
-    with ws.db.write() as conn:
-        whole = jobs.unfinished(conn, job.id) == 0
-        now = jobs.get(conn, job.id)
-        if not whole or now.ended_ms is not None:
-            return whole, None
-        jobs.finish(conn, job.id, "finished", total=now.done)
-        if not recipe_of(now.params).track or now.dataset_id is None:
-            return True, None
-        named = (str(now.params[key]) for key in ("dataset", "model", "sha256"))
-        return True, jobs.get(conn, trackids.begin(conn, now.dataset_id, *named, step=now.step))
 
 
 def whereabouts() -> dict[str, object]:

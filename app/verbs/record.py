@@ -156,7 +156,11 @@ def find(
     where: Where = "",
     objects: Annotated[bool, opt("List objects instead of pictures.", "--objects")] = False,
     sort: Annotated[
-        str, opt("By time, path, score, unsure, changed, area, bright, contrast, sharp, glare, haze or group.", "--sort")
+        str,
+        opt(
+            "By time, path, score, unsure, changed, area, bright, contrast, sharp, glare, haze or group.",
+            "--sort",
+        ),
     ] = "",
     down: Annotated[bool, opt("Largest first.", "--down")] = False,
     limit: Annotated[int, opt("How many are listed; all are counted.", "--limit", min=1, max=1_000_000)] = 20,

@@ -42,17 +42,27 @@ def prelabel(
     priority: Annotated[int, opt("Of jobs that wait, the highest goes first (default: 0).", "--priority", min=-1000, max=1000)] = 0,
     window: Annotated[str, opt("Only in these hours of the day, as 22:00-06:00; outside them it pauses.", "--window")] = "",
     nice: Annotated[int, opt("Give way to other programs: 0 (not at all) to 19.", "--nice", min=0, max=19)] = 0,
+    runner: Annotated[str, opt("Who does it: local:4 (processes of this machine), slurm or ray; default: this process.", "--runner")] = "",
+    shards: Annotated[int, opt("With --runner: pieces (default: by the number of pictures).", "--shards", min=0, max=1000)] = 0,
+    scratch: Annotated[str, opt("With --runner: a folder that every worker sees.", "--scratch", metavar="DIR")] = "",
+    sbatch: Annotated[list[str] | None, opt("With --runner slurm: an option for sbatch, as --partition=night; may be repeated.", "--sbatch")] = None,
+    hub: Annotated[str, opt("With --runner: take pictures from this hub folder first.", "--hub", metavar="DIR")] = "",
 ) -> Outcome:  # fmt: skip
-    from app.services import forecast
+    from app.services import forecast, orders
     from app.services import prelabel as service
 
-    using = service.recipe_for(recipe, score=score, iou=iou, classes=classes)
+    using = orders.recipe_for(recipe, score=score, iou=iou, classes=classes)
     using = replace(using, track=using.track or track)
     asked: dict[str, Any] = {
         "recipe": using, "provider": provider or ",".join(using.providers) or str(settings.get("provider")), "state": state, "where": where, "untouched": only_unlabelled,
     }  # fmt: skip
-    course = service.Course(priority, window)
-    _give_way(nice)
+    course = orders.Course(priority, window)
+    if runner:
+        course = orders.Course(
+            priority, window, runner, shards, threads or 0, scratch, hub, tuple(sbatch or ()), nice
+        )
+    else:
+        _give_way(nice)
     with opened(ctx) as ws:
         if dry_run:
             return console.drive(ctx.obj, forecast.run(ws, dataset, model, threads=threads, **asked))
@@ -60,6 +70,22 @@ def prelabel(
             ws, dataset, model, threads=threads, strict=strict, course=course, later=later, **asked
         )
         return console.drive(ctx.obj, work)
+
+
+@verb(
+    app, "worker", "Do shards of a job directory; started by `prelabel --runner`, here or on another machine."
+)
+def worker(
+    folder: Annotated[Path, arg("The job directory.", metavar="JOBDIR")],
+    shards: Annotated[list[int], opt("The number of a shard; may be repeated.", "--shard", min=0)],
+    ctx: typer.Context,
+    threads: Annotated[int | None, opt("Threads (default: all cores).", "--threads", min=1, max=256)] = None,
+    nice: Annotated[int, opt("Give way to other programs: 0 (not at all) to 19.", "--nice", min=0, max=19)] = 0,
+) -> Outcome:  # fmt: skip
+    from app import worker as service
+
+    _give_way(nice)
+    return console.drive(ctx.obj, service.run(folder, shards, threads=threads))
 
 
 @verb(app, "track", "Give a model's unaccepted predictions in following frames track ids, folder by folder.")

@@ -9,11 +9,11 @@ import onnx as onnx_format
 import pytest
 
 from annotation.errors import InvalidInput
-from app import cli, console, i18n
+from app import cli, console, hours, i18n
 from app.events import Event, Finished, Progress, Started, Warned
-from app.services import forecast, hours, jobs, labelling, onnx, pace, prelabel, schema
-from app.services.hours import Clock
-from app.services.prelabel import Course
+from app.hours import Clock
+from app.services import forecast, jobs, labelling, onnx, pace, prelabel, schema
+from app.services.orders import Course
 from app.services.workspace import Workspace
 from models.recipe import PLAIN
 from tests.app.conftest import draw, enrol

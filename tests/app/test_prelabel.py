@@ -17,7 +17,18 @@ from annotation.core import Annotation, Box
 from annotation.errors import Conflict, InvalidInput, Unavailable
 from app import cli
 from app.events import Event, Finished, Progress, Started, Warned
-from app.services import browse, jobs, labelling, lineage, onnx, predictions, prelabel, schema, versions
+from app.services import (
+    browse,
+    jobs,
+    labelling,
+    lineage,
+    onnx,
+    orders,
+    predictions,
+    prelabel,
+    schema,
+    versions,
+)
 from app.services.predictions import Writer
 from app.services.workspace import Workspace
 from models.batch import Result
@@ -380,7 +391,7 @@ def test_what_two_workers_of_one_job_ran_with_is_both_kept(ws: Workspace, model:
         writer.run = predictions.begin_run(ws, job, {"host": host, "provider": "cpu"})
         seen = (Annotation("person", Box(1, 1, 9, 9), score=0.5, origin="model"),)
         writer.close(piece, [Result(piece.last, (160, 96), seen, None)])
-    assert prelabel.settle(ws, job)
+    assert orders.settle(ws, job)[0]
     with ws.db.read() as conn:
         made = [
             (json.loads(r[0])["host"], r[1], r[2])
