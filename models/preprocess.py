@@ -81,7 +81,9 @@ def place(
             left = top = 0
         case _:
             ratio = min(w / width, h / height)
-            new_w, new_h = max(1, min(w, round(width * ratio))), max(1, min(h, round(height * ratio)))
+            # To the pixel as the models' own code sizes them: YOLOX cuts off, the others round.
+            whole = int if card.resize == "corner" else round
+            new_w, new_h = max(1, min(w, whole(width * ratio))), max(1, min(h, whole(height * ratio)))
             left, top = ((w - new_w) // 2, (h - new_h) // 2) if card.resize == "letterbox" else (0, 0)
     canvas[:top] = canvas[top + new_h :] = canvas[:, :left] = canvas[:, left + new_w :] = card.pad
     inside = canvas[top : top + new_h, left : left + new_w]
