@@ -8,6 +8,7 @@ Nothing here goes by names of outputs.
     yolox           (1, G, 5 + c)                         the first column stays within a few cells: offsets, not pixels
     yolo            (1, 4 + c + e, G)                     the rows are cells and the boxes pixels (beyond 2), not shares
                     (1, 3G, 5 + c + e), (1, G, 5 + c)
+                    (1, G, 4) with (1, G, c)
     yolo_anchors    (1, 3, h/s, w/s, 5 + c) each stride   grids of three or four strides at once, all of one width
     ssd             (1, 1, n, 7)                          seven columns and two axes of one
                     (1, n, 4), (1, n) twice               the boxes are shares

@@ -5,6 +5,7 @@ Told apart by the shape of the table, G being the cells of the grids of the stri
     (1, 4 + classes + extras, G)    no objectness, transposed: YOLOv8, v9, v11, v12, v26, v10 before its selection, v3u, v5u;
                                     with 3G columns YOLOv7 of those who multiply the objectness in
     (1, 3G, 5 + classes + extras)   objectness, three anchors a cell: YOLOv5, v7
+    (1, G, 4) and (1, G, classes)   no objectness, apart: PP-YOLOE, YOLO-NAS, DAMO-YOLO
     (1, G, 5 + classes)             objectness: YOLOX exported with its decoding; YOLOv6 as its authors export it (always 1)
 
 Extras: as many numbers as a second output has prototype masks (segmentation); x, y(, visibility) of key points; one angle.
@@ -20,15 +21,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from annotation.errors import InvalidInput
-from models.card import NEUTRAL, UNIT, ModelCard, Resize, Task
+from models.card import BYTE, NEUTRAL, UNIT, ModelCard, Resize, Task
 from models.found import Found, nms
 from models.heads import shapes
-from models.heads.look import Look, Match, Output, Question, cells
+from models.heads.look import IMAGENET_MEAN, IMAGENET_STD, Look, Match, Output, Question, cells
 from models.session import Array
 
 STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (4, 8, 16, 32, 64), (8, 16))
 ANCHORS = 3
 FITS: Mapping[str, Resize] = {"letterbox": "letterbox", "corner": "corner", "stretch": "stretch"}
+RANGES = {"share": (NEUTRAL, BYTE), "byte": (NEUTRAL, UNIT), "imagenet": (IMAGENET_MEAN, IMAGENET_STD)}
+HOW_FIT = "how does a picture get its input's shape? (letterbox: padded on both sides; corner: right and below; stretch)"
+HOW_RANGE = (
+    "what range of values does it take? (share: 0 to 1; byte: 0 to 255; imagenet: less the mean of ImageNet)"
+)
 MAX_CANDIDATES = 4096
 MAX_BOXES = 1000
 """Bounds of one picture: a network gone wild must not make NMS take minutes or flood the record."""
@@ -81,11 +87,40 @@ class Extras:
 
 def match(look: Look) -> Match | None:
     """One of the shapes above; class names in the metadata decide between a row a cell with and without objectness."""
+    found = _apart(look)
     for out in look.outputs:
-        if out.value.ndim == 3 and out.value.dtype.kind == "f":
+        if found is None and out.value.ndim == 3 and out.value.dtype.kind == "f":
             found = _table(look, out)
-            if found is not None:
-                return found
+    return found
+
+
+def _apart(look: Look) -> Match | None:
+    """Boxes (1, G, 4) in one output and class scores (1, G, classes) or (1, classes, G) in another."""
+    tables = [out for out in look.outputs if out.value.ndim == 3 and out.value.dtype.kind == "f"]
+    for strides in STRIDE_SETS:
+        grid = cells(*look.wh, strides)
+        boxes = [out for out in tables if out.value.shape[1:] == (grid, 4)]
+        scores = [out for out in tables if out not in boxes and grid in out.value.shape[1:]]
+        if len(boxes) != 1 or len(scores) != 1:
+            continue
+        high = shapes.range_of(boxes[0].value[0].T)[1]
+        given = scores[0].value
+        down = given.shape[1] != grid
+        if high.max() <= 2 or given.min() < -0.01 or given.max() > 1.01:
+            return None  # shares, or scores before their sigmoid: another family
+        classes = given.shape[1] if down else given.shape[2]
+        head = (("corners", _corners(boxes[0].value[0].T)), ("transposed", int(down)))
+        found = Match(
+            "yolo",
+            "detect",
+            (("boxes", boxes[0].name), ("scores", scores[0].name)),
+            classes,
+            head=tuple((key, value) for key, value in head if value),
+            why=(
+                f"“{boxes[0].name}” has a box in pixels for each of the {grid} grid cells, “{scores[0].name}” {classes} scores",
+            ),
+        )
+        return entered(look, found, "letterbox")
     return None
 
 
@@ -153,8 +188,7 @@ def _read(
     if one and objectness:
         found = replace(found, why=(*found.why, "its objectness is 1 everywhere: YOLOv6"))
     # YOLOv7 in columns comes from one exporter, which puts the picture into the corner.
-    fit, asks = fitted(look, "corner" if transposed and not one else "letterbox")
-    return replace(found, resize=fit, asks=asks)
+    return entered(look, found, "corner" if transposed and not one else "letterbox")
 
 
 def _corners(table: Array) -> int:
@@ -203,23 +237,29 @@ def extras_of(look: Look, low: Array, high: Array) -> Extras | None:
     return None
 
 
-def fitted(look: Look, usual: Resize) -> tuple[Resize, tuple[Question, ...]]:
-    """How pictures get into the input: known for what ultralytics exported (its metadata have `stride`), else a question."""
+def entered(look: Look, found: Match, usual: str) -> Match:
+    """The match with how pictures get into the input: known for what ultralytics exported (metadata `stride`), else asked.
+
+    Raises:
+        InvalidInput: an answer that is none.
+    """
     if "stride" in look.metadata:
-        return "letterbox", ()
-    fit = FITS.get(look.answers.get("fit", usual))
-    if fit is None:
-        raise InvalidInput(
-            f"{look.answers['fit'][:20]!r} is no way to fit a picture",
-            where=look.where,
-            remedy=", ".join(FITS),
-        )
-    return fit, (
-        Question(
-            "fit",
-            "how does a picture get its input's shape? (letterbox: padded on both sides; corner: right and below; stretch)",
-            tuple(FITS),
-            fit,
+        return found
+    fit, scale = look.answers.get("fit", usual), look.answers.get("range", "share")
+    for text, known in ((fit, tuple(FITS)), (scale, tuple(RANGES))):
+        if text not in known:
+            raise InvalidInput(
+                f"{text[:20]!r} is no way to give it a picture", where=look.where, remedy=", ".join(known)
+            )
+    return replace(
+        found,
+        resize=FITS[fit],
+        mean=RANGES[scale][0],
+        std=RANGES[scale][1],
+        asks=(
+            *found.asks,
+            Question("fit", HOW_FIT, tuple(FITS), fit),
+            Question("range", HOW_RANGE, tuple(RANGES), scale),
         ),
     )
 
@@ -242,8 +282,13 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
 
     Args:
         outputs: "table" (cells, columns), or (columns, cells) when the card's head says transposed; "protos" (masks, h, w)
-            when it has masks.
+            when it has masks. Or "boxes" (cells, 4) and "scores" (cells, classes), or (classes, cells) when transposed.
     """
+    if "boxes" in outputs:
+        given = outputs["scores"].T if card.get("transposed") else outputs["scores"]
+        candidates = np.flatnonzero(given.max(axis=1) >= score)
+        rows = _centred(outputs["boxes"][candidates].astype(np.float64), card)
+        return suppressed(rows, given[candidates].astype(np.float64), score=score, iou=iou)[0]
     table = outputs["table"]
     if table.dtype == np.float16:  # numpy compares halves one by one
         table = table.astype(np.float32)
@@ -256,10 +301,7 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
         candidates = np.flatnonzero(columns[4] >= score)
     else:
         candidates = np.flatnonzero(columns[first:last].max(axis=0) >= score)
-    rows = columns[:, candidates].T.astype(np.float64)
-    if card.get("corners"):
-        rows[:, 2:4] -= rows[:, :2]
-        rows[:, :2] += rows[:, 2:4] / 2
+    rows = _centred(columns[:, candidates].T.astype(np.float64), card)
     scores = rows[:, first:last]
     if objectness:
         scores = scores * rows[:, 4:5]
@@ -272,6 +314,14 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
     if card.get("points"):
         return replace(found, points=shapes.points(extras, card.get("points"), card.get("dims")))
     return found
+
+
+def _centred(rows: Array, card: ModelCard) -> Array:
+    """Rows that begin with centre and size, changed in place when they began with two corners."""
+    if card.get("corners"):
+        rows[:, 2:4] -= rows[:, :2]
+        rows[:, :2] += rows[:, 2:4] / 2
+    return rows
 
 
 def suppressed(rows: Array, scores: Array, *, score: float, iou: float) -> tuple[Found, Array]:

@@ -32,8 +32,7 @@ MILLI = 1000
 def match(look: Look) -> Match | None:
     """As many outputs as strides, each on the grid of its stride, all with one number of columns."""
     for strides in STRIDES.values():
-        found = [_at(look, s) for s in strides]
-        outs = [out for out in found if out is not None]
+        outs = [out for s in strides if (out := _at(look, s)) is not None]
         if len(outs) != len(strides) or len({(o.value.ndim, _columns(o)) for o in outs}) != 1:
             continue
         columns, flat = _columns(outs[0]), outs[0].value.ndim == 4
@@ -43,10 +42,9 @@ def match(look: Look) -> Match | None:
         high = max(float(shapes.range_of(out.value.reshape(1, -1))[1][0]) for out in outs)
         done = low >= 0 and high <= 1  # the sigmoid is inside
         text, ask = _anchors(look, len(strides))
-        fit, asks = yolo.fitted(look, "letterbox")
         head = (("strides", len(strides)), ("flat", int(flat)), ("sigmoid", int(done)))
         numbers = tuple((f"anchor_{i:02d}", value) for i, value in enumerate(text))
-        return Match(
+        found = Match(
             "yolo_anchors",
             "detect",
             tuple((f"s{s}", out.name) for s, out in zip(strides, outs, strict=True)),
@@ -56,9 +54,9 @@ def match(look: Look) -> Match | None:
                 f"{len(strides)} outputs on the grids of strides {', '.join(map(str, strides))} with three times 5 + {columns - 5} "
                 f"numbers a cell, {'after' if done else 'before'} the sigmoid: YOLOv5 without its last step",
             ),
-            resize=fit,
-            asks=(ask, *asks),
+            asks=(ask,),
         )
+        return yolo.entered(look, found, "letterbox")
     return None
 
 

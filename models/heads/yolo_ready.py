@@ -21,7 +21,7 @@ from models.card import MAX_LABELS, ModelCard, Task
 from models.found import Found, nothing
 from models.heads import shapes
 from models.heads.look import Look, Match, Output, Question
-from models.heads.yolo import MAX_BOXES, Extras, fitted, keypoint_shape
+from models.heads.yolo import MAX_BOXES, Extras, entered, keypoint_shape
 from models.session import Array
 
 MAX_ROWS = 5000
@@ -33,8 +33,7 @@ def match(look: Look) -> Match | None:
     found = _four(look) or _appended(look) or _rows(look)
     if found is None:
         return None
-    fit, asks = fitted(look, "letterbox")
-    return replace(found, resize=fit, asks=(*found.asks, *asks))
+    return entered(look, found, "letterbox")
 
 
 def _rows(look: Look) -> Match | None:

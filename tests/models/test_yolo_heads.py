@@ -257,6 +257,18 @@ def test_tables_of_corners_are_told_from_tables_of_centres(tmp_path: Path) -> No
     np.testing.assert_allclose(found.boxes, told.boxes, atol=1e-3)
 
 
+@pytest.mark.parametrize("down", [False, True])
+def test_boxes_and_scores_apart_are_read_as_when_together(down: bool, tmp_path: Path) -> None:
+    table = dense(cells(SIDE, SIDE, (8, 16, 32)))
+    _, told = read(write(tmp_path / "m.onnx", [table.T[None]]))
+    scores = table[:, 4:]
+    parts = [table[None, :, :4], (scores.T if down else scores)[None]]
+    for order in (parts, parts[::-1]):
+        card, found = read(write(tmp_path / "m.onnx", order))
+        assert (card.family, len(card.labels)) == ("yolo", CLASSES)
+        np.testing.assert_array_equal(found.boxes, told.boxes)
+
+
 def test_anchors_are_asked_and_their_answer_is_used(tmp_path: Path) -> None:
     path = write(tmp_path / "m.onnx", CASES["v5 raw"], metadata=EXPORTED)
     known = recognise(path)
@@ -300,9 +312,10 @@ def test_how_a_picture_is_fitted_is_known_for_one_exporter_and_asked_for_the_oth
     table = CASES["v8 detect"]
     assert recognise(write(tmp_path / "m.onnx", table, metadata=EXPORTED)).asks == ()
     path = write(tmp_path / "m.onnx", table)
-    assert [(q.key, q.proposal) for q in recognise(path).asks] == [("fit", "letterbox")]
+    assert [(q.key, q.proposal) for q in recognise(path).asks] == [("fit", "letterbox"), ("range", "share")]
     assert recognise(path, answers={"fit": "stretch"}).card.resize == "stretch"
-    with pytest.raises(InvalidInput, match="no way to fit"):
+    assert recognise(path, answers={"range": "byte"}).card.std_micro == (1_000_000,) * 3
+    with pytest.raises(InvalidInput, match="no way to give it"):
         recognise(path, answers={"fit": "magic"})
 
 
@@ -374,6 +387,7 @@ def _faces() -> list[Array]:
 FAMILIES: dict[str, tuple[str, list[Array]]] = {
     **{case: ("yolo_anchors" if case == "v5 raw" else "yolo", arrays) for case, arrays in CASES.items()},
     "yolox raw": ("yolox", [np.concatenate([np.stack([wave(G, i) * 6 - 3 for i in range(4)], axis=1), dense(G)[:, 4:], dense(G)[:, 4:5]], axis=1)[None].astype(np.float32)]),
+    "apart, scores downwards": ("yolo", [np.tile(dense(G)[:, 4:], 4).T[None], dense(G)[None, :, :4]]),
     "yolox decoded": ("yolo", [dense(G, first=5)[None]]),
     "ready": ("yolo_ready", [READY]),
     "ready pose": ("yolo_ready", [np.concatenate([READY, np.tile(points(20, 3), 1)[None]], axis=2)]),

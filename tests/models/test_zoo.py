@@ -32,6 +32,8 @@ LOOSER = {
     # Their oriented boxes keep right angles where the two sides of a picture are scaled by a hair's breadth differently.
     "yolov8/obb": Bounds(px=1), "yolov8/obb-nms": Bounds(px=1),
     "yolo11/obb": Bounds(px=1), "yolo26/obb-e2e": Bounds(px=1),
+    # YOLOX divides by the ratio that it asked for, we by the one that whole pixels allowed: half a pixel of the input.
+    "yolox/nano-real": Bounds(px=1.6),
     # One of its boxes is turned inside out, and hides another there.
     "yolo26/obb": Bounds(px=1, extra=1),
     # YOLOv5 takes off a padding that it did not round: up to half a pixel of the input, 4 of these pictures each. Its masks are
