@@ -197,8 +197,8 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
         rows = np.concatenate([parts[0], parts[1][:, None], parts[2][:, None]], axis=1)
     elif card.get("numbered"):
         rows = rows[:, [1, 2, 3, 4, 6, 5]]
-    # A row of zeros does not count, whatever score is asked for.
-    good = (rows[:, 4] >= score) & (rows[:, 4] > 0) & np.isfinite(rows[:, :6]).all(axis=1)
+    # A row of zeros has no size, so that it does not count whatever score is asked for.
+    good = (rows[:, 4] >= score) & np.isfinite(rows[:, :6]).all(axis=1)
     good &= (rows[:, 5] >= 0) & (rows[:, 5] < len(card.labels))
     good &= (rows[:, 2:4] > (0 if card.get("angle") else rows[:, :2])).all(axis=1)
     rows = rows[good].astype(np.float64)
