@@ -38,8 +38,6 @@ LOOSER = {
     "yolo26/obb": Bounds(px=1, extra=1),
     # YOLOv5 takes off a padding that it did not round: up to half a pixel of the input, 4 of these pictures each. Its masks are
     # cut on the prototypes' grid, a fourth of the input's.
-    # YOLOX maps back by one ratio, though each side of the picture was cut to whole pixels by itself.
-    "yolox/nano-real": Bounds(px=2),
     "yolov5/detect": Bounds(px=3.2), "yolov5/seg": Bounds(px=3.2, iou=0.65),
 }  # fmt: skip
 MOST = 300
