@@ -95,7 +95,9 @@ def prepare(
     roots: dict[bytes, int] = {}
     written = after = 0
     try:
-        maker.add_model(row.path, [name for name, _ in row.card.files])
+        beside = [name for name, _ in row.card.files]
+        beside += [f"{digest}.onnx" for _, digest in row.card.parts if digest != row.card.onnx_sha256]
+        maker.add_model(row.path, beside)
         while items := _page(ws, query, after, each, roots):
             maker.add_shard(items)
             bounds.append((after + 1, items[-1].id))
