@@ -11,6 +11,7 @@ from annotation.core import AnnotationSet
 from models import batch
 from models.batch import Decode, Plan
 from models.card import ModelCard
+from models.providers import on_processor
 from models.recipe import PLAIN, Recipe
 
 LEAST_S = 0.5
@@ -40,6 +41,11 @@ def candidates(card: ModelCard, provider: str, cores: int) -> list[Plan]:
         if card.batch == 0 and not card.loose:
             plans.append(Plan(cores, batch=4))
         return plans
+    if on_processor(provider):
+        # Its own threads serve all chains of a session: with one thread a second chain only waits.
+        return list(
+            dict.fromkeys((Plan(cores, threads=cores), Plan(1, threads=cores), Plan(cores, sessions=cores)))
+        )
     # A device runs one thing at a time; more chains decode while it works.
     plans = [Plan(2), Plan(max(2, cores))]
     if card.batch == 0 and not card.loose:

@@ -67,6 +67,7 @@ class Provider:
         preload: onnxruntime can load the vendor's libraries from Python packages first.
         serial: only one run at a time in the process.
         sparing: session settings that it refuses are off: memory patterns and parallel nodes.
+        processor: it computes on the processor's cores, so that threads of one run count.
         driver: a command that prints device and driver, or a file that names the driver.
         known: faults, with remedies.
     """
@@ -82,6 +83,7 @@ class Provider:
     files: Mapping[str, str] = field(default_factory=dict)
     preload: bool = False
     serial: bool = False
+    processor: bool = False
     sparing: bool = False
     driver: tuple[str, ...] = ()
     known: tuple[Known, ...] = ()
@@ -241,6 +243,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             ),
             _PAGE.format("OpenVINO"),
             device="CPU",
+            processor=True,
             files=_row(
                 linux="libonnxruntime_providers_openvino.so", win32="onnxruntime_providers_openvino.dll"
             ),
@@ -415,6 +418,12 @@ def listed(text: str) -> tuple[str, ...]:
     if not names:
         raise InvalidInput("no provider is named", remedy=f"use one of {', '.join(PROVIDERS)}")
     return names
+
+
+def on_processor(wanted: str) -> bool:
+    """Whether a provider other than the CPU's own computes on the processor's cores."""
+    name, device = split(wanted)
+    return PROVIDERS[name].processor and device == PROVIDERS[name].device
 
 
 def options(wanted: str, *, threads: int = 1, plugin: bool = False) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -48,6 +49,7 @@ class Trial:
         missing: shared libraries by name.
         build: the installed runtime, with the plug-in.
         options: the provider's options that were used.
+        machine: where it was: a home may be shared by several.
         device, driver: as the vendor's tool says, where there is one.
         model: SHA-256 of the detector that was run.
         bits: bits after the point that its products keep; 23 is float32.
@@ -65,6 +67,7 @@ class Trial:
     missing: tuple[str, ...] = ()
     build: str = ""
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    machine: str = ""
     device: str = ""
     driver: str = ""
     model: str = ""
@@ -116,8 +119,10 @@ def run(name: str, *, seconds: float = SECONDS, paths: Sequence[str] | None = No
     now = int(time.time())
     code, out, err = _child(["-m", "models.selftest", name], seconds, paths)
     stage = next((x[len(_STAGE) :] for x in reversed(err.splitlines()) if x.startswith(_STAGE)), "starting")
-    device, driver = _machine(name)
-    facts: dict[str, Any] = {"provider": name, "device": device, "driver": driver, "date": now}
+    device, driver = _hardware(name)
+    facts: dict[str, Any] = {
+        "provider": name, "machine": machine(), "device": device, "driver": driver, "date": now,
+    }  # fmt: skip
     if code is None:
         return Trial(**facts, verdict="late", reason=stage)
     try:
@@ -138,6 +143,11 @@ def run(name: str, *, seconds: float = SECONDS, paths: Sequence[str] | None = No
         if trial.verdict == "other":
             return dataclasses.replace(trial, reason=_logged(err) or trial.reason)
     return trial
+
+
+def machine() -> str:
+    """This machine: its name and its processor."""
+    return f"{platform.node()} · {_processor()}"
 
 
 def installed(*, paths: Sequence[str] | None = None) -> Mapping[str, str]:
@@ -307,7 +317,7 @@ def _logged(err: str) -> str:
     return ""
 
 
-def _machine(name: str) -> tuple[str, str]:
+def _hardware(name: str) -> tuple[str, str]:
     """Device and driver as the vendor's tool or file tells them; the processor for what runs on it."""
     row = providers.PROVIDERS[name.partition(":")[0]]
     if row.driver and row.driver[0].startswith("/"):
@@ -333,8 +343,6 @@ def _processor() -> str:
             (x.partition(":")[2].strip() for x in text.splitlines() if x.startswith("model name")), ""
         )
     except OSError:
-        import platform
-
         return platform.processor()
 
 

@@ -228,9 +228,8 @@ class Accelerators(Overlaid):
         self._show_order()
         widgets.repaint_icons(self)
         if spoken:
-            again = next(
-                (w for w in self.card.findChildren(QPushButton) if w.accessibleName() == spoken), None
-            )
+            buttons = list[QPushButton](self.card.findChildren(QPushButton))
+            again = next((one for one in buttons if one.accessibleName() == spoken), None)
             if again is not None and again.isEnabled():
                 again.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -363,9 +362,9 @@ class Accelerators(Overlaid):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(
-            self.focusWidget(), QPushButton
+            focus := self.focusWidget(), QPushButton
         ):
-            self.focusWidget().click()
+            focus.click()
             event.accept()
             return
         super().keyPressEvent(event)

@@ -28,6 +28,8 @@ from models.selftest import Trial
 State = Literal["ready", "note", "fault", "stale", "never", "absent"]
 Opened = TypeVar("Opened")
 _FORM = 1
+MOST = 500
+"""Trials that are kept: a cluster's nodes may share one home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,20 +256,25 @@ def platform() -> str:
 
 
 def _kept() -> dict[str, Trial]:
-    """What was found before, by name; a file that cannot be read is as good as none."""
+    """What was found on this machine before, by name."""
+    here = selftest.machine()
+    return {trial.provider: trial for trial in _every() if trial.machine == here}
+
+
+def _every() -> list[Trial]:
+    """What was found on every machine that shares this home; a file that cannot be read is as good as none."""
     try:
         told: Any = json.loads(file().read_text(encoding="utf-8"))
-        return {str(t["provider"]): selftest.from_json(t) for t in told["trials"] if told["form"] == _FORM}
+        return [selftest.from_json(t) for t in told["trials"] if told["form"] == _FORM]
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return []
 
 
 def _keep(trial: Trial) -> None:
     """Put a trial in the place of the provider's older one; staged, flushed and replaced."""
-    found = {**_kept(), trial.provider: trial}
-    text = json.dumps(
-        {"form": _FORM, "trials": [selftest.to_json(t) for t in found.values()]}, ensure_ascii=False, indent=1
-    )
+    others = [t for t in _every() if (t.machine, t.provider) != (trial.machine, trial.provider)]
+    found = [selftest.to_json(t) for t in (*others, trial)][-MOST:]
+    text = json.dumps({"form": _FORM, "trials": found}, ensure_ascii=False, indent=1)
     target = file()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

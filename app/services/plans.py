@@ -65,7 +65,7 @@ def measure(ws: Workspace, row: ModelRow, query: Query, provider: str, recipe: R
 
 
 def plan_for(ws: Workspace, row: ModelRow, query: Query, provider: str, recipe: Recipe, total: int) -> Plan:
-    """The plan for a job of `total` pictures: kept, else measured, else (for a small job) one chain a core.
+    """The plan for a job of `total` pictures: kept, else measured, else (for a small job) the simplest.
 
     Raises:
         As `measure`.
@@ -73,7 +73,7 @@ def plan_for(ws: Workspace, row: ModelRow, query: Query, provider: str, recipe: 
     found = kept(row, provider, recipe)
     if found is None and total >= LEAST_PICTURES:
         found = measure(ws, row, query, provider, recipe)
-    return found.plan if found is not None else Plan(usable_cores())
+    return found.plan if found is not None else calibrate.candidates(row.card, provider, usable_cores())[0]
 
 
 def file() -> Path:

@@ -16,6 +16,7 @@ GOOD = Trial(
     "cuda",
     "passed",
     build="onnxruntime-gpu 1.31.1",
+    machine=selftest.machine(),
     bits=23,
     apart=3e-7,
     ms=1.5,
@@ -47,7 +48,7 @@ def test_a_provider_never_ran_here_until_its_test_passed(
     accelerators.test("cuda")
     assert state("cuda") == "ready"
     kept = json.loads(accelerators.file().read_text())["trials"][0]
-    assert {"provider", "build", "device", "driver", "model", "apart", "date"} <= set(kept)
+    assert {"provider", "build", "machine", "device", "driver", "model", "apart", "date"} <= set(kept)
 
 
 @pytest.mark.parametrize(
@@ -193,3 +194,11 @@ def test_a_stored_order_that_cannot_be_read_is_the_cpu() -> None:
     assert accelerators.order("cuda:1,cpu") == ("cuda:1", "cpu")
     assert accelerators.order("gpu") == ("cpu",)
     assert accelerators.title("cuda:1") == "NVIDIA CUDA 1"
+
+
+def test_what_another_machine_of_the_same_home_found_does_not_count_here(here: dict[str, str]) -> None:
+    accelerators._keep(dataclasses.replace(GOOD, machine="node07 · another processor"))
+    assert state("cuda") == "never"
+    accelerators._keep(GOOD)
+    assert state("cuda") == "ready"
+    assert len(json.loads(accelerators.file().read_text())["trials"]) == 2

@@ -82,7 +82,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     def run(name: str, **_: object) -> Trial:
         found.tests += 1
         if found.passes:
-            return Trial(name, "passed", build="onnxruntime-gpu 1.0")
+            return Trial(name, "passed", build="onnxruntime-gpu 1.0", machine=selftest.machine())
         return Trial(name, "missing", build="onnxruntime-gpu 1.0", missing=("libcublasLt.so.13",))
 
     monkeypatch.setattr(runtime, "prepare", prepared)

@@ -101,3 +101,8 @@ def test_a_bug_in_opening_is_no_reason_to_take_the_next() -> None:
 
     with pytest.raises(RuntimeError):
         providers.choose(("cuda", "cpu"), attempt)
+
+
+def test_what_computes_on_the_processor_is_told_from_devices() -> None:
+    assert providers.on_processor("openvino")
+    assert not any(providers.on_processor(name) for name in ("cpu", "openvino:GPU", "cuda", "cann"))
