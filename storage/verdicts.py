@@ -41,7 +41,7 @@ class Said:
 
     Attributes:
         row: the model's own words. now: the row that is there now, None when it is gone.
-        verdict: "waiting", "accepted" (perhaps changed: compare `now`) or "rejected".
+        verdict: "undecided", "accepted" (perhaps changed: compare `now`) or "rejected".
     """
 
     row: Stored
@@ -71,7 +71,7 @@ class Picture:
                 continue
             last = rows[-1]
             if _lives(last):
-                verdict = "waiting" if last.stored.origin == "model" else "accepted"
+                verdict = "undecided" if last.stored.origin == "model" else "accepted"
                 out.append(Said(mine.stored, last.stored, verdict))
             elif last.verb not in _NOT_A_VERDICT and last.op != UNDO:
                 out.append(Said(mine.stored, None, "rejected"))

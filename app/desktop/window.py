@@ -23,6 +23,7 @@ from app.desktop.accelerators import Accelerators
 from app.desktop.activity import Activity, summary
 from app.desktop.annotate import Annotate
 from app.desktop.desk import Desk
+from app.desktop.evaluation.page import Evaluation
 from app.desktop.faultbar import FaultBar
 from app.desktop.gallery.page import Gallery
 from app.desktop.helpsheet import HelpSheet, ManualSheet
@@ -55,7 +56,7 @@ from app.desktop.widgets import (
 )
 from app.i18n import tr
 
-PLACES = ("overview", "gallery", "annotate", "review", "versions")
+PLACES = ("overview", "gallery", "annotate", "review", "versions", "evaluation")
 
 
 class Search(Painted):
@@ -63,8 +64,13 @@ class Search(Painted):
 
     def __init__(self) -> None:
         super().__init__(28)
-        self.setFixedWidth(252)
+        self.setMinimumWidth(120)
+        self.setMaximumWidth(252)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         say(self, "Search actions, classes, pictures…")
+
+    def sizeHint(self) -> QSize:
+        return QSize(252, 28)
 
     def draw(self, p: QPainter) -> None:
         t = theme.current()
@@ -98,6 +104,7 @@ class Window(QWidget):
         self.sheets: Sheets
         self.annotate: Annotate
         self.gallery: Gallery
+        self.evaluation: Evaluation
         self._qt_texts: QTranslator | None = None
         self._shortcuts: list[QShortcut] = []
         whole = column(self, gap=0)
@@ -119,11 +126,13 @@ class Window(QWidget):
         self.gallery = Gallery(desk)
         self.annotate = Annotate(desk)
         self.versions = Versions(desk, self.sheets)
+        self.evaluation = Evaluation(desk)
         self.places: dict[str, QWidget] = {
             "overview": self.home,
             "gallery": self.gallery,
             "annotate": self.annotate,
             "versions": self.versions,
+            "evaluation": self.evaluation,
         }
         for page in (self.start, *self.places.values()):
             self.stack.addWidget(page)
@@ -151,8 +160,9 @@ class Window(QWidget):
         name = label("Lamproom", "head")
         line.addWidget(name)
         self.title = Elided("", "second")
-        self.title.setFixedWidth(220)
-        self.title.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+        self.title.setMinimumWidth(100)
+        self.title.setMaximumWidth(220)
+        self.title.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         line.addSpacing(4)
         line.addWidget(self.title)
         line.addSpacing(24)
@@ -242,6 +252,8 @@ class Window(QWidget):
         self.annotate.smart.said.connect(self.model.setText)
         self.home.picked.connect(self.show_dataset)
         self.gallery.opened.connect(self.show_asset)
+        self.evaluation.pictures.connect(self.show_query)
+        self.evaluation.asked.connect(lambda: self.trigger(actions.BY_ID["evaluate"]))
         self.activity.picture.connect(self.show_asset)
         self.start.open_asked.connect(lambda place: self.open_workspace(place))
         self.start.create_asked.connect(lambda place, schema: self.open_workspace(place, create=schema))
@@ -319,6 +331,12 @@ class Window(QWidget):
         """Look at a dataset's pictures."""
         self.desk.choose_dataset(dataset_id)
         self.go("gallery")
+
+    def show_query(self, text: str) -> None:
+        """Look at the pictures that meet a query."""
+        self.go("gallery")
+        self.gallery.show_objects(False)
+        self.gallery.ask(text)
 
     def show_asset(self, asset_id: int) -> None:
         """Annotate a picture."""

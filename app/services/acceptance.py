@@ -24,7 +24,7 @@ from storage import queries, record, verdicts
 from storage.queries import Query
 from storage.verdicts import Membership, Picture, Ran, Said
 
-COUNTS = ("kept", "moved", "relabelled", "rejected", "waiting", "missed")
+COUNTS = ("kept", "moved", "relabelled", "rejected", "undecided", "missed")
 PART = 500
 
 
@@ -32,7 +32,7 @@ def run(ws: Workspace, dataset: str, model: str, *, where: str = "") -> Work:
     """Count a model's predictions on a dataset by what became of them.
 
     kept: truth as it was said. moved: its shape was changed. relabelled: its class was changed (and perhaps its shape).
-    rejected: thrown away, at once or after it was accepted. waiting: nobody said anything yet. missed: drawn by hand on a
+    rejected: thrown away, at once or after it was accepted. undecided: nobody said anything yet. missed: drawn by hand on a
     picture after the model ran there; objects of another model, of an import, or drawn before are not counted.
 
     Raises:

@@ -165,7 +165,7 @@ def _difference(report: Mapping[str, Any]) -> str:
 
 
 def _accepted(report: Mapping[str, Any]) -> str:
-    keys = ("kept", "moved", "relabelled", "rejected", "waiting", "missed")
+    keys = ("kept", "moved", "relabelled", "rejected", "undecided", "missed")
     rows = [
         [c["label"], *(c[k] for k in keys)]
         for c in [*report["classes"], {"label": tr("all"), **report["total"]}]

@@ -455,7 +455,7 @@ def test_acceptance_tells_what_became_of_every_prediction(ws: Workspace, two: st
     labelling.save(ws, page, tuple(x for x in page.annotations if x.uid != gone.uid), verb="delete")
     told = finish(acceptance.run(ws, "d", two))
     found = {c["label"]: c for c in told["classes"]}
-    keys = ("kept", "moved", "relabelled", "rejected", "waiting", "missed")
+    keys = ("kept", "moved", "relabelled", "rejected", "undecided", "missed")
     assert [found["person"][k] for k in keys] == [1, 1, 1, 1, 0, 1]
     assert [found["helmet"][k] for k in keys] == [0, 0, 0, 1, 3, 0]  # accepted and thrown away is rejected
     assert found["person"]["moved_iou"] == pytest.approx(0.5)

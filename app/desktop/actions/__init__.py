@@ -6,7 +6,20 @@ written in sections, one file each; a section's rows keep their order everywhere
 
 from __future__ import annotations
 
-from app.desktop.actions import classes, draw, edit, eye, frame, gallery, go, keymap, review, schema, smart
+from app.desktop.actions import (
+    classes,
+    draw,
+    edit,
+    evaluation,
+    eye,
+    frame,
+    gallery,
+    go,
+    keymap,
+    review,
+    schema,
+    smart,
+)
 from app.desktop.actions.action import Action
 from app.desktop.actions.keymap import key, keys_of, shown
 
@@ -23,6 +36,7 @@ SECTIONS: tuple[tuple[str, str, tuple[Action, ...]], ...] = (
     ("gallery", "Gallery", gallery.ROWS),
     ("review", "Review", review.ROWS),
     ("schema", "Label schema", schema.ROWS),
+    ("evaluation", "Evaluation", evaluation.ROWS),
 )
 """Name, caption, rows; a new row goes into its section's file."""
 
