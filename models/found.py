@@ -59,7 +59,7 @@ class Found:
 
     def moved(self, factor: Array, shift: Array) -> Found:
         """In another space: every point p becomes p * factor + shift; both float64 (2,)."""
-        factors, shifts = np.tile(factor, 2), np.tile(shift, 2)
+        factors, shifts = np.concatenate((factor, factor)), np.concatenate((shift, shift))
         points = self.points
         if points is not None:
             points = np.concatenate([points[..., :2] * factor + shift, points[..., 2:]], axis=-1)
