@@ -27,7 +27,7 @@ class Bounds:
 
 
 LOOSER = {
-    # 16-bit weights: onnxruntime and the exporter's session optimise differently.
+    # 16-bit weights: on this file onnxruntime's own levels of optimisation are 1.5 px and 0.006 of score apart.
     "yolov8/detect-half": Bounds(px=2, score=0.01),
     # Their oriented boxes keep right angles where the two sides of a picture are scaled by a hair's breadth differently.
     "yolov8/obb": Bounds(px=1), "yolov8/obb-nms": Bounds(px=1),
@@ -36,8 +36,8 @@ LOOSER = {
     "yolox/nano-real": Bounds(px=1.6),
     # One of its boxes is turned inside out, and hides another there.
     "yolo26/obb": Bounds(px=1, extra=1),
-    # YOLOv5 takes off a padding that it did not round: up to half a pixel of the input, 4 of these pictures each. Its masks are
-    # cut on the prototypes' grid, a fourth of the input's.
+    # YOLOv5 takes off a padding that it did not round: up to half a pixel of the input, 4 of these pictures each. Its masks go
+    # through the sigmoid before they are enlarged, and their padding is cut on the prototypes' whole pixels, a fourth of the input's.
     "yolov5/detect": Bounds(px=3.2), "yolov5/seg": Bounds(px=3.2, iou=0.65),
 }  # fmt: skip
 MOST = 300
