@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from annotation.core import AnnotationSet
-from annotation.errors import LamproomError
+from annotation.errors import InvalidInput, LamproomError
 from models import postprocess, preprocess, tiling
 from models import recipe as recipes
 from models.card import ModelCard
@@ -139,6 +139,10 @@ def predict(
         Unavailable: the provider is missing.
     """
     recipes.checked(recipe, labels=card.labels)
+    if card.family not in HEADS:
+        raise InvalidInput(
+            f"there is no family {card.family!r}", where=card.name, remedy=f"one of {', '.join(HEADS)}"
+        )
     plan = plan or Plan(usable_cores())
     sessions = [
         open_session(model, card, provider=provider, threads=plan.threads) for _ in range(plan.sessions)

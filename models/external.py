@@ -90,6 +90,18 @@ def copy(path: Path, body: Body, folder: Path, *, name: str) -> Path:
     return target
 
 
+def place(folder: Path, sha256: str) -> Path:
+    """Where a model lies in a folder of models: alone, or in a folder of its own with its weights beside it."""
+    inner = folder / sha256 / f"{sha256}.onnx"
+    return inner if inner.is_file() else folder / f"{sha256}.onnx"
+
+
+def neighbour(path: Path, sha256: str) -> Path:
+    """Where another model lies in the same folder of models, whichever way the two are kept."""
+    own = path.parent.name == path.stem  # in a folder of its own
+    return place(path.parent.parent if own else path.parent, sha256)
+
+
 def demand_name(name: str, *, where: str) -> None:
     """Refuse a name of a file that could lead out of its folder or mean another file on another system.
 

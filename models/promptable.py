@@ -375,7 +375,7 @@ def recognise(encoder: Path, decoder: Path, *, name: str | None = None, licence:
         name=_clean(name if name is not None else encoder.stem) or "model",
         encoder_sha256=digests[0],
         decoder_sha256=digests[1],
-        sha256=hashlib.sha256(bytes.fromhex("".join(digests))).hexdigest(),
+        sha256=identity(*digests),
         side_px=side,
         encoder_input=picture.name,
         encoder_dtype=_float(picture),
@@ -385,6 +385,11 @@ def recognise(encoder: Path, decoder: Path, *, name: str | None = None, licence:
         licence=_clean(licence or e_meta.get("license", "")),
     )
     return _tried(card, (e_inner, e_outputs, encoder.name), (d_inner, d_inputs, d_outputs, decoder.name))
+
+
+def identity(encoder_sha256: str, decoder_sha256: str) -> str:
+    """A pair's digest from those of its two models."""
+    return hashlib.sha256(bytes.fromhex(encoder_sha256 + decoder_sha256)).hexdigest()
 
 
 def _looks_like_decoder(inputs: Sequence[Tensor]) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from annotation import canonical
 from annotation.errors import InvalidInput
-from models import session
+from models import external, session
 from models.card import ModelCard
 from models.found import Found
 from models.recognise import Recognised, clean
@@ -66,7 +66,7 @@ def recognise(boxes: Path, text: Path, *, name: str | None = None) -> Recognised
     card = ModelCard(
         name=clean(name if name is not None else boxes.stem) or "reader",
         family="dbnet",
-        sha256=hashlib.sha256(canonical.encode([list(part) for part in parts])).hexdigest(),
+        sha256=identity(parts),
         labels=("text",),
         input_name=inputs[0].name,
         outputs=(("map", maps[0]),),
@@ -89,6 +89,11 @@ def recognise(boxes: Path, text: Path, *, name: str | None = None) -> Recognised
         f"“{text.name}” knows {len(letters)} characters and gives one of {steps} classes at each step along a line {height} px high",
     )
     return Recognised(card, why, ())
+
+
+def identity(parts: tuple[tuple[str, str], ...]) -> str:
+    """A reader's digest from the (role, digest) of its models."""
+    return hashlib.sha256(canonical.encode([list(part) for part in parts])).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +133,13 @@ class Reader:
 
 
 def open_reader(card: ModelCard, beside: Path, *, provider: str, threads: int) -> Reader:
-    """Open the recogniser of a reader's card; it lies beside the finder under its digest.
+    """Open the recogniser of a reader's card; it lies in the finder's folder of models.
 
     Raises:
         InvalidInput, Unavailable: as session.open_bare.
     """
     sha256 = dict(card.parts)["text"]
-    path = beside.with_name(f"{sha256}.onnx")
+    path = external.neighbour(beside, sha256)
     bare = session.open_bare(path, sha256, provider=provider, threads=threads)
     inputs, outputs, _, _, _ = session.inspect(path)
     return Reader(bare, inputs[0].name, outputs[0].name, card.get("height", 48), _characters(path))

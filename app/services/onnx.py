@@ -97,7 +97,7 @@ def add_pair(ws: Workspace, encoder: Path, decoder: Path, *, name: str | None = 
     """
     card = promptable.recognise(encoder, decoder, name=name)
     title = canonical.nfc(name or card.name)
-    _demand_free(ws, title, card.sha256, encoder)
+    demand_free(ws, title, card.sha256, encoder)
     for file, sha256 in ((encoder, card.encoder_sha256), (decoder, card.decoder_sha256)):
         _keep(ws, file, sha256)
     _note(ws, title, card.sha256, card.to_json())
@@ -112,7 +112,7 @@ def add_reader(ws: Workspace, boxes: Path, text: Path, *, name: str | None = Non
     """
     card = reader.recognise(boxes, text, name=name).card
     title = canonical.nfc(name or card.name)
-    _demand_free(ws, title, card.sha256, boxes)
+    demand_free(ws, title, card.sha256, boxes)
     for file in (boxes, text):
         _keep(ws, file, session.identify(file).sha256)
     _note(ws, title, card.sha256, card.to_json())
@@ -120,13 +120,29 @@ def add_reader(ws: Workspace, boxes: Path, text: Path, *, name: str | None = Non
 
 
 def _add(ws: Workspace, file: Path, card: ModelCard, name: str) -> ModelRow:
-    _demand_free(ws, name, card.sha256, file)
+    demand_free(ws, name, card.sha256, file)
     _keep(ws, file, card.sha256)
     _note(ws, name, card.sha256, card.to_json())
     return show(ws, name)
 
 
-def _demand_free(ws: Workspace, name: str, sha256: str, file: Path) -> None:
+def adopt(
+    ws: Workspace, name: str, card: ModelCard | PairCard, bodies: Mapping[str, Path]
+) -> ModelRow | PairRow:
+    """Keep a model whose card is known already, as of a pack: the .onnx file of each digest is copied in.
+
+    Raises:
+        InvalidInput: the name is taken by another model. Unavailable: a file is not what its digest says.
+    """
+    for sha256, file in bodies.items():
+        demand_free(ws, name, card.sha256, file)
+        _keep(ws, file, sha256)
+    _note(ws, name, card.sha256, card.to_json())
+    return pair(ws, name) if isinstance(card, PairCard) else show(ws, name)
+
+
+def demand_free(ws: Workspace, name: str, sha256: str, file: Path) -> None:
+    """Refuse a name that another model has; InvalidInput."""
     if any(known == name and other.hex() != sha256 for known, other, _, _ in _rows(ws)):
         raise InvalidInput(f"another model is called {name!r}", where=str(file), remedy="give --name")
 
@@ -183,10 +199,8 @@ def _clear(folder: Path) -> None:
 
 
 def _path(ws: Workspace, sha256: str) -> Path:
-    """Where a model's .onnx file lies: alone, or in a folder of its digest with its weights beside it."""
-    folder = ws.folder / "models"
-    inner = folder / sha256 / f"{sha256}.onnx"
-    return inner if inner.is_file() else folder / f"{sha256}.onnx"
+    """Where a model's .onnx file lies."""
+    return external.place(ws.folder / "models", sha256)
 
 
 def _note(ws: Workspace, name: str, sha256: str, card: bytes) -> None:

@@ -110,16 +110,17 @@ def query_of(ws: Workspace, data: DatasetRow, params: Mapping[str, Any]) -> Quer
 def recipe_for(
     file: Path | None,
     *,
+    base: Recipe = PLAIN,
     score: float | None = None,
     iou: float | None = None,
     classes: Sequence[str] | None = None,
 ) -> Recipe:
-    """The recipe of a TOML file (or the plain one) with what a person said besides.
+    """The recipe of a TOML file (else `base`: the plain one, or that of the pack a model came in) with what a person said besides.
 
     Raises:
         NotFound, InvalidInput: the file cannot be read, or says what cannot be.
     """
-    found = PLAIN
+    found = base
     if file is not None:
         try:
             found = recipes.from_toml(file.read_text(encoding="utf-8"), where=str(file))

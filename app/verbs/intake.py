@@ -180,15 +180,18 @@ def _pair(row: Any) -> dict[str, object]:
 @verb(
     models_app,
     "add",
-    "Recognise an ONNX model, or a promptable pair (SAM), from its file and copy it into the workspace.",
+    "Recognise an ONNX model, a promptable pair (SAM) or a model pack from its file and copy it into the workspace.",
 )
 def models_add(
     ctx: typer.Context,
-    file: Annotated[Path | None, arg("The .onnx file, of a pair the encoder; left out with --demo.")] = None,
+    file: Annotated[
+        Path | None, arg("The .onnx file, of a pair the encoder, or a .lrmodel pack; left out with --demo.")
+    ] = None,
     name: Annotated[str | None, opt("What to call it (default: the file's name).", "--name")] = None,
     decoder: Annotated[Path | None, opt("The decoder of a promptable pair.", "--decoder")] = None,
     recogniser: Annotated[
-        Path | None, opt("The recogniser of a reader; the file itself then finds lines of text.", "--recogniser")
+        Path | None,
+        opt("The recogniser of a reader; the file itself then finds lines of text.", "--recogniser"),
     ] = None,
     demo: Annotated[bool, opt("The demonstration detector that comes with the program.", "--demo")] = False,
     answer: Annotated[
@@ -198,9 +201,12 @@ def models_add(
             "--answer",
         ),
     ] = None,
+    trust: Annotated[
+        str, opt("Fingerprint of the key that signed the pack, as its maker told you.", "--trust")
+    ] = "",
     dry_run: Annotated[bool, opt("Say what it is and why; keep nothing.", "--dry-run")] = False,
 ) -> Outcome:
-    from app.services import onnx
+    from app.services import onnx, packs
 
     answers = _answers(answer)
     if (file is None) != demo or (file is None and (decoder is not None or recogniser is not None)):
@@ -208,6 +214,18 @@ def models_add(
     with opened(ctx) as ws:
         if file is None:
             return Outcome(_model(onnx.add_demo(ws, name=name or onnx.DEMO_NAME)))
+        if packs.is_pack(file):
+            looked = packs.told(packs.look(ws, file))
+            if dry_run:
+                return Outcome(looked)
+            row = packs.take(ws, file, name=name, trust=trust)
+            return Outcome(
+                {
+                    **(_pair(row) if row.card.task == "promptable" else _model(row)),
+                    "key": looked["key"],
+                    "tested": looked["tested"],
+                }
+            )
         if recogniser is not None:
             return Outcome(_model(onnx.add_reader(ws, file, recogniser, name=name)))
         if decoder is not None:

@@ -48,14 +48,9 @@ def prelabel(
     sbatch: Annotated[list[str] | None, opt("With --runner slurm: an option for sbatch, as --partition=night; may be repeated.", "--sbatch")] = None,
     hub: Annotated[str, opt("With --runner: take pictures from this hub folder first.", "--hub", metavar="DIR")] = "",
 ) -> Outcome:  # fmt: skip
-    from app.services import forecast, orders
+    from app.services import forecast, orders, packs
     from app.services import prelabel as service
 
-    using = orders.recipe_for(recipe, score=score, iou=iou, classes=classes)
-    using = replace(using, track=using.track or track)
-    asked: dict[str, Any] = {
-        "recipe": using, "provider": provider or ",".join(using.providers) or str(settings.get("provider")), "state": state, "where": where, "untouched": only_unlabelled,
-    }  # fmt: skip
     course = orders.Course(priority, window)
     if runner:
         course = orders.Course(
@@ -64,6 +59,11 @@ def prelabel(
     else:
         _give_way(nice)
     with opened(ctx) as ws:
+        using = orders.recipe_for(recipe, base=packs.recipe(ws, model), score=score, iou=iou, classes=classes)
+        using = replace(using, track=using.track or track)
+        asked: dict[str, Any] = {
+            "recipe": using, "provider": provider or ",".join(using.providers) or str(settings.get("provider")), "state": state, "where": where, "untouched": only_unlabelled,
+        }  # fmt: skip
         if dry_run:
             return console.drive(ctx.obj, forecast.run(ws, dataset, model, threads=threads, **asked))
         work = service.run(
