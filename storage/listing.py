@@ -203,6 +203,9 @@ def tally(conn: Connection, query: Query, into: Tally, *, objects: bool, low: in
                 n["month", taken] += k
         here = f"SELECT i.dataset_id, i.asset_id FROM item i {join if 's.' in inner else ''}WHERE {inner} AND {span}"
         for kind, name in enumerate(LIKENESS):
+            any_ = "SELECT 1 FROM likeness WHERE dataset_id = :d AND kind = :k LIMIT 1"
+            if conn.execute(sa.text(any_), {"d": query.dataset_id, "k": kind}).first() is None:
+                continue  # most datasets have none of most kinds
             sql = (
                 f"SELECT count(*) FROM ({here}) i JOIN likeness y ON y.dataset_id = i.dataset_id AND y.asset_id = i.asset_id "
                 f"AND y.kind = {kind} AND y.rank > 0 WHERE {search_sql.surplus((kind,))}"

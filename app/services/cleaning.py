@@ -7,12 +7,13 @@ files and labels stay where they are, `undo` brings all of it back. What a perso
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, pairwise
 from threading import Event as Flag
 from typing import Any, TypeVar
 
@@ -37,7 +38,8 @@ DULL = {
     "haze": ("haze", ">", 0.3),
 }
 """Faults of one picture: the measure they are told by, on which side, and the threshold that is offered first."""
-BARS = 50
+FINE = 1001
+"""Values that a measure can have: 0..1000."""
 ROWS = 2000
 """Rows of likeness written at a time."""
 
@@ -406,40 +408,47 @@ def _asset(plan: queries.Plan) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
-    """How often a measure has which value: `n` by BARS equal steps of 0..1; `known` pictures were measured of `whole`."""
+class Values:
+    """How often a measure has each of its FINE values; `known` pictures were measured of `whole`."""
 
-    n: tuple[int, ...] = (0,) * BARS
+    n: tuple[int, ...] = (0,) * FINE
     known: int = 0
     whole: int = 0
 
+    def bars(self, many: int) -> tuple[int, ...]:
+        """Counts of as many equal parts of 0..1."""
+        edges = [round(i * (FINE - 1) / many) for i in range(many)] + [FINE]
+        return tuple(sum(self.n[a:b]) for a, b in pairwise(edges))
 
-def histograms(ws: Workspace, dataset_id: int) -> Iterator[dict[str, Bars]]:
-    """Histograms of the measures in DULL, growing stretch by stretch; closing it breaks it off."""
+    def beyond(self, value: float, *, below: bool) -> int:
+        """How many lie below a threshold, or above it, as the query language compares."""
+        at = value * 1000
+        return sum(self.n[: math.ceil(at - 1e-6)]) if below else sum(self.n[math.floor(at + 1e-6) + 1 :])
+
+
+def histograms(ws: Workspace, dataset_id: int, where: str = "") -> Iterator[dict[str, Values]]:
+    """Values of the measures in DULL of what a query finds, growing stretch by stretch; closing it breaks it off."""
     columns = {"blurred": "m.sharpness", "dark": "m.brightness", "glare": "m.glare", "haze": "m.haze"}
-    n = {name: [0] * BARS for name in columns}
+    n = {name: [0] * FINE for name in columns}
     known = whole = low = 0
+    query = Query(dataset_id, where=where, me=ws.person.id)
     while True:
         with ws.db.read() as conn:
             high = listing.stretches(conn, dataset_id, low)
-            at = {"d": dataset_id, "low": low, "high": 2**62 if high is None else high}
-            rows = conn.execute(
-                sa.text(
-                    f"SELECT {', '.join(columns.values())} FROM item i JOIN measure m ON m.asset_id = i.asset_id "
-                    "WHERE i.dataset_id = :d AND i.died IS NULL AND m.phash IS NOT NULL AND i.asset_id > :low AND i.asset_id <= :high"
-                ),
-                at,
-            ).all()
-            whole += int(
-                conn.execute(
-                    sa.text("SELECT count(*) FROM item i WHERE i.dataset_id = :d AND i.died IS NULL AND i.asset_id > :low AND i.asset_id <= :high"), at
-                ).scalar_one()
-            )  # fmt: skip
-        known += len(rows)
+            plan = queries.plan(conn, query)
+            sql = (
+                f"SELECT {', '.join(columns.values())} FROM item i {_asset(plan)}LEFT JOIN measure m ON m.asset_id = i.asset_id "
+                f"AND m.phash IS NOT NULL WHERE {plan.where} AND i.asset_id > :low AND i.asset_id <= :high"
+            )
+            args = {**plan.args, "low": low, "high": 2**62 if high is None else high}
+            rows = conn.execute(sa.text(sql), args).all()
         for row in rows:
-            for name, value in zip(columns, row, strict=True):
-                n[name][min(BARS - 1, value * BARS // 1000)] += 1
-        yield {name: Bars(tuple(bars), known, whole) for name, bars in n.items()}
+            if row[0] is not None:
+                known += 1
+                for name, value in zip(columns, row, strict=True):
+                    n[name][min(FINE - 1, value)] += 1
+        whole += len(rows)
+        yield {name: Values(tuple(values), known, whole) for name, values in n.items()}
         if high is None:
             return
         low = high

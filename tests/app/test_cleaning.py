@@ -382,13 +382,22 @@ def test_nothing_leaves_while_a_search_is_not_at_its_end(ws: Workspace, tmp_path
     run(cleaning.exclude(ws, "d", [Pass("near", "duplicate:near")]))
 
 
-def test_histograms_count_every_measured_picture_once(ws: Workspace, tmp_path: Path) -> None:
-    data = fill(ws, tmp_path / "src", {f"{i}.jpg": scene(i) for i in range(5)})
-    assert [b.known for b in list(cleaning.histograms(ws, data))[-1].values()] == [0] * 4
+def test_histograms_count_every_measured_picture_once_and_agree_with_the_query(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    data = fill(ws, tmp_path / "src", {f"{'ab'[i % 2]}{i}.jpg": scene(i) for i in range(6)})
+    assert [v.known for v in list(cleaning.histograms(ws, data))[-1].values()] == [0] * 4
     run(measuring.run(ws, "d"))
     last = list(cleaning.histograms(ws, data))[-1]
-    assert {(sum(b.n), b.known, b.whole) for b in last.values()} == {(5, 5, 5)}
-    assert last["glare"].n[0] == 5
+    assert {(sum(v.n), v.known, v.whole) for v in last.values()} == {(6, 6, 6)}
+    assert last["glare"].bars(50)[0] == 6 == sum(last["blurred"].bars(50))
+    assert list(cleaning.histograms(ws, data, "path:b"))[-1]["dark"].whole == 3
+    with ws.db.read() as conn:
+        exact = conn.execute(sa.text("SELECT brightness FROM measure")).scalars().all()
+    for value in (0.0, 0.5, 1.0, *(x / 1000 for x in exact)):
+        for sign in "<>":
+            n = len(paths(ws, data, f"bright{sign}{value:g}"))
+            assert last["dark"].beyond(value, below=sign == "<") == n, (sign, value)
 
 
 CHILD = """

@@ -14,13 +14,14 @@ from app.desktop.tasks import Task
 from app.desktop.widgets import button, column, frame, label, look, number, row, say
 from app.i18n import tr
 from app.services import cleaning, listing
-from app.services.cleaning import DULL, Bars, Count, Overview, Pass, Wanted
+from app.services.cleaning import DULL, Count, Overview, Pass, Values, Wanted
 from app.services.listing import Sort
 
 if TYPE_CHECKING:
     from app.desktop.gallery.page import Gallery
 
 WIDTH = 320
+BARS = 50
 _DULL = (("blurred", "Blurred"), ("dark", "Too dark"), ("glare", "Glare"), ("haze", "Dust or fog"))
 _KINDS = (
     ("exact", "Equal bytes"), ("near", "Near copies"), ("alike", "Alike to a model"), ("maybe", "Perhaps alike: look"),
@@ -48,6 +49,10 @@ class Cleaning(QWidget):
         self.gallery, self.desk = gallery, gallery.desk
         self.overview: Overview | None = None
         self.counts: dict[str, Count] = {}
+        """Of what no histogram tells: copies, frames, corrupt ones."""
+        self.values: dict[str, Values] = {}
+        self.whole: Count | None = None
+        """Everything that is ticked; None while it is counted."""
         self.running: Task | None = None
         self.step = 0
         self.base = ""
@@ -232,7 +237,8 @@ class Cleaning(QWidget):
     def _elsewhere(self) -> None:
         """Another workspace or dataset: what was counted is of no use."""
         self._ticket += 1
-        self.overview, self.counts, self.base, self.step = None, {}, "", 0
+        self.overview, self.counts, self.values, self.whole = None, {}, {}, None
+        self.base, self.step = "", 0
         for made in self.ticks.values():
             made.setChecked(False)
         for line in self.lines.values():
@@ -254,39 +260,64 @@ class Cleaning(QWidget):
         def done(found: Overview) -> None:
             if ticket == self._ticket:
                 self.overview = found
-                self._count()
-                self._bars(ticket, cleaning.histograms(ws, data.id))
                 self._fill()
 
         self.desk.tasks.readers.submit(
             lambda: cleaning.overview(ws, data.id), done, self.desk.fault, key="cleaning overview"
         )
+        self._read_values(ticket, cleaning.histograms(ws, data.id, self.base))
+        self._count_rest()
+        self._count()
 
-    def _bars(self, ticket: int, steps: Any) -> None:
-        def done(found: dict[str, Bars] | None) -> None:
+    def _read_values(self, ticket: int, steps: Any) -> None:
+        """Histograms, growing."""
+
+        def done(found: dict[str, Values] | None) -> None:
             if ticket != self._ticket or found is None:
                 return
-            for name, bars in found.items():
-                self.lines[name].show_bars(bars.n)
-            self._bars(ticket, steps)
+            self.values = found
+            for name, values in found.items():
+                self.lines[name].show_bars(values.bars(BARS))
+            self._fill()
+            self._read_values(ticket, steps)
 
         self.desk.tasks.readers.submit(lambda: next(steps, None), done, self.desk.fault, behind=True)
 
-    def _count(self) -> None:
-        """How many each reason means, and all that are ticked together."""
-        ws, data = self.desk.ws, self.desk.dataset
+    def _count_rest(self) -> None:
+        """How many each reason means that no histogram tells."""
+        ws, data, ticket = self.desk.ws, self.desk.dataset, self._ticket
         if ws is None or data is None:
             return
-        ticked = self.passes()
-        what = [*self._all_passes(), *([Pass("", cleaning.union(ticked))] if ticked else [])]
+        what = [p for p in self._all_passes() if p.name not in DULL]
 
         def done(found: list[Count]) -> None:
-            if data == self.desk.dataset or (self.desk.dataset and data.id == self.desk.dataset.id):
+            if ticket == self._ticket:
                 self.counts = {c.name: c for c in found}
                 self._fill()
 
         self.desk.tasks.readers.submit(
             lambda: cleaning.count(ws, data.name, what), done, self.desk.fault, key="cleaning counts"
+        )
+
+    def _count(self) -> None:
+        """How many all that are ticked mean together."""
+        ws, data = self.desk.ws, self.desk.dataset
+        where = cleaning.union(self.passes())
+        self.whole = None
+        self._fill()
+        if ws is None or data is None or not where:
+            return
+
+        def done(found: list[Count]) -> None:
+            if where == cleaning.union(self.passes()) and ws is self.desk.ws:
+                (self.whole,) = found
+                self._fill()
+
+        self.desk.tasks.readers.submit(
+            lambda: cleaning.count(ws, data.name, [Pass("", where)]),
+            done,
+            self.desk.fault,
+            key="cleaning union",
         )
 
     # --- what is ticked ------------------------------------------------------------------------------------------
@@ -306,6 +337,8 @@ class Cleaning(QWidget):
 
     def _changed(self, *, now: bool = False) -> None:
         self._texts()
+        self.whole = None
+        self._fill()
         self._soon.start(0 if now else 150)
 
     def _look(self) -> None:
@@ -423,6 +456,7 @@ class Cleaning(QWidget):
         def done(_: int) -> None:
             self.gallery.grid.forget_groups()
             if self.isVisible():
+                self._count_rest()
                 self._count()
             self.gallery.rows.refresh()
 
@@ -459,9 +493,8 @@ class Cleaning(QWidget):
         for made in (self.measure, self.again, self.thin):
             made.setEnabled(not busy)
         for name, tick in self.ticks.items():
-            count = self.counts.get(name)
             looked = name in DULL or name == "corrupt" or (known is not None and name in known.groups)
-            tick.set_count(count.pictures if count is not None and looked else None)
+            tick.set_count(self._number(name) if looked else None)
             tick.setEnabled(looked)
             if name in ("alike", "maybe"):
                 tick.setVisible(known is not None and (known.vectors or name in known.groups))
@@ -472,9 +505,17 @@ class Cleaning(QWidget):
         )
         self._fill_foot(busy)
 
+    def _number(self, name: str) -> int | None:
+        """How many a reason means, as far as it is known."""
+        if name in self.lines:
+            values, line = self.values.get(name), self.lines[name]
+            return values.beyond(line.value, below=line.below) if values is not None else None
+        count = self.counts.get(name)
+        return count.pictures if count is not None else None
+
     def _fill_foot(self, busy: bool) -> None:
         ticked = self.passes() if self.desk.dataset is not None else []
-        whole = self.counts.get("")
+        whole = self.whole
         stay = whole.held if whole is not None and ticked else 0
         self.held.setVisible(stay > 0)
         self.held.set_count(stay)
@@ -486,6 +527,8 @@ class Cleaning(QWidget):
             self.act.setText(f"{task.caption}{share}")
         elif not ticked:
             self.act.setText(tr("Tick what should leave"))
+        elif whole is None:
+            self.act.setText(tr("Counting"))
         elif len(ticked) > 1 and any(p.where.startswith("duplicate:") for p in ticked):
             # What is blurred may be the one that was kept: then a copy of it stays.
             self.act.setText(tr("Take out at most {n} pictures", n=number(n)))
