@@ -19,6 +19,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ MAX_JOB_BYTES = 64 << 20
 MAX_LINES_BYTES = 1 << 30
 MAX_DONE_BYTES = 1 << 20
 MAX_PROBLEM = 500
+OLD_S = 86_400
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -169,6 +171,9 @@ class Maker:
         self._parts: list[Part] = []
         try:
             scratch.mkdir(parents=True, exist_ok=True)
+            for left in scratch.glob(".lamproom-*.part"):  # of somebody who was killed while writing
+                if time.time() - left.stat().st_mtime > OLD_S:
+                    shutil.rmtree(left, ignore_errors=True)
             self._staged.mkdir()
             for name in ("model", "out", "state", "log"):
                 (self._staged / name).mkdir()
