@@ -28,7 +28,7 @@ from storage import jobs, likeness, listing, measures, queries, record, search, 
 from storage.jobs import Job, Lease
 from storage.queries import Query
 from storage.record import BATCH_ROWS, PAUSE_S, ItemEdit
-from storage.tables import LIKENESS
+from storage.tables import LIKENESS as LIKENESS
 
 T = TypeVar("T")
 DULL = {

@@ -14,7 +14,8 @@ from app.desktop.tasks import Task
 from app.desktop.widgets import button, column, frame, label, look, number, row, say
 from app.i18n import tr
 from app.services import cleaning, listing
-from app.services.cleaning import DULL, Count, Overview, Pass, Values, Wanted
+from app.services.browse import Query
+from app.services.cleaning import DULL, LIKENESS, Count, Overview, Pass, Values, Wanted
 from app.services.listing import Sort
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class Cleaning(QWidget):
         self.step = 0
         self.base = ""
         """What the query line said when the panel was opened: only those are cleaned."""
+        self._asked: Query | None = None
+        """What the panel itself let the gallery look at last."""
+        self._asking = False
         self._ticket = 0
         self._soon = QTimer(self, singleShot=True, interval=150)
         self._soon.timeout.connect(self._look)
@@ -220,7 +224,9 @@ class Cleaning(QWidget):
         self.gallery.show_objects(False)
         self.base = listing.show(self.gallery.node, self.gallery.names)
         self.step = 0
+        self._asked = self.desk.query
         self.show()
+        self.gallery._mark()
         self.read()
         self._fill()
 
@@ -230,8 +236,9 @@ class Cleaning(QWidget):
         self._soon.stop()
         for made in self.ticks.values():
             made.setChecked(False)
-        self.gallery.groups_shown(False)
+        self.gallery.groups_shown(())
         self._ask(self.base, Sort())
+        self.gallery._mark()
         self.gallery.grid.setFocus()
 
     def _elsewhere(self) -> None:
@@ -248,6 +255,16 @@ class Cleaning(QWidget):
                 self.hide()
             else:
                 self.read()
+
+    def looked(self) -> None:
+        """The gallery looks at something that the panel did not ask for: that is cleaned from now on."""
+        if self._asking or not self.isVisible() or self.desk.query == self._asked:
+            return
+        self._asked = self.desk.query
+        for made in self.ticks.values():
+            made.setChecked(False)
+        self.base = listing.show(self.gallery.node, self.gallery.names)
+        self.read()
 
     def read(self) -> None:
         """What was measured and found, the histograms and the counts, anew."""
@@ -347,7 +364,8 @@ class Cleaning(QWidget):
         order = Sort()
         if len(ticked) == 1:
             order = _WORST_FIRST.get(ticked[0].name, Sort("group") if ticked[0].name != "corrupt" else order)
-        self.gallery.groups_shown(any(p.name not in DULL and p.name != "corrupt" for p in ticked))
+        kinds = [p.name for p in ticked if p.name in LIKENESS]
+        self.gallery.groups_shown(kinds if len(kinds) == len(ticked) else ())
         self._ask(cleaning.union(ticked) if ticked else self.base, order)
         self._count()
 
@@ -355,13 +373,18 @@ class Cleaning(QWidget):
         if self.gallery.sort != order:
             self.gallery.sort = order
             self.gallery._mark()
-        self.gallery.ask(text)
+        self._asking = True
+        try:
+            self.gallery.ask(text)
+        finally:
+            self._asking = False
+            self._asked = self.desk.query
 
     def show_groups(self) -> None:
         """Whole groups, the kept ones with them, side by side."""
         kinds = [name for name, _ in _KINDS if self.ticks[name].isChecked()] or [name for name, _ in _KINDS]
         scope = f" ({self.base})" if self.base else ""
-        self.gallery.groups_shown(True)
+        self.gallery.groups_shown(kinds)
         self._ask(f"grouped:{','.join(kinds)}{scope}", Sort("group"))
 
     def choose_rule(self, name: str) -> None:
@@ -509,7 +532,9 @@ class Cleaning(QWidget):
         """How many a reason means, as far as it is known."""
         if name in self.lines:
             values, line = self.values.get(name), self.lines[name]
-            return values.beyond(line.value, below=line.below) if values is not None else None
+            return (
+                values.beyond(line.value, below=line.below) if values is not None and values.known else None
+            )
         count = self.counts.get(name)
         return count.pictures if count is not None else None
 

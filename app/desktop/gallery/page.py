@@ -26,7 +26,7 @@ from app.desktop.widgets import button, label, look, number, row, say
 from app.i18n import tr
 from app.services import browse, cleaning, listing, measuring
 from app.services.browse import Query
-from app.services.cleaning import Member
+from app.services.cleaning import LIKENESS, Member
 from app.services.listing import EVERYTHING, Misread, Names, Node, Sort, Term, View
 
 SORTS = (
@@ -58,6 +58,8 @@ class Gallery(QWidget):
         self.objects = False
         self.sort = Sort()
         self.outlines = False
+        self._kinds: frozenset[str] = frozenset()
+        """Of likeness, whose groups are marked."""
         self.node: Node = EVERYTHING
         self.names = Names()
         self._named: tuple[object, int] | None = None
@@ -81,6 +83,7 @@ class Gallery(QWidget):
         self.facets.asked.connect(self.ask)
         self.facets.counted.connect(self._tallied)
         desk.queried.connect(self._queried)
+        desk.queried.connect(self.cleaning.looked)
         desk.opened.connect(self._workspace)
         desk.schema_changed.connect(self._schema)
         desk.dataset_changed.connect(self._note)
@@ -215,9 +218,10 @@ class Gallery(QWidget):
         self.grid.forget_outlines()
         self._mark()
 
-    def groups_shown(self, on: bool) -> None:
-        """Say of each picture which of its group is kept, or not."""
-        self.grid.groups_of = self._groups_of if on else None
+    def groups_shown(self, kinds: Sequence[str]) -> None:
+        """Say of each picture in a group of these kinds which one is kept; none: say nothing."""
+        self._kinds = frozenset(kinds)
+        self.grid.groups_of = self._groups_of if kinds else None
         self.grid.forget_groups()
 
     def choose_sort(self) -> None:
@@ -246,7 +250,7 @@ class Gallery(QWidget):
                 self.state.setText(tr("Choose a picture first: the others are ordered by likeness to it."))
                 return
         self.sort = Sort(by, by in _FIRST_DOWN, like)
-        self.groups_shown(by == "group")
+        self.groups_shown(LIKENESS if by == "group" else ())
         self._look()
         self._mark()
 
@@ -398,11 +402,15 @@ class Gallery(QWidget):
     def _groups_of(
         self, assets: Sequence[int], came: Callable[[dict[int, tuple[Member, ...]]], None]
     ) -> None:
-        ws, query = self.desk.ws, self.desk.query
-        if ws is not None and query is not None:
-            self.desk.tasks.readers.submit(
-                lambda: cleaning.membership(ws, query.dataset_id, assets), came, self.desk.fault
-            )
+        ws, query, kinds = self.desk.ws, self.desk.query, self._kinds
+        if ws is None or query is None:
+            return
+
+        def read() -> dict[int, tuple[Member, ...]]:
+            found = cleaning.membership(ws, query.dataset_id, assets)
+            return {a: tuple(m for m in of if m.kind in kinds) for a, of in found.items()}
+
+        self.desk.tasks.readers.submit(read, came, self.desk.fault)
 
     def show_group(self) -> None:
         """The current picture with all of its groups."""

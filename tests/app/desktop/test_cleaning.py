@@ -215,6 +215,19 @@ def test_only_what_the_query_found_is_cleaned_and_closing_goes_back_to_it(
     assert window.gallery.rows.count == 20 and not panel.isVisible()
 
 
+def test_another_query_unticks_what_would_leave_and_is_cleaned_from_then_on(
+    panel: Cleaning, window: Window, qtbot: QtBot
+) -> None:
+    tick(panel, "dark", window, qtbot)
+    window.gallery.line._chips_row.itemAt(0).widget().click()
+    rest(window, qtbot)
+    assert not panel.passes() and not panel.act.isEnabled() and not panel.scope.isVisible()
+    window.gallery.ask("path:belt")
+    rest(window, qtbot)
+    assert panel.scope.isVisible() and panel.ticks["dark"].count == 0
+    assert window.gallery.clean.isChecked()
+
+
 def test_a_threshold_tells_its_value_to_a_screen_reader(qtbot: QtBot) -> None:
     line = Threshold(0.1, below=True, tip="Blurred")
     qtbot.addWidget(line)
