@@ -136,7 +136,7 @@ def _shards(
                 shard, item = flat[result.id]
                 if results is None:
                     results, started = jobdir.Results(work, shard), now_ms()
-                results.add(item, result.wh, result.annotations, result.problem)
+                results.add(item, result.wh, result.annotations, result.problem, result.half)
                 if result.problem:
                     yield Warned(result.problem, item.path)
                 if time.monotonic() - told > TELL_S:

@@ -75,6 +75,11 @@ class Result:
     problem: str | None = None
     vector: Array | None = None
 
+    @property
+    def half(self) -> bytes:
+        """The vector as it is kept: float16, little-endian, its cosines changed by less than 0.001; b"" when there is none."""
+        return b"" if self.vector is None else np.asarray(self.vector, "<f2").tobytes()
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

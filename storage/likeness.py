@@ -361,6 +361,19 @@ def vectors(read: Callable[[], Any], have: Signs, digest: bytes) -> tuple[Ids, N
     return kept, whole
 
 
+def keep_vectors(conn: Connection, digest: bytes, found: Iterable[tuple[int, bytes]]) -> None:
+    """Keep (asset id, float16 little-endian) by an embedding model; what was there is replaced. Derived: no change of the record."""
+    rows = [{"a": asset_id, "m": digest, "v": vector} for asset_id, vector in found]
+    if rows:
+        conn.execute(
+            sa.text(
+                "INSERT INTO embedding (asset_id, model_digest, vector) VALUES (:a, :m, :v) "
+                "ON CONFLICT (model_digest, asset_id) DO UPDATE SET vector = excluded.vector"
+            ),
+            rows,
+        )
+
+
 def models(conn: Connection) -> list[bytes]:
     """Digests of the models that there are vectors of."""
     return [bytes(r) for r in conn.execute(sa.text("SELECT DISTINCT model_digest FROM embedding")).scalars()]

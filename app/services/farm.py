@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from annotation.core import new_uid
 from annotation.errors import InvalidInput
@@ -318,7 +319,9 @@ class _Farm:
         rows = 0
         for item, line in found:
             if item.id in members:
-                batch.append(Result(item.id, line.wh, jobdir.objects_of(line), line.problem))
+                half = jobdir.vector_of(line)
+                vector = np.frombuffer(half, "<f2").astype(np.float32) if half else None
+                batch.append(Result(item.id, line.wh, jobdir.objects_of(line), line.problem, vector))
                 paths[item.id] = item.path
                 rows += len(line.objects)
                 if rows >= BATCH_ROWS or len(batch) >= BATCH_ROWS:

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from app.services import labelling
 from app.services.workspace import Workspace
 from models.batch import Result
-from storage import jobs, queries, record
+from storage import jobs, likeness, queries, record
 from storage.db import now_ms
 from storage.jobs import Job, Lease
 from storage.queries import DatasetRow
@@ -150,6 +150,7 @@ class Writer:
                         {"a": result.id, "v": self.run, "w": result.problem, "t": now_ms()},
                     )
             draft.annotate(edits, activity_id=self.run)
+            likeness.keep_vectors(conn, self.digest, ((r.id, r.half) for r in results if r.half))
             if self.run != self.job.activity_id:
                 record.end_activity(conn, self.run)  # so far
             jobs.advance(conn, lease, position, n=len(results), step=self.step)

@@ -15,6 +15,7 @@ the digest of job.json, which the record keeps; everything else is checked again
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import secrets
@@ -40,6 +41,7 @@ FORMAT = "lamproom-work-1"
 MAX_JOB_BYTES = 64 << 20
 MAX_LINES_BYTES = 1 << 30
 MAX_DONE_BYTES = 1 << 20
+MAX_VECTOR = 1 << 16
 MAX_PROBLEM = 500
 OLD_S = 86_400
 
@@ -87,12 +89,16 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One picture of the results: the objects found as native rows, or why there are none."""
+    """One picture of the results: the objects found as native rows, or why there are none.
+
+    vector: of an embedding model, base64 of float16, little-endian.
+    """
 
     asset: str
     id: int
     objects: tuple[Object, ...] = ()
     problem: str | None = None
+    vector: str = ""
     wh: tuple[int, int] = (0, 0)
 
 
@@ -292,7 +298,9 @@ def _decoded(data: bytes, kind: type[Any], path: Path) -> Any:
 # -- results ---------------------------------------------------------------------------------------------------------
 
 
-def line_of(item: Item, wh: tuple[int, int], found: AnnotationSet, problem: str | None) -> bytes:
+def line_of(
+    item: Item, wh: tuple[int, int], found: AnnotationSet, problem: str | None, vector: bytes = b""
+) -> bytes:
     """The canonical line of one picture's results, without newline. Uids are given when it is merged."""
     objects = []
     for a in found:
@@ -308,7 +316,7 @@ def line_of(item: Item, wh: tuple[int, int], found: AnnotationSet, problem: str 
             )
         )
     told = None if problem is None else " ".join(problem.split())[:MAX_PROBLEM]
-    return _encode(Line(item.asset, item.id, tuple(objects), told, wh))
+    return _encode(Line(item.asset, item.id, tuple(objects), told, base64.b64encode(vector).decode(), wh))
 
 
 class Results:
@@ -322,9 +330,11 @@ class Results:
         self._hashed = blake3()
         self.n = self.objects = self.problems = 0
 
-    def add(self, item: Item, wh: tuple[int, int], found: AnnotationSet, problem: str | None) -> None:
+    def add(
+        self, item: Item, wh: tuple[int, int], found: AnnotationSet, problem: str | None, vector: bytes = b""
+    ) -> None:
         """The next picture, in the order of the manifest."""
-        line = line_of(item, wh, found, problem) + b"\n"
+        line = line_of(item, wh, found, problem, vector) + b"\n"
         self._hashed.update(line)
         self._file.write(line)
         self.n += 1
@@ -437,8 +447,24 @@ def verified(work: Opened, shard: int, said: Done) -> list[tuple[Item, Line]]:
         if strange := next((o.label for o in found.objects if o.label not in known), None):
             raise InvalidInput(f"a class that was not asked for: {strange[:80]!a}", where=at)
         objects_of(found)  # every shape is read before the first is written
+        vector_of(found)
         out.append((item, found))
     return out
+
+
+def vector_of(line: Line) -> bytes:
+    """The vector of a line, float16, little-endian; none = b"".
+
+    Raises:
+        InvalidInput: it is no such vector.
+    """
+    try:
+        found = base64.b64decode(line.vector, validate=True)
+    except ValueError:
+        found = b"?"
+    if len(found) % 2 or len(found) > MAX_VECTOR:
+        raise InvalidInput("a vector that is none", where=f"picture {line.id}")
+    return found
 
 
 def objects_of(line: Line) -> AnnotationSet:
