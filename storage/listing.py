@@ -142,7 +142,19 @@ def objects_of(conn: Connection, dataset_id: int, rows: Sequence[int]) -> list[O
 # --- facets -------------------------------------------------------------------------------------------------------
 
 SCORE_BARS = 20
-FACETS = ("class", "state", "review", "split", "origin", "kind", "by", "attribute", "score", "month", "duplicate")
+FACETS = (
+    "class",
+    "state",
+    "review",
+    "split",
+    "origin",
+    "kind",
+    "by",
+    "attribute",
+    "score",
+    "month",
+    "duplicate",
+)
 
 
 @dataclass(slots=True)

@@ -161,7 +161,21 @@ class Sort:
     like: int | None = None
 
 
-SORTS = ("time", "path", "score", "unsure", "changed", "area", "bright", "contrast", "sharp", "glare", "haze", "group", "similar")
+SORTS = (
+    "time",
+    "path",
+    "score",
+    "unsure",
+    "changed",
+    "area",
+    "bright",
+    "contrast",
+    "sharp",
+    "glare",
+    "haze",
+    "group",
+    "similar",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from app import VERSION, hours
 from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
 from app.hours import Clock
 from app.i18n import tr
-from app.services import orders, pace, predictions, runners
+from app.services import onnx, orders, pace, predictions, runners
 from app.services import schema as schemas
 from app.services.onnx import ModelRow
 from app.services.orders import Course
@@ -96,9 +96,8 @@ def prepare(
     roots: dict[bytes, int] = {}
     written = after = 0
     try:
-        beside = [name for name, _ in row.card.files]
-        beside += [f"{digest}.onnx" for _, digest in row.card.parts if digest != row.card.onnx_sha256]
-        maker.add_model(row.path, beside)
+        pieces = onnx.pieces(row)
+        maker.add_model(pieces)
         while items := _page(ws, query, after, each, roots):
             maker.add_shard(items)
             bounds.append((after + 1, items[-1].id))
@@ -107,7 +106,7 @@ def prepare(
             yield Progress(written, total)
         opened = maker.finish(
             card=msgspec.Raw(row.card.to_json()), hub=str(Path(course.hub).resolve()) if course.hub else "",
-            labels=tuple(orders.wanted_names(row, recipe)), model=row.path.name, product=VERSION, provider=wanted["provider"],
+            labels=tuple(orders.wanted_names(row, recipe)), model=next(iter(pieces)), product=VERSION, provider=wanted["provider"],
             recipe=msgspec.Raw(recipe.to_json()), roots=tuple(r.hex() for r in roots), store=str(ws.folder.resolve()),
             window=course.window, work=work,
         )  # fmt: skip

@@ -183,6 +183,21 @@ def _keep(ws: Workspace, file: Path, sha256: str) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def pieces(row: ModelRow) -> dict[str, Path]:
+    """Every file that another machine needs to open the model, by its name in a folder of models; first the one that is opened.
+
+    Raises:
+        InvalidInput, Unavailable: a file is missing or damaged.
+    """
+    others = (external.neighbour(row.path, d) for _, d in row.card.parts if d != row.card.onnx_sha256)
+    found: dict[str, Path] = {}
+    for path in (row.path, *others):
+        folder = f"{path.stem}/" if path.parent.name == path.stem else ""
+        names = (path.name, *(name for name, _ in external.identify(path).files))
+        found |= {f"{folder}{name}": path.parent / name for name in names}
+    return found
+
+
 def _whole(path: Path, sha256: str) -> bool:
     """Whether the model lies there, complete and unchanged."""
     try:

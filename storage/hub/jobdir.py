@@ -21,7 +21,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,9 +188,9 @@ class Maker:
                 f"the shared folder cannot be written: {error.strerror}", where=str(scratch)
             ) from error
 
-    def add_model(self, file: Path, beside: Sequence[str] = ()) -> None:
-        """Copy the model's file, and those of its weights beside it."""
-        for source, name in ((file, file.name), *((file.parent / one, one) for one in beside)):
+    def add_model(self, pieces: Mapping[str, Path]) -> None:
+        """Copy the model's files, each under its name in a folder of models."""
+        for name, source in pieces.items():
             into = self._staged / "model" / name
             into.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, into)

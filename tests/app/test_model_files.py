@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx as onnx_format
 import pytest
@@ -15,8 +16,9 @@ from onnx import TensorProto, helper
 from annotation.errors import InvalidInput, LamproomError
 from app.services import batching, onnx
 from app.services.workspace import Workspace
-from models import demo, promptable, rebatch, session
-from tests.models import hostile, toy_pairs
+from models import demo, promptable, rebatch, sample, session
+from storage import media
+from tests.models import hostile, test_reader, toy_pairs
 from tests.models.hostile import WEIGHTS, outside, single
 from tests.models.toys import CELLS, SIDE, columns, rows, toy_model
 
@@ -266,6 +268,39 @@ def test_what_a_killed_process_left_is_removed_a_day_later(ws: Workspace, tmp_pa
     os.utime(left, (1, 1))
     onnx.add(ws, outside(tmp_path))
     assert (left.exists(), fresh.exists()) == (False, True)
+
+
+def test_a_reader_keeps_the_weights_beside_its_files_and_travels_as_a_folder_of_models(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    files = [
+        outside(
+            tmp_path / "from",
+            onnx_format.load(str(made)),
+            location=f"{made.stem}.data",
+            file=made.name,
+            least=least,
+        )
+        for made, least in (
+            (test_reader.finder(tmp_path / "f.onnx"), 1),
+            (test_reader.recogniser(tmp_path / "r.onnx"), 16),
+        )
+    ]
+    row = onnx.add_reader(ws, *files, name="reader")
+    shutil.rmtree(tmp_path / "from")
+    assert onnx.show(ws, "reader").present
+    page = np.zeros((200, 400, 3), np.uint8)
+    page[40:90, 60:300] = 255
+    data = cv2.imencode(".png", page)[1].tobytes()
+    here = sample.of_model(row.path, row.card, data, decode=media.decode)
+    assert here.objects
+    for name, source in (pieces := onnx.pieces(row)).items():
+        target = tmp_path / "there" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    assert len(pieces) == 4
+    there = tmp_path / "there" / next(iter(pieces))
+    assert sample.of_model(there, row.card, data, decode=media.decode) == here
 
 
 # --- batches -----------------------------------------------------------------------------------------------------

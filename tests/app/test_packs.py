@@ -28,7 +28,7 @@ from models.pack import Manifest
 from models.recipe import PLAIN
 from models.sample import Result, Seen
 from storage import seal
-from tests.models import toy_pairs
+from tests.models import test_reader, toy_pairs
 from tests.models.hostile import outside
 from tests.models.toys import columns, toy_model
 
@@ -182,6 +182,25 @@ def test_a_promptable_pair_travels_with_both_halves_and_its_weights(
     assert isinstance(taken, onnx.PairRow)
     assert (taken.name, taken.sha256) == ("sam 2", row.sha256)
     promptable.open_pair(taken.encoder, taken.decoder, taken.card)
+
+
+def test_a_reader_of_text_travels_with_both_files(
+    ws: Workspace, other: Workspace, tmp_path: Path, licence: Path
+) -> None:
+    finder = outside(
+        tmp_path / "o", onnx_format.load(str(test_reader.finder(tmp_path / "f.onnx"))), file="f.onnx", least=1
+    )
+    row = onnx.add_reader(ws, finder, test_reader.recogniser(tmp_path / "r.onnx"), name="reader")
+    page = np.zeros((200, 400, 3), np.uint8)
+    page[40:90, 60:300] = 255
+    cv2.imwrite(str(tmp_path / "page.png"), page)
+    manifest = packs.export(
+        ws, "reader", tmp_path / "r.lrmodel", licence=licence, picture=tmp_path / "page.png"
+    )
+    assert manifest.kind == "reader"
+    assert [seen.text for seen in manifest.expected.objects] != [""]
+    taken = packs.take(other, tmp_path / "r.lrmodel", trust=packs.fingerprint(ws))
+    assert (taken.sha256, taken.card, taken.present) == (row.sha256, row.card, True)
 
 
 def test_class_mapping_and_thresholds_come_along_and_are_used(
