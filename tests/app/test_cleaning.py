@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from annotation.core import Annotation, Box
 from annotation.errors import Conflict, InvalidInput, NotFound
+from app import cli
 from app.events import Finished, Progress
 from app.services import browse, cleaning, ingest, jobs, labelling, listing, measuring
 from app.services.cleaning import Pass, Wanted
@@ -441,6 +443,36 @@ def test_kill_9_at_random_moments_leaves_the_same_pictures_as_an_undisturbed_run
     assert (done["removed"], paths(ws, data)) == (whole["removed"], undisturbed)
     labelling.undo_step(ws, job.step)
     assert paths(ws, data) == before
+
+
+# --- the command line -----------------------------------------------------------------------------------------------
+
+
+def line(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """A command's result under --json."""
+    code = cli.main([*words, "--json"])
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert code == found["exit"]
+    return found
+
+
+def test_the_line_looks_counts_takes_out_and_is_undone(
+    ws: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = fill(ws, tmp_path / "src", {**twins(3), "night.jpg": (scene(9) * 0.02).astype(np.uint8)})
+    at = ("-w", ws.location)
+    told = line(capsys, *at, "clean", "d")
+    counts = {f["reason"]: f["pictures"] for f in told["found"]}
+    assert (told["removed"], counts["near"], counts["dark"], counts["corrupt"]) == (0, 9, 1, 0)
+    dry = line(capsys, *at, "clean", "d", "--near", "6", "--where", "path:000", "--dry-run")
+    assert [f["pictures"] for f in dry["found"]] == [0, 3] and len(paths(ws, data)) == 13
+    done = line(capsys, *at, "clean", "d", "--duplicates", "--dark", "0.04")
+    assert (done["removed"], done["by"]) == (10, {"dark": 1, "near": 9})
+    assert line(capsys, *at, "undo")["undone"] == done["step"] and len(paths(ws, data)) == 13
+    thin = line(capsys, *at, "clean", "d", "--every", "4", "--where", "path:00")
+    assert thin["removed"] == 9
+    refused = line(capsys, *at, "clean", "d", "--every", "4", "--scene", "3")
+    assert refused["exit"] == 1 and "one rule" in refused["error"]["what"]
 
 
 # --- real pictures ---------------------------------------------------------------------------------------------------
