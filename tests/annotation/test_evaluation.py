@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +63,16 @@ def test_pycocotools_itself_agrees_where_it_is_installed(by: By, seed: int) -> N
     data = judged.pictures(by, seed)
     golden = judged.by_pycocotools(*judged.as_coco(data, by), by)
     assert evaluation.figures(tallied(data, by)).coco == pytest.approx(golden["coco"], abs=1e-9)
+
+
+def test_persons_found_in_a_real_video_have_the_figures_of_pycocotools() -> None:
+    real = json.loads((Path(__file__).parent / "worker_zone.json").read_text())
+    tally = Tally(("person",))
+    for key, p in enumerate(real["pictures"]):
+        truth = [box("person", *b) for b in p["truth"]]
+        found = [box("person", *b) for b in p["found"]]
+        tally.add(key, *(overlap.objects(a, {"person": 0}, by="box") for a in (truth, found)))
+    assert evaluation.figures(tally).coco == pytest.approx(real["pycocotools"], abs=1e-6)
 
 
 def plain_ap(data: list[judged.Picture], label: str, iou: float) -> float | None:

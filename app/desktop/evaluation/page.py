@@ -12,15 +12,17 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QGridLayout, QSizePolicy, QVBoxLayout, QWidget
 
+from annotation.errors import NotFound
 from app.desktop import theme, widgets
 from app.desktop.charts import Bar, Lying
 from app.desktop.desk import Desk
 from app.desktop.evaluation.curves import Calibration, Curves, Line, Sureness
-from app.desktop.evaluation.parts import Tile, Worst, toned
+from app.desktop.evaluation.parts import Tile, Worst, toned, yard
 from app.desktop.evaluation.plots import Cell, ClassBars, Heat, Legend, Precision
 from app.desktop.panels.flow import Flow
 from app.desktop.said import ago
 from app.desktop.widgets import Elided, Row, button, column, frame, label, number, row
+from app.events import Event, Finished, Work
 from app.i18n import tr
 
 _SHOWN = 14
@@ -209,28 +211,33 @@ class Evaluation(QWidget):
         self._read_accepted()
 
     def _read_accepted(self) -> None:
-        ticket, ws, data, report = self._ticket, self.desk.ws, self.desk.dataset, self.report
+        """Count what became of the predictions, step by step behind everything else: a million rows take a minute."""
+        ws, data, report = self.desk.ws, self.desk.dataset, self.report
         if ws is None or data is None or report is None:
             return
         model = report["models"][-1]["name"]
+        work: list[Work] = []
 
-        def work() -> dict[str, Any] | None:
-            from annotation.errors import NotFound
-            from app.events import Finished
-            from app.services import acceptance
+        def step() -> Event | None:
+            if not work:
+                from app.services import acceptance
 
+                work.append(acceptance.run(ws, data.name, model))
             try:
-                events = list(acceptance.run(ws, data.name, model))
+                return next(work[0], None)
             except NotFound:  # the model was taken off the list
                 return None
-            return next((dict(e.result) for e in events if isinstance(e, Finished)), None)
 
-        def done(found: dict[str, Any] | None) -> None:
-            if ticket == self._ticket and report is self.report:
-                self.accepted = found
+        def done(event: Event | None) -> None:
+            if report is not self.report:
+                work[0].close()
+            elif isinstance(event, Finished):
+                self.accepted = dict(event.result)
                 self._show_saved()
+            elif event is not None:
+                self.desk.tasks.readers.submit(step, done, self.desk.fault, key="acceptance", behind=True)
 
-        self.desk.tasks.readers.submit(work, done, self.desk.fault, key="acceptance", behind=True)
+        self.desk.tasks.readers.submit(step, done, self.desk.fault, key="acceptance", behind=True)
 
     # --- drawing it --------------------------------------------------------------------------------------------------
 
@@ -270,7 +277,7 @@ class Evaluation(QWidget):
         ap = models[-1]["coco"]["ap"]
         made = Row(
             " · ".join(m["name"] for m in models),
-            under=f"{ago(one.at_ms)} · {_yard(one.report)}",
+            under=f"{ago(one.at_ms)} · {yard(one.report)}",
             count="–" if ap is None else f"{ap:.3f}",
         )
         made.setChecked(one.activity_id == self._activity)
@@ -285,7 +292,7 @@ class Evaluation(QWidget):
             tr(
                 "{n} pictures judged against {against}",
                 n=number(report["pictures"]["counted"]),
-                against=_yard(report),
+                against=yard(report),
             ),
             tr("the model was run for it")
             if report["source"] == "fresh"
@@ -484,14 +491,3 @@ class Evaluation(QWidget):
             from app.services import evaluation
 
             self.pictures.emit(evaluation.pictures_query(ids))
-
-
-def _yard(report: Mapping[str, Any]) -> str:
-    kind, name = report["against"]["kind"], report["against"]["name"]
-    return {
-        "accepted": tr("truth that an inspector accepted"),
-        "labelled": tr("truth of labelled pictures"),
-        "version": tr("version {name}", name=name),
-        "filter": tr("saved filter {name}", name=name),
-        "dataset": tr("dataset {name}", name=name),
-    }[kind]
