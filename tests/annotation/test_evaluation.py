@@ -133,6 +133,13 @@ def test_predictions_beyond_a_hundred_of_a_class_on_a_picture_are_counted_as_lef
     assert (tally.marks[0].crowded, len(tally.marks[0].scores)) == (30, 100)
 
 
+@pytest.mark.parametrize("rival", [False, True])
+def test_an_overlap_that_is_exactly_the_threshold_is_right(rival: bool) -> None:
+    found = [box("person", 0, 0, 10, 5, 0.9)] + ([box("person", 0, 5, 10, 5, 0.8)] if rival else [])
+    person = evaluation.figures(tallied(one([box("person", 0, 0, 10, 10)], found))).classes[0]
+    assert (person.ap50, person.hits) == (pytest.approx(1.0), 1)
+
+
 # -- overlap ---------------------------------------------------------------------------------------------------------
 
 
@@ -308,6 +315,24 @@ def test_the_interval_holds_the_figure_and_narrows_with_more_pictures() -> None:
         assert found.value == pytest.approx(evaluation.figures(tallied(data)).classes[0].ap)
         widths.append(found.high - found.low)
     assert widths[1] < widths[0] * 0.7
+
+
+def test_the_interval_of_many_classes_holds_the_figure_too() -> None:
+    """Drawn twice, a picture makes the steps of a curve higher: unmoved, all draws lie above the figure."""
+    rng = random.Random(5)
+    names = tuple(f"c{i}" for i in range(40))
+    places = {name: i for i, name in enumerate(names)}
+    tally = Tally(names)
+    for key in range(1500):
+        truth = [box(rng.choice(names), 0, 0, 40, 40)]
+        found = [
+            box(truth[0].label, 0, 0, 40, 40, rng.random()),
+            box(rng.choice(names), 200, 0, 40, 40, rng.random()),
+        ]
+        tally.add(key, *(overlap.objects(a, places, by="box") for a in (truth, found)))
+    got = resample.spread([tally], draws=40).ap50[""]
+    assert got is not None
+    assert got.low < got.value < got.high
 
 
 def test_of_two_models_the_better_one_is_told_with_its_certainty() -> None:

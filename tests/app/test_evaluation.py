@@ -137,6 +137,18 @@ def test_a_second_run_and_undone_verdicts_are_no_second_word(
     assert classes(judged(ws))["person"]["said"] == 4
 
 
+def test_predictions_that_a_later_run_replaced_are_said_once(
+    ws: Workspace, two: str, assets: list[int]
+) -> None:
+    finish(prelabel.run(ws, "d", two))
+    finish(prelabel.run(ws, "d", two))
+    for asset in assets:
+        accept(ws, asset, "person", "helmet")
+    found = classes(judged(ws))
+    assert (found["person"]["said"], found["person"]["hits"]) == (4, 4)
+    assert finish(acceptance.run(ws, "d", two))["total"]["rejected"] == 0
+
+
 def test_pictures_with_truth_before_the_run_are_left_out_of_the_record_and_counted_when_it_runs_now(
     ws: Workspace, two: str, assets: list[int]
 ) -> None:
