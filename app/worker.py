@@ -136,6 +136,7 @@ def _shards(
                 shard, item = flat[result.id]
                 if results is None:
                     results, started = jobdir.Results(work, shard), now_ms()
+                    jobdir.tell(work, shard, 0)  # whatever a killed worker said
                 results.add(item, result.wh, result.annotations, result.problem, result.half)
                 if result.problem:
                     yield Warned(result.problem, item.path)

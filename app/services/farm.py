@@ -235,9 +235,7 @@ class _Farm:
                         return
                 else:
                     empty_since = None
-            done = self.job.done + sum(jobdir.told(self.opened, self.missing))
-            self.pace.note(done)
-            yield Progress(done, self.job.total, note, self.pace.left_s(self.job.total))
+            yield self._progress(note)
             self.clock.wait(ASK_S[self.kind])
 
     def _submit(self, shards: Sequence[int]) -> None:
@@ -298,12 +296,15 @@ class _Farm:
         del self.missing[shard]
         yield self._progress()
 
-    def _progress(self) -> Progress:
-        with self.ws.db.read() as conn:
-            self.job = jobs.get(conn, self.job.id)
-        done = self.job.done + sum(jobdir.told(self.opened, self.missing))
+    def _progress(self, note: str = "") -> Progress:
+        """Pictures whose results are there, and those that workers at it say they have done."""
+        parts = self.opened.order.parts
+        there = jobdir.finished(self.opened) - self.failed
+        working = [k for k in self.missing if k not in there]
+        done = sum(part.n for k, part in enumerate(parts) if k not in set(working))
+        done += sum(jobdir.told(self.opened, working))
         self.pace.note(done)
-        return Progress(done, self.job.total, "", self.pace.left_s(self.job.total))
+        return Progress(done, self.job.total, note, self.pace.left_s(self.job.total))
 
     def _batches(
         self, found: Sequence[tuple[Item, Line]], after: int, last: int

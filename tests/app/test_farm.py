@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,7 +118,8 @@ def test_shards_by_processes_give_what_one_process_gives_and_one_step_undoes_it(
     done, events = finish(prelabel.run(ws, "d", model, course=course(tmp_path)))
     assert (done.result["finished"], done.result["shards"], done.result["missing"]) == (True, 4, [])
     assert content(ws) == alone
-    assert any(isinstance(e, Progress) and e.done == 24 for e in events)
+    told = [e.done for e in events if isinstance(e, Progress) and e.total == 24]
+    assert told[-1] == 24 and max(told) == 24
     assert list((tmp_path / "s").iterdir()) == []  # the directory is taken away
     job = the_job(ws)
     assert (job.outcome, job.done, job.total) == ("finished", 24, 24)
@@ -365,19 +367,31 @@ FORGERIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", FORGERIES)
-def test_foreign_short_and_tampered_results_are_refused_with_a_line_and_nothing_of_them_is_written(
-    ws: Workspace, model: str, data: list[int], tmp_path: Path, what: str
+def test_foreign_short_and_tampered_results_are_refused_each_with_its_line(
+    ws: Workspace, model: str, data: list[int], tmp_path: Path
 ) -> None:
-    change, said, line = FORGERIES[what]
+    work = begin(ws, tmp_path)
+    finish(worker.run(work.folder, [1]))
+    lines = genuine(work, 1)
+    for change, told, line in FORGERIES.values():
+        forged(work, 1, change(lines), **told)  # type: ignore[operator]
+        with pytest.raises(InvalidInput, match=re.escape(line)):
+            said = jobdir.done(work, 1)
+            assert said is not None
+            jobdir.verified(work, 1, said)
+
+
+def test_nothing_of_refused_results_is_written_and_the_shard_is_done_anew(
+    ws: Workspace, model: str, data: list[int], tmp_path: Path
+) -> None:
     work = begin(ws, tmp_path)
     finish(worker.run(work.folder, [0, 1, 2, 3]))
-    forged(work, 1, change(genuine(work, 1)), **said)  # type: ignore[operator]
+    forged(work, 1, genuine(work, 1)[:-1])
     done, events = finish(jobs.resume(ws, the_job(ws).id))
-    (warned,) = {e.what for e in events if isinstance(e, Warned) and "refused" not in e.what}
-    assert line in warned
+    assert {e.what for e in events if isinstance(e, Warned)} >= {"its results were refused"}
+    assert any(isinstance(e, Warned) and "5 results for 6 pictures" in e.what for e in events)
     assert (done.result["missing"], len(content(ws))) == ([1], 36)
-    done, _ = finish(jobs.resume(ws, the_job(ws).id))  # done anew
+    done, _ = finish(jobs.resume(ws, the_job(ws).id))
     assert done.result["finished"] is True and len(content(ws)) == 48
 
 
