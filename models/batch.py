@@ -232,6 +232,7 @@ class Run(Generic[Ref]):
     def provenance(self) -> dict[str, object]:
         """What really ran, as a prediction's activity keeps it besides the model's digest; thresholds in millionths."""
         return {
+            "file": self.session.card.onnx_sha256,
             "runtime": self.session.runtime,
             "provider": self.session.provider,
             "options": dict(self.session.options),

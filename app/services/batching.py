@@ -15,7 +15,7 @@ from annotation import canonical
 from app.services import onnx
 from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
-from models import external, rebatch, session
+from models import external, providers, rebatch, session
 from models.rebatch import Freed
 from storage import files
 
@@ -38,6 +38,20 @@ def freed(ws: Workspace, model: str | ModelRow, *, provider: str = "cpu") -> Fre
     body = external.identify(path)
     card = replace(row.card, sha256=body.sha256, files=body.files, batch=0)
     return Freed(path, card, known["why"])
+
+
+def fitting(ws: Workspace, row: ModelRow, provider: str) -> ModelRow:
+    """The model as a provider takes it best: on a device with a free batch, where that is proved; else as it is.
+
+    On a processor batches gain nothing, so nothing is proved there. The row keeps its own digest: predictions name that.
+
+    Raises:
+        As `freed`.
+    """
+    if providers.on_processor(provider) or row.card.batch != 1 or row.card.loose or row.card.parts:
+        return row
+    found = freed(ws, row, provider=provider)
+    return row if found.path is None or found.card is None else replace(row, path=found.path, card=found.card)
 
 
 def _proved(row: ModelRow, noted: dict[str, Any], place: str, provider: str) -> Freed:

@@ -21,7 +21,7 @@ from app import hours
 from app.events import Changes, Finished, Progress, Started, Warned, Work
 from app.hours import CLOCK, Clock, Hours
 from app.i18n import tr
-from app.services import accelerators, farm, orders, pace, plans, predictions
+from app.services import accelerators, batching, farm, orders, pace, plans, predictions
 from app.services import schema as schemas
 from app.services.onnx import ModelRow
 from app.services.orders import PLAINLY, Course
@@ -182,9 +182,11 @@ def opened(
     """
 
     def open_on(provider: str) -> batch.Run[Place]:
-        plan = Plan(threads) if threads else plans.plan_for(ws, row, query, provider, recipe, left)
+        # A small job is over before the proof of a free batch would have paid.
+        fit = batching.fitting(ws, row, provider) if left >= plans.LEAST_PICTURES else row
+        plan = Plan(threads) if threads else plans.plan_for(ws, fit, query, provider, recipe, left)
         return batch.predict(
-            items, partial(read, ws.folder), row.path, row.card, decode=media.decode, recipe=recipe, provider=provider,
+            items, partial(read, ws.folder), fit.path, fit.card, decode=media.decode, recipe=recipe, provider=provider,
             plan=plan, shrink=media.shrunk, path_of=path_of,
         )  # fmt: skip
 

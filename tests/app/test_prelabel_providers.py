@@ -271,3 +271,24 @@ def test_openvino_prelabels_as_the_cpu_does_and_says_that_it_ran(ws: Workspace, 
         assert one[2:6] == pytest.approx(other[2:6], abs=0.01)
         assert one[6] == pytest.approx(other[6], abs=1e-4)
     assert accelerators.file().is_file()
+
+
+def test_on_a_device_a_large_job_runs_the_free_batch_that_was_proved_and_its_rows_name_the_original(
+    ws: Workspace, tmp_path: Path, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx.add(ws, demo.path(), name="drawn")
+    enrol(ws, tmp_path, draw(tmp_path / "p", 6), dataset="d")
+    monkeypatch.setattr(prelabel.plans, "LEAST_PICTURES", 1)
+    monkeypatch.setattr(prelabel.plans.calibrate, "LEAST_S", 0.01)
+    done, _ = finish(prelabel.run(ws, "d", "drawn", provider="cuda", score=0.05))
+    row = onnx.show(ws, "drawn")
+    assert done["file"] != row.sha256
+    assert row.path.with_name(f"{row.sha256}.{done['file']}.onnx").is_file()
+    assert done["predictions"]
+    with ws.db.read() as conn:
+        digests = conn.execute(
+            sa.text(
+                "SELECT DISTINCT v.model_digest FROM annotation n JOIN activity v ON v.id = n.activity_id"
+            )
+        ).scalars()
+        assert [bytes(d).hex() for d in digests] == [row.sha256]

@@ -217,6 +217,7 @@ def test_the_report_accounts_for_all_of_the_threads_time(brightness: Path) -> No
 def test_provenance_names_runtime_provider_options_and_thresholds(brightness: Path) -> None:
     facts = predict([], brightness, recipe=Recipe(500_000, 600_000)).provenance
     assert str(facts.pop("runtime")).startswith("onnxruntime ")
+    assert facts.pop("file") == recognise(brightness).card.sha256
     assert facts.pop("plan") == [batch.usable_cores(), 1, 1, 1]
     assert facts == {
         "provider": "cpu",
