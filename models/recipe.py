@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -216,6 +217,59 @@ def from_toml(text: str, *, where: str = "recipe") -> Recipe:
             raise InvalidInput(f"[tile] has no key {strange[0]!r}", where=where)
     plain["regions"] = [_region(one, where) for one in data.get("region", [])]
     return from_plain(plain, where=where)
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe as a person would write it; `from_toml` gives it back. What is as its default is left out."""
+    lines = [
+        f"{key} = {_share(v)}"
+        for key, v in (("score", recipe.score_micro), ("iou", recipe.iou_micro))
+        if v is not None
+    ]
+    if recipe.others != PLAIN.others:
+        lines.append(f"others = {_quoted(recipe.others)}")
+    lines += [f"{key} = true" for key in ("reduced", "track") if getattr(recipe, key)]
+    if recipe.providers:
+        lines.append(f"providers = [{', '.join(map(_quoted, recipe.providers))}]")
+    if recipe.class_scores:
+        lines += ["", "[scores]", *(f"{_quoted(name)} = {_share(v)}" for name, v in recipe.class_scores)]
+    if recipe.mapping:
+        lines += ["", "[map]", *(f"{_quoted(name)} = {_quoted(code)}" for name, code in recipe.mapping)]
+    if (tile := recipe.tiling) is not None:
+        whole = str(tile.whole).lower()
+        lines += [
+            "",
+            "[tile]",
+            f"side = {tile.side}",
+            f"overlap = {_share(tile.overlap_micro)}",
+            f"whole = {whole}",
+        ]
+    for region in recipe.regions:
+        rings = (
+            ", ".join(f"[{_share(x)}, {_share(y)}]" for x, y in zip(r[::2], r[1::2], strict=True))
+            for r in region.rings
+        )
+        polygons = ", ".join(f"[{ring}]" for ring in rings)
+        lines += [
+            "",
+            "[[region]]",
+            f"path = {_quoted(region.path)}",
+            f"keep = {_quoted(region.keep)}",
+            f"polygons = [{polygons}]",
+        ]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _share(micro: int) -> str:
+    """Millionths as a decimal number, exact."""
+    whole, rest = divmod(abs(micro), MICRO)
+    digits = f"{rest:06d}".rstrip("0") or "0"
+    return f"{'-' if micro < 0 else ''}{whole}.{digits}"
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML: as JSON writes one, and without DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _table(data: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:

@@ -52,7 +52,7 @@ class Recognised:
 
 
 class Unrecognised(InvalidInput):
-    """No head knows the model. `outputs` and `asks` are what a person needs to say which output is what."""
+    """The file alone will not do: no head knows the model, or a question has no proposal. `outputs` and `asks` are what a person needs to answer."""
 
     def __init__(
         self, outputs: Sequence[Output], asks: Sequence[Question], what: str, *, where: str, remedy: str
@@ -166,8 +166,8 @@ def _matched(look: Look) -> Match:
                 missing = [q.key for q in found.asks if not q.proposal]
                 if missing:
                     q = next(q for q in found.asks if q.key == missing[0])
-                    raise InvalidInput(
-                        f"its file cannot tell: {q.text}", where=look.where,
+                    raise Unrecognised(
+                        look.outputs, found.asks, f"its file cannot tell: {q.text}", where=look.where,
                         remedy=f"answer with --answer {q.key}=" + ("|".join(q.choices) or "VALUE"),
                     )  # fmt: skip
                 return found

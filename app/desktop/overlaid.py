@@ -174,11 +174,20 @@ class Sheet(Overlaid):
         return edit
 
     def path_field(
-        self, text: str, value: str = "", *, hint: str = "", note: str = "", files: bool = False
+        self,
+        text: str,
+        value: str = "",
+        *,
+        hint: str = "",
+        note: str = "",
+        files: bool = False,
+        folders: bool = True,
     ) -> QLineEdit:
-        """A field for a path, with a chooser for a folder (and for a file where that makes sense)."""
+        """A field for a path, with a chooser for a folder and for a file where that makes sense."""
         edit = say(QLineEdit(value), hint=hint)
-        parts: list[QWidget] = [edit, button("Folder…", lambda: self._choose(edit, False), icon="folder")]
+        parts: list[QWidget] = [edit]
+        if folders:
+            parts.append(button("Folder…", lambda: self._choose(edit, False), icon="folder"))
         if files:
             parts.append(button("File…", lambda: self._choose(edit, True)))
         self.field(text, *parts, note=note)

@@ -13,7 +13,10 @@ from PySide6.QtWidgets import QLineEdit
 from annotation.errors import LamproomError
 from app import i18n
 from app.desktop.desk import Desk
+from app.desktop.evaluation import form as evaluate
 from app.desktop.log import Bin, Steps
+from app.desktop.models.adding import AddSheet
+from app.desktop.models.shelf import ShelfSheet
 from app.desktop.overlaid import Sheet
 from app.desktop.schema_editor import Editor
 from app.desktop.tasks import Task
@@ -149,54 +152,44 @@ class Sheets:
 
     # --- models --------------------------------------------------------------------------------------------------
 
-    def add_model(self) -> None:
-        """Copy an ONNX detector, or a promptable pair, into the workspace."""
-        ws = self.desk.ws
-        if ws is None:
+    def add_model(self, file: str = "") -> None:
+        """Look at an ONNX model, or a promptable pair, and copy it into the workspace."""
+        if self.desk.ws is None:
             return
 
-        def go() -> None:
-            file, title = Path(path.text().strip()).expanduser(), name.text().strip() or None
-            other = decoder.text().strip()
-            sheet.verb.setEnabled(False)
-
-            def work():
-                from app.services import onnx
-
-                if other:
-                    return onnx.add_pair(ws, file, Path(other).expanduser(), name=title)
-                return onnx.add(ws, file, name=title)
-
-            self.desk.ask(work, lambda row: added(row.name, bool(other)), failed)
-
-        def added(title: str, pair: bool) -> None:
-            if not pair:
-                self.prelabel(title)
-                return
+        def added(title: str, pair: bool, task: str) -> None:
             self.close()
-            self.window.annotate.smart.use(title)
+            if pair:
+                self.window.annotate.smart.use(title)
+                self.window.go("annotate")
+                self.window.annotate.set_tool("prompt")
+            elif self.desk.dataset is not None and task != "embed":
+                self.prelabel(title)
+
+        sheet = AddSheet(self.window.body, self.desk, added=added, file=file)
+        self.hold(sheet)
+        sheet.present(sheet.path)
+
+    def models(self) -> None:
+        """The models of the workspace."""
+        if self.desk.ws is None:
+            return
+
+        def prompt(name: str) -> None:
+            self.close()
+            self.window.annotate.smart.use(name)
             self.window.go("annotate")
             self.window.annotate.set_tool("prompt")
 
-        def failed(fault: BaseException) -> None:
-            sheet.verb.setEnabled(True)
-            if not isinstance(fault, LamproomError):
-                raise fault
-            sheet.show_fault(i18n.tr_fault(fault))
-
-        sheet = self._sheet(
-            "Add a model",
-            "An ONNX detector (YOLOX, YOLOv5, v8, v11), or encoder and decoder of a promptable model (SAM). What it is is read from the files themselves.",
-            "Add the model",
-            go,
-        )
-        path = sheet.path_field("ONNX file", hint="model.onnx, or encoder.onnx", files=True)
-        decoder = sheet.path_field(
-            "Decoder of a promptable model", hint="decoder.onnx; empty for a detector", files=True
-        )
-        name = sheet.text_field("Name", hint="Empty: the file's name")
-        self._need(sheet, path)
-        sheet.present(path)
+        deeds: dict[str, Callable[[str], object]] = {
+            "add": self.add_model,
+            "prelabel": self.prelabel,
+            "prompt": prompt,
+            "evaluate": lambda _: evaluate.ask(self.window),
+        }
+        sheet = ShelfSheet(self.window.body, self.desk, deeds)
+        self.hold(sheet)
+        sheet.present(sheet.verb)
 
     def choose_promptable(self) -> None:
         """Which promptable model the prompt tool uses."""

@@ -280,6 +280,9 @@ def sheet(t: Theme) -> str:
     QMenu::item {{ padding: 6px 24px 6px 12px; border-radius: 4px; }}
     QMenu::item:selected {{ background: {t.raised}; }}
     QDialog {{ background: {t.background}; }}
+    QPlainTextEdit[look="field"] {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS}px; padding: 4px 6px; }}
+    QPlainTextEdit[look="field"]:focus {{ border: 1px solid {t.accent}; }}
+    QComboBox:focus {{ border: 1px solid {t.accent}; }}
     QComboBox {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS}px; padding: 0 10px; min-height: 30px; }}
     QComboBox QAbstractItemView {{ background: {t.panel}; border: 1px solid {t.line}; }}
     """

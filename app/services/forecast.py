@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.events import Finished, Progress, Started, Warned, Work
-from app.services import orders, prelabel
+from app.services import orders, prelabel, preview
 from app.services import schema as schemas
 from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
 from models.recipe import Recipe
 from storage import queries
-from storage.queries import DatasetRow, Place, Query
+from storage.queries import DatasetRow, Query
 from storage.record import MODEL
 
 SAMPLE = 24
@@ -45,7 +45,7 @@ def run(ws: Workspace, dataset: str, model: str, *, threads: int | None = None, 
         replaced = _own(conn, query, bytes.fromhex(row.sha256))
     yield Progress(0, min(SAMPLE, total))
     classes = _classes(ws, data, row, recipe)
-    sample = _sample(ws, query, total)
+    sample = [place for _, place in preview.spread(ws, query, SAMPLE)]
     times: list[float] = []
     objects = problems = 0
     if sample:
@@ -110,20 +110,6 @@ def _classes(ws: Workspace, data: DatasetRow, row: ModelRow, recipe: Recipe) -> 
             code = schema.resolve(name)
             out.append({"model": label, "name": code or name, "added": code is None})
     return out
-
-
-def _sample(ws: Workspace, query: Query, total: int) -> Sequence[Place]:
-    """Places of some pictures, drawn evenly by id from the whole: the first thousand may all be of one camera."""
-    with ws.db.read() as conn:
-        span = queries.span(conn, query.dataset_id) if total else None
-        if span is None:
-            return []
-        step = max(1, (span[1] - span[0] + 1) // SAMPLE)
-        ids: dict[int, None] = {}
-        for start in range(span[0], span[1] + 1, step):
-            ids.update(dict.fromkeys(queries.asset_ids(conn, query, after=start - 1, limit=1)))
-        places = queries.places(conn, list(ids)[:SAMPLE])
-    return list(places.values())
 
 
 def _rate(times: Sequence[float], began: float) -> float:

@@ -22,8 +22,10 @@ from app.services.workspace import Workspace
 from models import card as cards
 from models import demo, external, promptable, reader, session
 from models.card import ModelCard
+from models.heads.look import Question as Question  # the desk asks without importing models
 from models.promptable import PairCard
 from models.recognise import Recognised, recognise
+from models.recognise import Unrecognised as Unrecognised
 from storage import files
 from storage.db import now_ms
 
@@ -274,6 +276,19 @@ def pair(ws: Workspace, name: str) -> PairRow:
     raise NotFound(
         f"there is no promptable model {name!r}", remedy="`lamproom models add ENCODER --decoder DECODER`"
     )
+
+
+def size_bytes(row: ModelRow | PairRow) -> int:
+    """Bytes of the model's files on this machine, weights beside them included; 0 = none is here."""
+    parts = [row.path] if isinstance(row, ModelRow) else [row.encoder, row.decoder]
+    found = [
+        f for part in parts if part.is_file() for f in (part, *(part.parent / n for n, _ in _files(row)))
+    ]
+    return sum(f.stat().st_size for f in found if f.is_file())
+
+
+def _files(row: ModelRow | PairRow) -> tuple[tuple[str, str], ...]:
+    return row.card.files if isinstance(row, ModelRow) else ()
 
 
 def show(ws: Workspace, name: str) -> ModelRow:

@@ -208,7 +208,7 @@ def models_add(
 ) -> Outcome:
     from app.services import onnx, packs
 
-    answers = _answers(answer)
+    answers = answered(answer)
     if (file is None) != demo or (file is None and (decoder is not None or recogniser is not None)):
         raise typer.BadParameter(tr("give a file or --demo"))
     with opened(ctx) as ws:
@@ -243,7 +243,8 @@ def models_add(
         return Outcome({**_model(onnx.keep(ws, file, found, name=name)), **told})
 
 
-def _answers(given: list[str] | None) -> dict[str, str]:
+def answered(given: list[str] | None) -> dict[str, str]:
+    """Answers of the line by key; a usage error where one is no KEY=VALUE."""
     out = {}
     for one in given or ():
         key, equals, value = one.partition("=")

@@ -56,11 +56,13 @@ def group(help: str) -> typer.Typer:
 app = group("Lamproom turns raw media into sealed, traceable training data.")
 schema_app = group("Label schemas: the classes of a workspace and their versions.")
 models_app = group("ONNX models of a workspace.")
+recipes_app = group("Recipes: how a model is used; kept by name.")
 review_app = group("Accept or reject predictions in bulk; one step, undone as one.")
 jobs_app = group("Machine work: what runs, what was interrupted.")
 for _word, _sub in (
     ("schema", schema_app),
     ("models", models_app),
+    ("recipes", recipes_app),
     ("review", review_app),
     ("jobs", jobs_app),
 ):

@@ -63,7 +63,7 @@ def shown(call: ast.Call) -> Iterator[ast.expr]:
         yield from call.args[0].elts
     elif name == "add" and len(call.args) >= 2:  # the problem lists of format readers: add(at, what, remedy)
         yield from call.args[1:]
-    elif name == "Fault":  # (where, what)
+    elif name in ("Fault", "Question"):  # (where, what), (key, text)
         yield from call.args[1:2]
     elif name == "Known":  # a provider's known fault: (said, remedy, source)
         yield from call.args[:2]

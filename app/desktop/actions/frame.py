@@ -14,6 +14,7 @@ ROWS: tuple[Action, ...] = (
     Action("pictures.add", "Add pictures…", lambda w: w.sheets.add_pictures(), ("Ctrl+I",), words="ingest import folder 图片"),
     Action("labels.import", "Import labels…", lambda w: w.sheets.import_labels(), ("Ctrl+Shift+I",), words="coco yolo"),
     Action("prelabel", "Pre-label…", lambda w: w.sheets.prelabel(), ("Ctrl+P",), words="model onnx 预标注"),
+    Action("models", "Models…", lambda w: w.sheets.models(), ("Ctrl+M",), words="onnx list licence 模型 列表"),
     Action("models.add", "Add a model…", lambda w: w.sheets.add_model(), words="onnx 模型"),
     Action("freeze", "Freeze a version…", lambda w: w.sheets.freeze(), ("Ctrl+Shift+F",), words="tag 冻结"),
     Action("export", "Export…", lambda w: w.sheets.export(), ("Ctrl+E",), words="coco yolo 导出"),

@@ -29,6 +29,8 @@ TABLES = {
     "SCHEMAS",
     "_ORIGINS",
     "SIGNS",
+    "TASKS",
+    "FACTS",
 }
 CODES = {"unlabelled", "predicted", "labelled", "box", "polygon", "mask", "tag"}
 
