@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import onnx as onnx_format
@@ -18,6 +19,7 @@ from blake3 import blake3
 from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app import cli, worker
 from app.events import Event, Finished, Progress, Warned
+from app.hours import Clock
 from app.services import (
     farm,
     ingest,
@@ -64,7 +66,7 @@ def registered(ws: Workspace, folder: Path, n: int) -> list[int]:
 
 
 def course(tmp_path: Path, **kw: object) -> Course:
-    told: dict[str, object] = {"runner": "local:2", "shards": 4, "threads": 1, "scratch": str(tmp_path / "s")}
+    told: dict[str, object] = {"runner": "local:1", "shards": 4, "threads": 1, "scratch": str(tmp_path / "s")}
     return Course(**{**told, **kw})  # type: ignore[arg-type]
 
 
@@ -115,7 +117,7 @@ def test_shards_by_processes_give_what_one_process_gives_and_one_step_undoes_it(
     assert len(alone) == 48
     labelling.undo_step(ws, the_job(ws).step or 0)
     assert content(ws) == []
-    done, events = finish(prelabel.run(ws, "d", model, course=course(tmp_path)))
+    done, events = finish(prelabel.run(ws, "d", model, course=course(tmp_path, runner="local:2")))
     assert (done.result["finished"], done.result["shards"], done.result["missing"]) == (True, 4, [])
     assert content(ws) == alone
     told = [e.done for e in events if isinstance(e, Progress) and e.total == 24]
@@ -256,7 +258,7 @@ def test_workers_killed_at_random_moments_cost_their_shards_only_and_the_result_
     finish(prelabel.run(ws, "d", model))
     undisturbed = content(ws)
     labelling.undo_step(ws, the_job(ws).step or 0)
-    out = begin(ws, tmp_path, shards=12).folder / "out"
+    out = begin(ws, tmp_path, shards=12, runner="local:2").folder / "out"
     monkeypatch.setitem(farm.ASK_S, "local", 0.005)
     rng = random.Random(7)
     kills = 0
@@ -266,7 +268,7 @@ def test_workers_killed_at_random_moments_cost_their_shards_only_and_the_result_
         for event in jobs.resume(ws, the_job(ws).id):
             events.append(event)
             tickets = (orders.work_of(the_job(ws)) or {})["tickets"]
-            if n < 6 and len(tickets) > n and len(list(out.glob("[0-9]*.done.json"))) >= target:
+            if n < 4 and len(tickets) > n and len(list(out.glob("[0-9]*.done.json"))) >= target:
                 for pid, _, _ in tickets[n]["processes"]:
                     if runners._born(pid):
                         os.kill(pid, 9)
@@ -499,6 +501,44 @@ def test_a_hub_with_wrong_bytes_is_not_believed(
     assert blake3(pictures.read(work, item)).hexdigest() == item.asset  # the disk has the true ones
 
 
+def around_now(begin_h: int) -> str:
+    """Hours that hold the present time of day, begun so many hours ago."""
+    now = datetime.now()
+    return f"{now - timedelta(hours=begin_h):%H:%M}-{now + timedelta(hours=6):%H:%M}"
+
+
+def test_a_worker_sleeps_outside_its_hours_and_goes_on_in_them(
+    ws: Workspace, model: str, data: list[int], tmp_path: Path
+) -> None:
+    work = begin(ws, tmp_path, window="22:00-06:00")
+    at = [datetime(2026, 3, 1, 21, 57)]
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        at[0] += timedelta(seconds=seconds)
+
+    done, _ = finish(worker.run(work.folder, [0], clock=Clock(lambda: at[0], wait)))
+    assert (done.result["pictures"], sum(waited)) == (6, 180)
+
+
+def test_no_worker_is_started_outside_the_hours_and_all_are_when_they_begin(
+    ws: Workspace, model: str, data: list[int], tmp_path: Path
+) -> None:
+    at = [datetime.now() - timedelta(hours=1, minutes=3)]
+    early: list[int] = []
+
+    def wait(seconds: float) -> None:
+        at[0] += timedelta(seconds=20)
+        early.append(len((orders.work_of(the_job(ws)) or {})["tickets"]))
+
+    asked = course(tmp_path, window=around_now(1))
+    done, events = finish(prelabel.run(ws, "d", model, course=asked, clock=Clock(lambda: at[0], wait)))
+    assert done.result["finished"] is True
+    assert early[:2] == [0, 0] and 1 in early
+    assert any(isinstance(e, Progress) and e.note.startswith("paused until") for e in events)
+
+
 # --- asking for it -----------------------------------------------------------------------------------------------------
 
 
@@ -551,7 +591,7 @@ def test_a_cancelled_job_stops_its_workers_and_takes_its_directory_away(
     ws: Workspace, model: str, tmp_path: Path
 ) -> None:
     registered(ws, tmp_path / "p", 60)
-    work = prelabel.run(ws, "d", model, course=course(tmp_path, shards=30))
+    work = prelabel.run(ws, "d", model, course=course(tmp_path, shards=30, runner="local:2"))
     tickets = []
     for _ in work:
         if (kept := orders.work_of(the_job(ws)) if jobs.listing(ws) else None) and kept["tickets"]:
@@ -574,8 +614,8 @@ def test_a_job_begun_without_a_runner_is_not_handed_to_one_and_one_with_a_runner
         list(prelabel.run(ws, "d", model, course=course(tmp_path)))
     jobs.cancel(ws, the_job(ws).id)
     begin(ws, tmp_path)
-    finish(prelabel.run(ws, "d", model, course=course(tmp_path, runner="local:1", priority=4), later=True))
-    assert (orders.course_of(the_job(ws)).runner, the_job(ws).priority) == ("local:1", 4)
+    finish(prelabel.run(ws, "d", model, course=course(tmp_path, runner="local:2", priority=4), later=True))
+    assert (orders.course_of(the_job(ws)).runner, the_job(ws).priority) == ("local:2", 4)
     done, _ = finish(prelabel.run(ws, "d", model))
     assert (done.result["finished"], done.result["shards"]) == (True, 4)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, 
 
 from app import i18n, settings
 from app.desktop import actions, theme
+from app.desktop.activity import summary
 from app.desktop.widgets import Painted
 from app.desktop.window import Window
 from app.events import Changes, Finished, Progress, Started, Warned
@@ -249,6 +251,25 @@ def test_a_task_shows_progress_and_is_cancelled_from_the_status_line(hand: Hand)
     hand.qtbot.waitUntil(lambda: task.state == "cancelled")
     assert seen == ["closed"]
     assert not hand.window.task_cancel.isVisible()
+
+
+def test_the_remaining_time_is_the_one_that_the_work_tells(hand: Hand) -> None:
+    held = threading.Event()
+
+    def work():
+        yield Started("counting", 1000)
+        yield Progress(1, 1000, "", 7200.0)
+        held.wait(20)
+        yield Finished({})
+
+    task = hand.desk.start("Counting", work)
+    hand.qtbot.waitUntil(lambda: task.done == 1)
+    try:
+        assert task.seconds_left == 7200.0
+        assert "2 h left" in summary(task) or "2 小时" in summary(task)
+    finally:
+        held.set()
+    hand.qtbot.waitUntil(lambda: task.state == "finished")
 
 
 def test_the_window_closes_clean_while_tasks_run(hand: Hand) -> None:
