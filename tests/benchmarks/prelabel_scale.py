@@ -61,13 +61,13 @@ def start(folder: Path, model: Path, assets: int) -> Iterator[tuple[str, float]]
         ws.close()
         ws = workspace.open(str(folder / "many"))
         began = time.perf_counter()
-        work = prelabel.run(ws, "face-3", "bench", **wanted)  # type: ignore[arg-type]
+        work = prelabel.run(ws, "face-3", "bench", **wanted)
         seconds = 0.0
         for event in work:
             if isinstance(event, Progress) and event.done:
                 seconds = time.perf_counter() - began
                 break
-        work.close()  # type: ignore[attr-defined]
+        work.close()
         job = next(j for j in jobs.listing(ws) if j.ended_ms is None)
         jobs.cancel(ws, job.id)
         yield f"start of a job, {name} of {assets:,}", seconds
