@@ -258,8 +258,8 @@ def test_the_remaining_time_is_the_one_that_the_work_tells(hand: Hand) -> None:
 
     def work():
         yield Started("counting", 1000)
-        yield Progress(1, 1000, "", 7200.0)
-        held.wait(20)
+        while not held.wait(0.01):
+            yield Progress(1, 1000, "", 7200.0)
         yield Finished({})
 
     task = hand.desk.start("Counting", work)
