@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from annotation.core import AttributeValue
 from storage import queries, search_sql
-from storage.queries import Query
+from storage.queries import WAITS, Query
 from storage.record import MODEL
 from storage.search import And, Node, Term
 from storage.tables import ITEM_STATES, KINDS, LIKENESS, ORIGINS, REVIEWS, SPLITS
@@ -74,6 +74,7 @@ _PICTURE_KEYS = {
     "group": "(SELECT min(k.group_id * 1048576 + k.rank) FROM likeness k WHERE k.dataset_id = i.dataset_id "
     f"AND k.kind IN ({', '.join(map(str, range(len(LIKENESS))))}) AND k.asset_id = i.asset_id)",
     "similar": "m.descriptor",
+    "worth": f"(SELECT w.value FROM worth w WHERE w.dataset_id = i.dataset_id AND w.asset_id = i.asset_id AND {WAITS})",
 }
 _OBJECT_KEYS = {
     **_PICTURE_KEYS,

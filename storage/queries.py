@@ -175,6 +175,7 @@ SORTS = (
     "haze",
     "group",
     "similar",
+    "worth",
 )
 
 
@@ -188,6 +189,9 @@ class Plan:
     plain: bool
     """Only dataset and state: counts come from the counters, pages from one index."""
 
+
+WAITS = f"(i.state <> {ITEM_STATES.index('labelled')} AND i.review NOT IN ({REVIEWS.index('submitted')}, {REVIEWS.index('accepted')}))"
+"""The picture i has no finished truth: it holds something else than truth only, and nobody has handed it in."""
 
 _NAMES: OrderedDict[tuple[object, ...], search.Names] = OrderedDict()
 

@@ -72,7 +72,7 @@ def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
     return out
 
 
-RESUMABLE = ("prelabel", "ingest", "import", "measure", "likeness", "clean", "track", "undo")
+RESUMABLE = ("prelabel", "ingest", "import", "measure", "likeness", "clean", "track", "worth", "undo")
 """Kinds of job that `resume` goes on with; others are cancelled and run again."""
 
 
@@ -120,6 +120,10 @@ def resume(
             from app.services import trackids
 
             return trackids.go_on(ws, job)
+        case "worth":
+            from app.services import worth
+
+            return worth.go_on(ws, job)
         case "undo":
             from app.services import labelling
 

@@ -158,7 +158,7 @@ def find(
     sort: Annotated[
         str,
         opt(
-            "By time, path, score, unsure, changed, area, bright, contrast, sharp, glare, haze or group.",
+            "By time, path, score, unsure, changed, area, bright, contrast, sharp, glare, haze, group or worth.",
             "--sort",
         ),
     ] = "",
