@@ -48,7 +48,13 @@ def fitting(ws: Workspace, row: ModelRow, provider: str) -> ModelRow:
     Raises:
         As `freed`.
     """
-    if providers.on_processor(provider) or row.card.batch != 1 or row.card.loose or row.card.parts:
+    if (
+        provider == "cpu"
+        or providers.on_processor(provider)
+        or row.card.batch != 1
+        or row.card.loose
+        or row.card.parts
+    ):
         return row
     found = freed(ws, row, provider=provider)
     return row if found.path is None or found.card is None else replace(row, path=found.path, card=found.card)

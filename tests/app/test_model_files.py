@@ -322,6 +322,15 @@ def test_a_free_batch_is_proved_once_noted_and_never_replaces_the_model(
     session.open_session(found.path, found.card)
 
 
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+def test_on_a_processor_a_job_starts_without_proving_a_batch(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    row = onnx.add_demo(ws)
+    monkeypatch.setattr(rebatch, "free", lambda *a, **k: pytest.fail("proved at a job's start"))
+    assert batching.fitting(ws, row, provider) == row
+
+
 def test_a_damaged_note_or_a_lost_file_is_made_anew(ws: Workspace) -> None:
     row = onnx.add_demo(ws)
     found = batching.freed(ws, row)
