@@ -114,6 +114,8 @@ def nms(xyxy: Array, classes: Array, iou: float) -> Array:
     """
     # A block of the strongest is settled by itself, then clears all that is weaker: few large steps instead of one a box.
     n = len(xyxy)
+    if n < 2:
+        return np.arange(n)
     boxes = np.concatenate([xyxy, ((xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1]))[:, None]], axis=1)
     alive = np.ones(n, bool)
     kept = [np.zeros(0, np.int64)]

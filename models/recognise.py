@@ -6,10 +6,11 @@ Outputs are matched by shape and values, never by name or place (one real NanoDe
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +18,14 @@ import numpy as np
 
 from annotation.errors import InvalidInput
 from models import session
-from models.card import MAX_LABELS, MAX_SIDE_PX, ModelCard
+from models.card import MAX_LABELS, MAX_SIDE_PX, Feed, ModelCard
 from models.heads import HEADS, form
-from models.heads.look import Look, Match, Output, Question
+from models.heads.look import Look, Match, Output, Question, demand
 from models.session import Array, Tensor
 
 MAX_LITERAL = 500_000
+MAX_FEEDS = 2
+"""Inputs beside the picture."""
 DEFAULT_SIDE_PX = 640
 DTYPES: Mapping[str, Literal["float32", "float16", "uint8"]] = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8",
@@ -99,8 +102,7 @@ def recognise(
     said = dict(answers or {})
     picture = _picture(inputs, metadata, said, where)
     others = tuple((t.name, t.shape, t.dtype) for t in inputs if t.name != picture.name)
-    feeds = {picture.name: _probe(picture), **_filled(others, picture, where)}
-    results = session.trial_of(inner, feeds, where=where)
+    feeds, results = _tried(inner, picture, others, where)
     names = _names(metadata.get("names", "") or metadata.get("character", ""), where)
     look = Look(
         where,
@@ -120,6 +122,8 @@ def recognise(
     match = _matched(look)
     labels = _labelled(match, names, said, where)
     _demand_known(said, match)
+    for q in match.asks:
+        demand(look, replace(q, proposal=said.get(q.key, q.proposal)))
     w, h = picture.wh
     card = ModelCard(
         name=clean(name if name is not None else path.stem) or "model",
@@ -141,7 +145,7 @@ def recognise(
         dynamic_hw=picture.free,
         batch=picture.batch,
         loose=match.loose,
-        feeds=match.feeds,
+        feeds=feeds,
         head=match.head,
         score_micro=match.score_micro,
         iou_micro=match.iou_micro,
@@ -248,25 +252,50 @@ def _probe(picture: _Input) -> Array:
     return np.ascontiguousarray(turned).astype(picture.dtype)
 
 
-def _filled(
-    others: Sequence[tuple[str, tuple[int | None, ...], str]], picture: _Input, where: str
-) -> dict[str, Array]:
-    """Inputs beside the picture for the trial: whole numbers of two are the picture's size, real numbers are one."""
-    out: dict[str, Array] = {}
+def _tried(
+    inner: Any, picture: _Input, others: Sequence[tuple[str, tuple[int | None, ...], str]], where: str
+) -> tuple[tuple[Feed, ...], list[Array]]:
+    """The trial's outputs, and what the inputs beside the picture are fed, so that boxes come in pixels of the input.
+
+    Two whole numbers are a size, width first (RT-DETR, D-FINE). Two real numbers are a size, height first, or a scale of one
+    (Paddle's models have either or both, of one shape): what gives the largest numbers is right, as a size taken for a scale
+    gives shares or nothing.
+    """
+    ways: list[list[Feed]] = []
     for name, shape, dtype in others:
-        real = [1 if side is None else side for side in shape]
-        match dtype:
-            case "tensor(int64)" | "tensor(int32)" if int(np.prod(real)) == 2:
-                out[name] = np.array(picture.wh, dtype[7:-1]).reshape(real)
-            case "tensor(float)" if int(np.prod(real)) == 2:
-                out[name] = np.ones(real, np.float32)
-            case _:
-                raise InvalidInput(
-                    f"it has a second input {name!r} of {dtype} {_shape(shape)}",
-                    where=where,
-                    remedy="export it with the picture as its only input",
-                )
-    return out
+        real = tuple(1 if side is None else side for side in shape)
+        if int(np.prod(real)) != 2 or dtype not in ("tensor(int64)", "tensor(int32)", "tensor(float)"):
+            raise InvalidInput(
+                f"it has a second input {name!r} of {dtype} {_shape(shape)}",
+                where=where,
+                remedy="export it with the picture as its only input",
+            )
+        if dtype == "tensor(float)":
+            ways.append([Feed(name, "float32", real, values) for values in ((1, 1), picture.wh[::-1])])
+        else:
+            ways.append([Feed(name, dtype[7:-1], real, picture.wh)])
+    if len(ways) > MAX_FEEDS:
+        raise InvalidInput(
+            f"it has {len(ways)} inputs beside the picture",
+            where=where,
+            remedy="export it with the picture as its only input",
+        )
+    probe = {picture.name: _probe(picture)}
+    best: tuple[float, tuple[Feed, ...], list[Array]] | None = None
+    for feeds in itertools.product(*ways):
+        results = session.trial_of(
+            inner, probe | {feed.name: feed.array(max(1, picture.batch)) for feed in feeds}, where=where
+        )
+        if best is None or _largest(results) > 2 * best[0]:
+            best = (_largest(results), feeds, results)
+    assert best is not None  # no inputs beside the picture are one way
+    return best[1], best[2]
+
+
+def _largest(results: Sequence[Any]) -> float:
+    """The greatest finite real number of a trial's outputs, or 0."""
+    real = [v[np.isfinite(v)] for v in results if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+    return max((float(v.max()) for v in real if v.size), default=0.0)
 
 
 def _demand_known(said: Mapping[str, str], match: Match) -> None:

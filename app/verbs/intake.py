@@ -10,7 +10,7 @@ import typer
 from annotation.errors import NotFound
 from app import console
 from app.console import Outcome
-from app.i18n import tr
+from app.i18n import tr, tr_sentence
 from app.verbs.parts import (
     Dataset,
     app,
@@ -171,7 +171,7 @@ def _model(row: Any) -> dict[str, object]:
 def _pair(row: Any) -> dict[str, object]:
     card = row.card
     return {
-        "name": row.name, "task": card.task, "sha256": row.sha256, "dialect": card.dialect, "why": card.why, "encoder": card.encoder_sha256,
+        "name": row.name, "task": card.task, "sha256": row.sha256, "dialect": card.dialect, "why": tr_sentence(card.why), "encoder": card.encoder_sha256,
         "decoder": card.decoder_sha256, "input_px": card.side_px, "producer": card.producer, "licence": card.licence,
         "present": row.present, "added": when(row.added_ms),
     }  # fmt: skip
@@ -232,8 +232,8 @@ def models_add(
             return Outcome(_pair(onnx.add_pair(ws, file, decoder, name=name)))
         found = onnx.look(file, name=name, answers=answers)
         told: dict[str, object] = {
-            "why": list(found.why),
-            "asked": [{"key": q.key, "text": q.text, "choices": list(q.choices), "taken": q.proposal} for q in found.asks],
+            "why": [tr_sentence(reason) for reason in found.why],
+            "asked": [{"key": q.key, "text": tr_sentence(q.text), "choices": list(q.choices), "taken": q.proposal} for q in found.asks],
         }  # fmt: skip
         if dry_run:
             card = found.card

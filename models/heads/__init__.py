@@ -18,6 +18,7 @@ Nothing here goes by names of outputs.
                     (1, n, 4), (1, n) twice, (1, 1)       the last one, a count
     faces           (1, cells, 1|1|4|10) of each stride   four outputs of each of the three grids
     ready           (n, 4), (n,) twice                    one of them whole numbers; with or without batch axis, no count
+                    (n, 6), (1,)                          whole numbers in the first column, and a count
     detr            (1, q, 4), (1, q, c) or (1, q, 4 + c) q is no grid; the boxes are shares
     semantic        (1, c, h, w) or (1, h, w) alone       the only output, on a grid of the input's shape
     whole           (1, c), (1, d)                        vectors and nothing else: YOLO's classifiers are here too

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.card import BYTE, NEUTRAL, ModelCard
+from models.card import ModelCard
 from models.found import Found
-from models.heads.look import IMAGENET_MEAN, IMAGENET_STD, Look, Match, Output, Question
+from models.heads.look import Look, Match, Output, Question, entered
 from models.session import Array
 
 MAX_QUERIES = 2000
@@ -24,7 +24,11 @@ _ACTIVATIONS = {"softmax": SOFTMAX, "sigmoid": SIGMOID, "none": NONE}
 
 def match(look: Look) -> Match | None:
     """Boxes and scores of equally many queries; boxes are shares of the input."""
-    tables = [out for out in look.outputs if out.value.ndim == 3 and out.value.shape[0] == 1]
+    tables = [
+        out
+        for out in look.outputs
+        if out.value.ndim == 3 and out.value.shape[0] == 1 and out.value.dtype.kind == "f"
+    ]
     for boxes in tables:
         rows = boxes.value.shape[1]
         if boxes.value.shape[2] != 4 or not 1 <= rows <= MAX_QUERIES or not _shares(boxes.value):
@@ -76,21 +80,15 @@ def _match(look: Look, outputs: tuple[tuple[str, str], ...], scores: Array, rows
         activation = _ACTIVATIONS.get(look.answers["activation"], activation)
     kind = next(name for name, value in _ACTIVATIONS.items() if value == activation)
     asks.append(Question("activation", "how do its numbers become scores?", tuple(_ACTIVATIONS), kind))
-    # DETR itself was trained on pictures less ImageNet's mean; the real-time ones on plain shares of 255.
-    plain = (look.answers.get("normalise") or ("imagenet" if spare else "none")) == "none"
-    asks.append(
-        Question(
-            "normalise", "were its pictures normalised by ImageNet's mean and deviation?", ("none", "imagenet"),
-            "none" if plain else "imagenet",
-        )
-    )  # fmt: skip
-    return Match(
-        "detr", "detect", outputs, n - spare, resize="stretch", mean=NEUTRAL if plain else IMAGENET_MEAN,
-        std=BYTE if plain else IMAGENET_STD, pad=0, head=(("activation", activation), ("spare", int(spare))),
-        score_micro=500_000,
+    found = Match(
+        "detr", "detect", outputs, n - spare, pad=0, head=(("activation", activation), ("spare", int(spare))), score_micro=500_000,
         why=(f"{rows} queries with boxes in shares of the input and {n} class scores each", *([why] if why else [])),
         asks=tuple(asks),
     )  # fmt: skip
+    # DETR itself was trained on pictures less ImageNet's mean; the real-time ones on plain shares of 255.
+    return entered(
+        look, found, fit="stretch", scale="imagenet" if spare else "share", asking=("fit", "range")
+    )
 
 
 def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: float) -> Found:

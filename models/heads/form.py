@@ -12,7 +12,7 @@ import numpy as np
 from annotation.errors import InvalidInput
 from models.card import MAX_LABELS, ModelCard, Resize
 from models.found import Found, nms
-from models.heads.look import RANGES, Look, Match, Output, Question
+from models.heads.look import COLOURS, HOW_COLOUR, HOW_RANGE, RANGES, Look, Match, Output, Question, demand
 from models.session import Array
 
 BOXES = ("xyxy", "cxcywh", "xywh", "yxyx")
@@ -50,8 +50,8 @@ def questions(look: Look) -> tuple[Question, ...]:
         Question("nms", "must overlapping boxes still be removed?", ("yes", "no"), "yes"),
         Question("count", "how many classes does it have, if its outputs do not tell?", (), str(len(look.names) or 1)),
         Question("fit", "how does a picture get its input's shape?", FITS, "letterbox"),
-        Question("colour", "in which order are its channels?", ("rgb", "bgr"), "rgb"),
-        Question("range", "what range of values does it take? (imagenet: less the mean of ImageNet; share: 0 to 1; signed: -1 to 1; byte: 0 to 255)", tuple(RANGES), "share"),
+        Question("colour", HOW_COLOUR, COLOURS, "rgb"),
+        Question("range", HOW_RANGE, tuple(RANGES), "share"),
     )  # fmt: skip
 
 
@@ -68,10 +68,7 @@ def match(look: Look) -> Match | None:
     )
     say = {q.key: q.proposal for q in asks}
     for q in asks:
-        if q.choices and say[q.key] not in q.choices:
-            raise InvalidInput(
-                f"{say[q.key]!r} is no answer to {q.key}", where=look.where, remedy=" | ".join(q.choices)
-            )
+        demand(look, q)
     turned = say["objects"] == "columns"
     outputs, loose, head, widths = [], [], [("turned", int(turned))], {}
     for role in _LISTS:
@@ -103,6 +100,8 @@ def match(look: Look) -> Match | None:
     behind = dict(head)["score_at"]
     n = widths["scores"] - behind if say["per_class"] == "yes" else _number(say["count"], "count", look.where)
     mean, std = RANGES[say["range"]]
+    if say["colour"] == "bgr":  # a card names them in the order of the channels
+        mean, std = mean[::-1], std[::-1]
     return Match(
         "form", "detect", tuple(outputs), n, resize=next(f for f in FITS if f == say["fit"]), colour=say["colour"], mean=mean, std=std,
         loose=tuple(loose), head=tuple(head), why=("as the answers say",), asks=asks,

@@ -128,8 +128,8 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
             scores, sides = outputs[f"scores/{stride}"], outputs[f"sides/{stride}"]
         if card.get("sigmoid"):
             scores = 1 / (1 + np.exp(-np.clip(scores, -60, 60)))
-        top = scores.max(axis=1)
-        kept = np.flatnonzero(top >= score)
+        # Every pair of cell and class, as their makers do: two classes may share a place.
+        kept, kind = (scores >= score).nonzero()
         bins = sides[kept].reshape(len(kept), SIDES, sides.shape[1] // SIDES).astype(np.float64)
         up = np.exp(bins - bins.max(axis=2, keepdims=True))
         reach = (up / up.sum(axis=2, keepdims=True)) @ np.arange(bins.shape[2]) * stride
@@ -138,8 +138,8 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
             + card.get("middle") * stride / 2
         )
         boxes.append(np.concatenate([centre - reach[:, :2], centre + reach[:, 2:]], axis=1))
-        best.append(top[kept].astype(np.float64))
-        kinds.append(scores[kept].argmax(axis=1) if len(kept) else np.zeros(0, np.int64))
+        best.append(scores[kept, kind].astype(np.float64))
+        kinds.append(kind)
     xyxy, scores, classes = np.concatenate(boxes), np.concatenate(best), np.concatenate(kinds)
     xyxy = np.clip(xyxy, 0, (w, h, w, h))
     good = np.flatnonzero(np.isfinite(xyxy).all(axis=1) & (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1))

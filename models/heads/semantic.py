@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 import cv2
 import numpy as np
 
-from models.card import BYTE, NEUTRAL, ModelCard
+from models.card import ModelCard
 from models.found import Found, nothing
-from models.heads.look import IMAGENET_MEAN, IMAGENET_STD, Look, Match, Output, Question
+from models.heads.look import HOW_MANY, Look, Match, Output, Question, entered, number
 from models.session import Array
 
 LARGEST_PART = 32
@@ -29,7 +29,7 @@ def match(look: Look) -> Match | None:
     if out.value.dtype.kind in "iu":
         kind, n = (
             INDEX,
-            len(look.names) or int(look.answers.get("classes", "0") or 0) or max(2, int(out.value.max()) + 1),
+            len(look.names) or number(look, "classes", max(2, int(out.value.max()) + 1)),
         )
     else:
         low, high = float(out.value.min()), float(out.value.max())
@@ -38,37 +38,29 @@ def match(look: Look) -> Match | None:
             kind, n = (NONE if low >= 0 and high <= 1 else SIGMOID), 1
         else:
             kind, n = (NONE if summing else SOFTMAX), channels
-    plain = look.answers.get("normalise", "imagenet") == "none"
-    asks = [
-        Question(
-            "normalise", "were its pictures normalised by ImageNet's mean and deviation?", ("none", "imagenet"),
-            "none" if plain else "imagenet",
-        )
-    ]  # fmt: skip
+    asks = []
     spare = -1
     if n > 1:
-        told = look.answers.get("background")
         named = next(
             (i for i, name in enumerate(look.names) if name.lower() in ("background", "__background__")), None
         )
-        guess = str(named) if named is not None else "none"
+        told = look.answers.get("background", "none" if named is None else str(named))
         asks.append(
-            Question(
-                "background",
-                "the number of the class that is no object (0, 1, …), or none",
-                (),
-                told or guess,
-            )
+            Question("background", "the number of the class that is no object (0, 1, …), or none", (), told)
         )
-        given = told or guess
-        spare = int(given) if given.isascii() and given.isdigit() and int(given) < n else -1
+        spare = -1 if told == "none" else number(look, "background", named or 0, least=0, most=n - 1)
     if kind == INDEX and not look.names:
-        asks.append(Question("classes", "how many classes does it have? (its map does not tell)", (), str(n)))
-    return Match(
-        "semantic", "semantic", (("map", out.name),), n, resize="stretch", mean=NEUTRAL if plain else IMAGENET_MEAN,
-        std=BYTE if plain else IMAGENET_STD, head=(("kind", kind), ("background", spare)), score_micro=500_000, asks=tuple(asks),
-        why=(f"its output is a map of {w}x{h} places with " + ("a class number each" if kind == INDEX else f"{n} scores each"),),
+        asks.append(Question("classes", HOW_MANY, (), str(n)))
+    why = (
+        f"its output is a map of {w}x{h} places with a class number each"
+        if kind == INDEX
+        else f"its output is a map of {w}x{h} places with {n} scores each"
+    )
+    found = Match(
+        "semantic", "semantic", (("map", out.name),), n, head=(("kind", kind), ("background", spare)), score_micro=500_000,
+        why=(why,), asks=tuple(asks),
     )  # fmt: skip
+    return entered(look, found, fit="stretch", scale="imagenet", asking=("fit", "range"))
 
 
 def _map(out: Output, wh: tuple[int, int]) -> tuple[int, int, int] | None:

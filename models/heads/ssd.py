@@ -16,7 +16,7 @@ import numpy as np
 from models.card import ModelCard
 from models.found import Found, nms
 from models.heads.detr import MAX_QUERIES
-from models.heads.look import RANGES, Look, Match, Output, Question
+from models.heads.look import HOW_FIRST, HOW_MANY, Look, Match, Output, Question, entered, number
 from models.session import Array
 
 MAX_CANDIDATES = 4096
@@ -91,25 +91,21 @@ def _match(
         asks.append(
             Question(
                 "first_class",
-                "does its first class have the number 0 or 1 (0 being the background)?",
+                HOW_FIRST,
                 ("0", "1"),
                 first,
             )
         )
         head.append(("first", int(first == "1")))
-        told = look.answers.get("classes", str(len(look.names) or 90))
+        count = len(look.names) or number(look, "classes", 90)
         if not look.names:
-            asks.append(
-                Question("classes", "how many classes does it have? (its outputs do not tell)", (), told)
-            )
-        count = int(told) if told.isascii() and told.isdigit() else 0
-    scale = look.answers.get("range", "byte" if kind == LISTS else "signed")
-    asks.append(Question("range", "what range of values does it take? (imagenet: less the mean of ImageNet; share: 0 to 1; signed: -1 to 1; byte: 0 to 255)", tuple(RANGES), scale))  # fmt: skip
-    mean, std = RANGES.get(scale, RANGES["byte"])
-    return Match(
-        "ssd", "detect", outputs, count, resize="stretch", mean=mean, std=std, head=tuple(head), score_micro=500_000,
-        why=(why,), asks=tuple(asks),
-    )  # fmt: skip
+            asks.append(Question("classes", HOW_MANY, (), str(count)))
+    found = Match(
+        "ssd", "detect", outputs, count, head=tuple(head), score_micro=500_000, why=(why,), asks=tuple(asks)
+    )
+    return entered(
+        look, found, fit="stretch", scale="byte" if kind == LISTS else "signed", asking=("range", "colour")
+    )
 
 
 def _shares(boxes: Array) -> bool:
@@ -139,8 +135,9 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
         if card.get("softmax"):
             up = np.exp(raw - raw.max(axis=1, keepdims=True))
             raw = up / up.sum(axis=1, keepdims=True)
-        numbers = raw[:, 1:].argmax(axis=1).astype(np.float64)
-        best = raw[:, 1:].max(axis=1)
+        # Every pair of prior and class, as its makers do: two classes may share a place.
+        place, kinds = (raw[:, 1:] >= score).nonzero()
+        boxes, best, numbers = boxes[place], raw[place, 1 + kinds], kinds.astype(np.float64)
     classes = np.nan_to_num(numbers, nan=-1.0, posinf=-1.0, neginf=-1.0).astype(np.int64) - card.get("first")
     xyxy = (boxes[:, [1, 0, 3, 2]] if card.get("order") else boxes) * np.array(card.input_wh * 2, np.float64)
     good = (best >= score) & np.isfinite(xyxy).all(axis=1) & (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.card import ModelCard, Resize
+from models.card import ModelCard
 from models.found import Found, nothing
-from models.heads.look import RANGES, Look, Match, Output, Question
+from models.heads.look import Look, Match, Output, Question, entered
 from models.session import Array
 
-_FITS: dict[str, Resize] = {"crop": "crop", "stretch": "stretch", "letterbox": "letterbox"}
 MAX_TAGS = 5
 """A picture gets at most this many classes."""
 
@@ -42,35 +41,38 @@ def match(look: Look) -> Match | None:
             )
         )
         embedding, classes = (one, None) if task == "embed" else (None, one)
-    mean, std, fit, asked = _input(look)
-    asks += asked
     if classes is None:
         assert embedding is not None
-        return Match(
-            "whole", "embed", (("vector", embedding.name),), 0, resize=fit, mean=mean, std=std, asks=tuple(asks),
-            why=(f"its one output is a vector of {embedding.value.size} numbers without class names",),
+        return _entered(
+            look,
+            Match(
+                "whole", "embed", (("vector", embedding.name),), 0, asks=tuple(asks),
+                why=(f"its one output is a vector of {embedding.value.size} numbers without class names",),
+            ),
         )  # fmt: skip
     n = classes.value.size
     outputs = [("scores", classes.name)] + ([("vector", embedding.name)] if embedding is not None else [])
     probable = _probable(classes)
-    return Match(
-        "whole", "classify", tuple(outputs), n, resize=fit, mean=mean, std=std, asks=tuple(asks),
-        head=(("softmax", int(not probable)),), score_micro=500_000,
-        why=(f"it gives {n} class {'probabilities' if probable else 'scores, which a softmax makes probabilities'}",),
+    why = (
+        f"it gives {n} class probabilities"
+        if probable
+        else f"it gives {n} class scores, which a softmax makes probabilities"
+    )
+    return _entered(
+        look,
+        Match(
+            "whole", "classify", tuple(outputs), n, asks=tuple(asks), head=(("softmax", int(not probable)),), score_micro=500_000,
+            why=(why,),
+        ),
     )  # fmt: skip
 
 
-def _input(look: Look) -> tuple[tuple[int, int, int], tuple[int, int, int], Resize, list[Question]]:
-    """Mean, deviation and fit: what no file tells, but that ultralytics' classifiers are known by their metadata."""
-    known = "task" in look.metadata and "stride" in look.metadata
-    scaling = look.answers.get("range", "share" if known else "imagenet")
-    fit = look.answers.get("fit", "crop")
-    asks = [
-        Question("range", "what range of values does it take? (imagenet: less the mean of ImageNet; share: 0 to 1; signed: -1 to 1; byte: 0 to 255)", tuple(RANGES), scaling),
-        Question("fit", "how does a picture get its input's shape? (crop: its middle; stretch; letterbox: padded)", tuple(_FITS), fit),
-    ]  # fmt: skip
-    mean, std = RANGES.get(scaling, RANGES["imagenet"])
-    return mean, std, _FITS.get(fit, "crop"), asks
+def _entered(look: Look, found: Match) -> Match:
+    """How pictures get into it: known for YOLO's classifiers by their metadata (YOLOv5, which names no task, takes
+    ImageNet's mean off), else asked."""
+    known = "stride" in look.metadata
+    scale = "share" if known and "task" in look.metadata else "imagenet"
+    return entered(look, found, fit="crop", scale=scale, asking=() if known else ("fit", "range"))
 
 
 def _is_vector(out: Output) -> bool:

@@ -20,21 +20,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from annotation.errors import InvalidInput
-from models.card import BYTE, NEUTRAL, UNIT, ModelCard, Resize, Task
-from models.found import Found, nms
+from models.card import NEUTRAL, UNIT, ModelCard, Task
+from models.found import Found, nms, nothing
+from models.heads import look as look_
 from models.heads import shapes
-from models.heads.look import IMAGENET_MEAN, IMAGENET_STD, Look, Match, Output, Question, cells
+from models.heads.look import Look, Match, Output, Question, boxes_apart, cells
 from models.session import Array
 
 STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (4, 8, 16, 32, 64), (8, 16))
 ANCHORS = 3
-FITS: Mapping[str, Resize] = {"letterbox": "letterbox", "corner": "corner", "stretch": "stretch"}
-RANGES = {"share": (NEUTRAL, BYTE), "byte": (NEUTRAL, UNIT), "imagenet": (IMAGENET_MEAN, IMAGENET_STD)}
-HOW_FIT = "how does a picture get its input's shape? (letterbox: padded on both sides; corner: right and below; stretch)"
-HOW_RANGE = (
-    "what range of values does it take? (share: 0 to 1; byte: 0 to 255; imagenet: less the mean of ImageNet)"
-)
+NEGATIVE = 0.01
+"""From this share of negative sizes on it is doubtful that they are sizes."""
+HOW_BOX = "are the first four numbers of each two corners (xyxy), or centre and size (cxcywh)?"
 MAX_CANDIDATES = 4096
 MAX_BOXES = 1000
 """Bounds of one picture: a network gone wild must not make NMS take minutes or flood the record."""
@@ -72,17 +69,18 @@ class Extras:
         return tuple((key, value) for key, value in every if value)
 
     @property
-    def said(self) -> str:
+    def why(self) -> tuple[str, ...]:
         """For the reasons."""
         match self.task:
             case "segment":
-                return f", {self.masks} coefficients for the masks of “{self.protos}”"
+                why = f"each holds {self.masks} coefficients for the masks of “{self.protos}”"
             case "pose":
-                return f", {self.points} key points of {self.dims} numbers"
+                why = f"each holds {self.points} key points of {self.dims} numbers"
             case "obb":
-                return ", an angle"
+                why = "each holds an angle"
             case _:
-                return ""
+                return ()
+        return (why,)
 
 
 def match(look: Look) -> Match | None:
@@ -117,7 +115,8 @@ def _apart(look: Look) -> Match | None:
             classes,
             head=tuple((key, value) for key, value in head if value),
             why=(
-                f"“{boxes[0].name}” has a box in pixels for each of the {grid} grid cells, “{scores[0].name}” {classes} scores",
+                f"“{boxes[0].name}” has a box in pixels for each of the {grid} grid cells",
+                f"“{scores[0].name}” has {classes} scores for each",
             ),
         )
         return entered(look, found, "letterbox")
@@ -128,6 +127,8 @@ def _table(look: Look, out: Output) -> Match | None:
     rows, columns = out.value.shape[1:]
     for strides in STRIDE_SETS:
         grid = cells(*look.wh, strides)
+        if boxes_apart(look, out, grid):
+            continue
         if columns in (grid, ANCHORS * grid) and rows > 4:
             return _read(look, out, transposed=True, one=columns == grid, grid=grid)
         if rows == ANCHORS * grid and columns > 5:
@@ -153,7 +154,11 @@ def _read(
         return (
             None  # shares, not pixels: DETR's kin may have as many queries, or it is a table of scores alone
         )
-    corners = _corners(table)
+    corners, asks = _corners(table), tuple[Question, ...]()
+    if not corners and "stride" not in look.metadata and (table[2:4] < 0).mean() > NEGATIVE:
+        # No size is negative; but neither are most corners of a trained network the wrong way round.
+        ask = Question("box", HOW_BOX, ("xyxy", "cxcywh"), look.answers.get("box", "xyxy"))
+        corners, asks = int(ask.proposal == "xyxy"), (ask,)
     first = 5 if objectness else 4
     extras = extras_of(look, low[first:], high[first:])
     if extras is None:
@@ -163,9 +168,16 @@ def _read(
         return None
     # YOLOX, which has its own colours and scale, learns an objectness; YOLOv6 exports a 1 in its place.
     yolox = one and objectness and not (low[4] == high[4] == 1)
-    line = "column" if transposed else "row"
-    what = f"{f'one {line}' if one else f'three {line}s'} for each of the {grid} grid cells"
-    scores = f"{'2 corners' if corners else '4 box numbers'}, {'objectness, ' if objectness else ''}{classes} scores{extras.said}"
+    if transposed:
+        why = f"“{out.name}” has {1 if one else ANCHORS} columns for each of the {grid} grid cells"
+    else:
+        why = f"“{out.name}” has {1 if one else ANCHORS} rows for each of the {grid} grid cells"
+    reasons = [why, f"each holds a box and {classes} scores"]
+    if corners:
+        reasons.append("its boxes are two corners, not centre and size")
+    if objectness:
+        reasons.append("each holds an objectness, too")
+    reasons += extras.why
     head = (
         ("transposed", int(transposed)),
         ("objectness", int(objectness)),
@@ -178,7 +190,8 @@ def _read(
         (("table", out.name), *((("protos", extras.protos),) if extras.protos else ())),
         classes,
         head=tuple((key, value) for key, value in head if value),
-        why=(f"“{out.name}” has {what}: {scores}",),
+        why=tuple(reasons),
+        asks=asks,
     )
     if yolox:
         return replace(
@@ -238,30 +251,8 @@ def extras_of(look: Look, low: Array, high: Array) -> Extras | None:
 
 
 def entered(look: Look, found: Match, usual: str) -> Match:
-    """The match with how pictures get into the input: known for what ultralytics exported (metadata `stride`), else asked.
-
-    Raises:
-        InvalidInput: an answer that is none.
-    """
-    if "stride" in look.metadata:
-        return found
-    fit, scale = look.answers.get("fit", usual), look.answers.get("range", "share")
-    for text, known in ((fit, tuple(FITS)), (scale, tuple(RANGES))):
-        if text not in known:
-            raise InvalidInput(
-                f"{text[:20]!r} is no way to give it a picture", where=look.where, remedy=", ".join(known)
-            )
-    return replace(
-        found,
-        resize=FITS[fit],
-        mean=RANGES[scale][0],
-        std=RANGES[scale][1],
-        asks=(
-            *found.asks,
-            Question("fit", HOW_FIT, tuple(FITS), fit),
-            Question("range", HOW_RANGE, tuple(RANGES), scale),
-        ),
-    )
+    """The match with how pictures get into the input: known for what ultralytics exported (metadata `stride`), else asked."""
+    return found if "stride" in look.metadata else look_.entered(look, found, fit=usual)
 
 
 def keypoint_shape(look: Look) -> tuple[int, int] | None:
@@ -331,12 +322,24 @@ def suppressed(rows: Array, scores: Array, *, score: float, iou: float) -> tuple
         rows: float64 (n, 4 or more): cx, cy, w, h in input pixels.
         scores: float64 (n, classes).
     """
-    n = len(rows)
-    classes = scores.argmax(axis=1) if n else np.zeros(0, np.int64)
-    best = scores[np.arange(n), classes]
-    half = rows[:, 2:4] / 2
-    xyxy = np.concatenate([rows[:, :2] - half, rows[:, :2] + half], axis=1)
-    good = np.flatnonzero((best >= score) & np.isfinite(xyxy).all(axis=1) & (half > 0).all(axis=1))
-    order = good[np.argsort(-best[good], kind="stable")[:MAX_CANDIDATES]]
+    if not len(rows):
+        return nothing(), np.zeros(0, np.int64)
+    classes = scores.argmax(axis=1)
+    best = scores[np.arange(len(rows)), classes]
+    strong = (best >= score).nonzero()[0]
+    found, kept = settled(rows[strong, :4], best[strong], classes[strong], iou=iou)
+    return found, strong[kept]
+
+
+def settled(cxcywh: Array, best: Array, classes: Array, *, iou: float) -> tuple[Found, Array]:
+    """The objects of boxes that are strong enough, after per-class NMS, and which they are.
+
+    Args:
+        cxcywh: float64 (n, 4), input pixels. best: float64 (n,) scores. classes: int64 (n,).
+    """
+    half = cxcywh[:, 2:] / 2
+    xyxy = np.concatenate([cxcywh[:, :2] - half, cxcywh[:, :2] + half], axis=1)
+    good = (np.isfinite(xyxy).all(axis=1) & (half > 0).all(axis=1)).nonzero()[0]
+    order = good[(-best[good]).argsort(kind="stable")[:MAX_CANDIDATES]]
     kept = order[nms(xyxy[order], classes[order], iou)[:MAX_BOXES]]
     return Found(xyxy[kept], np.minimum(best[kept], 1.0), classes[kept]), kept

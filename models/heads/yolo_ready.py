@@ -55,7 +55,7 @@ def _rows(look: Look) -> Match | None:
             continue
         classes, asks = _classes(look, value[0, :, 5])
         task: Task = extras.task
-        four = "centre and size" if task == "obb" else "corners"
+        four = "their boxes are centre and size" if task == "obb" else "their boxes are two corners"
         return Match(
             "yolo_ready",
             task,
@@ -63,7 +63,9 @@ def _rows(look: Look) -> Match | None:
             classes,
             head=extras.head,
             why=(
-                f"“{out.name}” has {value.shape[1]} rows that are detections already: {four}, score, class{extras.said}",
+                f"“{out.name}” has {value.shape[1]} rows that are detections already, each with a score and a class",
+                four,
+                *extras.why,
             ),
             asks=asks,
         )
@@ -133,12 +135,12 @@ def _four(look: Look) -> Match | None:
 
 
 def _fitting(rows: Array, *, score: int, kind: int) -> bool:
-    """Shares in the one column, whole numbers from 0 up in the other."""
+    """Shares in the one column, whole numbers from 0 up in the other; -1 where a number belongs to no class."""
     shares, kinds = rows[:, score].astype(np.float64), rows[:, kind].astype(np.float64)
     return bool(
         (shares >= 0).all()
         and (shares <= 1.001).all()
-        and (kinds >= 0).all()
+        and (kinds >= -1).all()
         and (kinds < MAX_LABELS).all()
         and (kinds == np.round(kinds)).all()
     )

@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 
 from models.card import NEUTRAL, UNIT, ModelCard
-from models.found import Found
+from models.found import Found, nothing
 from models.heads import shapes, yolo
-from models.heads.look import Look, Match, cells
+from models.heads.look import Look, Match, boxes_apart, cells
 from models.session import Array
 
 STRIDES = (8, 16, 32)
@@ -26,7 +26,7 @@ def match(look: Look) -> Match | None:
         shape = out.value.shape
         if len(shape) != 3 or shape[0] != 1 or shape[1] != cells(w, h, STRIDES) or shape[2] <= 5:
             continue
-        if len(look.names) == shape[2] - 4:
+        if len(look.names) == shape[2] - 4 or boxes_apart(look, out, shape[1]):
             continue  # a score for each named class, so no objectness
         low, high = shapes.range_of(out.value[0, :, :4].T)
         if high[0] > w / 2 or (0 < high.max() <= 1 and low.min() >= 0):
@@ -48,14 +48,21 @@ def decode(outputs: Mapping[str, Array], card: ModelCard, *, score: float, iou: 
     """
     table = outputs["table"]
     # A product with factors of at most 1: cells below the threshold already cannot reach it.
-    candidates = np.flatnonzero(table[:, 4] >= score)
-    rows = table[candidates].astype(np.float64)
-    grid = _grid(*card.input_wh)[candidates]
+    candidates = (table[:, 4] >= score).nonzero()[0]
+    if not len(candidates):
+        return nothing()
+    cell = table[candidates]
+    classes = cell[:, 5:].argmax(axis=1)  # the greatest share of the product, too
+    best = cell[np.arange(len(cell)), 5 + classes].astype(np.float64) * cell[:, 4]
+    strong = (best >= score).nonzero()[0]
+    if not len(strong):
+        return nothing()
+    rows, grid = cell[strong, :4].astype(np.float64), _grid(*card.input_wh)[candidates[strong]]
     stride = grid[:, 2:]
     with np.errstate(over="ignore"):
         rows[:, :2] = (rows[:, :2] + grid[:, :2]) * stride
-        rows[:, 2:4] = np.exp(rows[:, 2:4]) * stride
-    return yolo.suppressed(rows, rows[:, 5:] * rows[:, 4:5], score=score, iou=iou)[0]
+        rows[:, 2:] = np.exp(rows[:, 2:]) * stride
+    return yolo.settled(rows, best[strong], classes[strong], iou=iou)[0]
 
 
 @lru_cache(maxsize=8)

@@ -53,7 +53,7 @@ def test_tensorflows_lists_are_y_first_and_numbered_from_one(toy: Toy) -> None:
         ("belt", 0.9, [32, 16, 96, 32]), ("lamp", 0.6, [64, 0, 80, 16]),
     ]  # fmt: skip
     assert read(path, classes="2", box="xyxy")[0][2] == [64, 8, 128, 24]
-    assert [q.key for q in recognise(path).asks] == ["box", "first_class", "classes", "range"]
+    assert [q.key for q in recognise(path).asks] == ["box", "first_class", "classes", "range", "colour"]
 
 
 @pytest.mark.parametrize("logits", [False, True])

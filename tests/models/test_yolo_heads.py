@@ -312,10 +312,14 @@ def test_how_a_picture_is_fitted_is_known_for_one_exporter_and_asked_for_the_oth
     table = CASES["v8 detect"]
     assert recognise(write(tmp_path / "m.onnx", table, metadata=EXPORTED)).asks == ()
     path = write(tmp_path / "m.onnx", table)
-    assert [(q.key, q.proposal) for q in recognise(path).asks] == [("fit", "letterbox"), ("range", "share")]
+    assert [(q.key, q.proposal) for q in recognise(path).asks] == [
+        ("fit", "letterbox"),
+        ("range", "share"),
+        ("colour", "rgb"),
+    ]
     assert recognise(path, answers={"fit": "stretch"}).card.resize == "stretch"
     assert recognise(path, answers={"range": "byte"}).card.std_micro == (1_000_000,) * 3
-    with pytest.raises(InvalidInput, match="no way to give it"):
+    with pytest.raises(InvalidInput, match="no answer to fit"):
         recognise(path, answers={"fit": "magic"})
 
 
@@ -333,7 +337,7 @@ def test_a_network_gone_wild_gives_no_boxes_of_no_size_and_none_without_end(tmp_
     table[::3, 2] = -5
     table[1::3, 3] = np.inf
     table[:, 4:] = 0.9
-    _, found = read(write(tmp_path / "m.onnx", [table.T[None]]))
+    _, found = read(write(tmp_path / "m.onnx", [table.T[None]], metadata=EXPORTED))
     assert len(found)
     assert np.isfinite(found.boxes).all()
     assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()

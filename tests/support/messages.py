@@ -16,8 +16,9 @@ FIRST = {"tr", "group", "opt", "arg", "Warned", "Started", "Loss", "tr_sentence"
 """Calls whose first argument is shown."""
 THIRD = {"verb", "Finding"}
 """Calls whose third and later arguments are shown."""
-SPOKEN = {"fault", "problem", "remedy"}
-"""Keywords and names that hold a sentence; tables whose name ends in _LOSSES hold nothing else."""
+SPOKEN = {"fault", "problem", "remedy", "why"}
+"""Keywords and names that hold a sentence; tables whose name ends in _LOSSES hold nothing else, and so
+do names that begin with HOW_."""
 
 
 def text(node: ast.expr | None) -> Iterator[str]:
@@ -34,7 +35,7 @@ def text(node: ast.expr | None) -> Iterator[str]:
             yield from text(orelse)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             yield from (a + b for a in text(left) or ("{}",) for b in text(right))
-        case ast.BoolOp(values=values):
+        case ast.BoolOp(values=values) | ast.Tuple(elts=values):
             for value in values:
                 yield from text(value)
 
@@ -75,7 +76,7 @@ def kept(node: ast.AST) -> Iterator[ast.expr]:
     if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         names = {t.id for t in targets if isinstance(t, ast.Name)}
-        if names & SPOKEN:
+        if names & SPOKEN or any(n.startswith("HOW_") for n in names):
             yield node.value
         if any(n.endswith("_LOSSES") for n in names):
             yield from (
