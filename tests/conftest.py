@@ -157,6 +157,12 @@ def _no_leftovers(home: Path) -> Iterator[None]:
 # --- data --------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def whole(request: pytest.FixtureRequest) -> bool:
+    """Whether full counts are wanted."""
+    return bool(request.config.getoption("--whole"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of shared test data (`data/`, `models/`): LAMPROOM_SHARED, or `shared` beside the checkout."""

@@ -40,12 +40,6 @@ def tale(request: pytest.FixtureRequest, home: Path) -> Tale:
 
 
 @pytest.fixture
-def whole(request: pytest.FixtureRequest) -> bool:
-    """Whether full counts are wanted."""
-    return bool(request.config.getoption("--whole"))
-
-
-@pytest.fixture
 def real(request: pytest.FixtureRequest) -> Path | None:
     """The shared pictures; None, said aloud, where there are none and drawn scenes have to do."""
     try:
