@@ -49,7 +49,6 @@ SETTINGS: Mapping[str, Setting] = {
             "What the attributes of a new object start with",
             choices=("schema", "last"),
         ),
-        Setting("outside", True, "Points may lie outside the picture"),
         Setting("keys", [], "Keys that differ from the desk's own, each as action=key key"),
         Setting("recent", [], "Workspaces opened last"),
         Setting("outside", False, "Points may lie outside the picture"),
