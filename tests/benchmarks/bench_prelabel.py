@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -94,13 +95,13 @@ def rates(folder: Path, key: str, model: Path, n: int, rounds: int) -> tuple[lis
             f"of L by the clock {found.rate / limit.rate:.2f}, by time of a core {found.of(limit):.2f}",
             flush=True,
         )
-    limit, plain, best = min(seen, key=lambda r: r[2].foreign)
+    limit, _, best = min(seen, key=lambda r: r[2].foreign)
     if best.foreign >= 0.05:
         print(
             f"  others took {best.foreign:.2f} cores in the quietest round: shares of L are by time of a core"
         )
-    share = max(found.of(lim) for lim, _, found in seen)
-    ratio = sorted(found.rate / rate for _, rate, found in seen)[len(seen) // 2]
+    share = best.of(limit)
+    ratio = statistics.median(found.rate / rate for _, rate, found in seen)
     fine = [
         bar(f"{key} / limit L", share, SHARES[key]),
         bar(f"{key} / plain loop", ratio, LEAST_PLAIN)
