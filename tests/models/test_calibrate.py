@@ -35,16 +35,32 @@ def test_every_candidate_is_really_run(brightness: Path, monkeypatch: pytest.Mon
 def test_a_plan_that_is_hardly_faster_is_not_worth_it(
     brightness: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    simple = measured(monkeypatch, brightness, lambda plan: (100.0 if plan == Plan(2) else 102.0, []))
+    simple = measured(monkeypatch, brightness, lambda plan: (100.0 if plan == Plan(2) else 102.0, 0.1, []))
     assert simple.plan == Plan(2)
-    faster = measured(monkeypatch, brightness, lambda plan: (150.0 if plan.sessions == 2 else 100.0, []))
+    faster = measured(monkeypatch, brightness, lambda plan: (150.0 if plan.sessions == 2 else 100.0, 0.1, []))
     assert (faster.plan, faster.rate) == (Plan(2, sessions=2), 150.0)
+
+
+def test_on_a_processor_a_plan_that_seems_faster_but_costs_more_of_it_is_not_taken(
+    brightness: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = measured(
+        monkeypatch, brightness, lambda plan: (100.0 * plan.threads, 0.1 + 0.02 * (plan.threads - 1), [])
+    )
+    assert found.plan == Plan(2)
+    assert dict(found.tried)[Plan(1, threads=2)] == 200.0
+
+
+def test_the_best_turn_of_each_plan_counts(brightness: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = iter([10.0, 100.0, 100.0] + [120.0, 20.0, 100.0] * 2)
+    found = measured(monkeypatch, brightness, lambda plan: (next(turns), 0.1, []))
+    assert (found.plan, found.rate) == (Plan(2), 120.0)
 
 
 def test_on_a_cpu_a_faster_plan_that_finds_something_else_is_not_taken(
     brightness: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = measured(monkeypatch, brightness, lambda plan: (plan.threads * 100.0, [()] * plan.threads))
+    found = measured(monkeypatch, brightness, lambda plan: (plan.threads * 100.0, 0.1, [()] * plan.threads))
     assert found.plan == Plan(2)
     assert dict(found.tried)[Plan(1, threads=2)] == 0.0
 
