@@ -163,6 +163,10 @@ def held_by(conn: Connection, job_id: int) -> str | None:
     return next((name for name in rows if name and not _is_dead(name)), None)
 
 
+_OPEN = "EXISTS (SELECT 1 FROM job WHERE id = :j AND ended_ms IS NULL)"
+"""Nothing is taken of a job that was cancelled while its process paused."""
+
+
 def lease(conn: Connection, job_id: int, me: str) -> Lease | None:
     """Take the first open shard, or one whose lease ran out or whose owner died. None = nothing left to take."""
     now = now_ms()
@@ -179,7 +183,7 @@ def lease(conn: Connection, job_id: int, me: str) -> Lease | None:
     row = conn.execute(
         sa.text(
             "UPDATE shard SET state = 1, owner = :o, until_ms = :u, fence = fence + 1 WHERE id = ("
-            "SELECT id FROM shard WHERE job_id = :j AND state < 2 AND (state = 0 OR until_ms <= :n) "
+            f"SELECT id FROM shard WHERE job_id = :j AND state < 2 AND (state = 0 OR until_ms <= :n) AND {_OPEN} "
             f"ORDER BY id LIMIT 1{skip}) RETURNING id, job_id, position, last, fence, owner"
         ),
         {"o": me, "u": now + LEASE_MS, "j": job_id, "n": now},
@@ -209,9 +213,16 @@ def lease_piece(
             row = conn.execute(
                 sa.text(
                     "UPDATE shard SET state = 1, owner = :o, until_ms = :u, fence = fence + 1, last = :e "
-                    "WHERE id = :i AND fence = :f AND state < 2 RETURNING id, job_id, position, last, fence, owner"
+                    f"WHERE id = :i AND fence = :f AND state < 2 AND {_OPEN} RETURNING id, job_id, position, last, fence, owner"
                 ),
-                {"o": me, "u": now_ms() + LEASE_MS, "e": at, "i": seen.shard_id, "f": seen.fence},
+                {
+                    "o": me,
+                    "u": now_ms() + LEASE_MS,
+                    "e": at,
+                    "i": seen.shard_id,
+                    "f": seen.fence,
+                    "j": job_id,
+                },
             ).first()
             if row is None:  # somebody was faster
                 continue
@@ -225,7 +236,7 @@ def _open_shard(conn: Connection, job_id: int) -> Lease | None:
     now = now_ms()
     rows = conn.execute(
         sa.text(
-            "SELECT id, job_id, position, last, fence, owner, state, until_ms FROM shard WHERE job_id = :j AND state < 2 ORDER BY id"
+            f"SELECT id, job_id, position, last, fence, owner, state, until_ms FROM shard WHERE job_id = :j AND state < 2 AND {_OPEN} ORDER BY id"
         ),
         {"j": job_id},
     )
@@ -257,7 +268,7 @@ def advance(conn: Connection, held: Lease, position: int, *, n: int, step: int |
     """In the transaction of the results: everything up to `position` is done, `n` items more.
 
     Raises:
-        Conflict: the shard was leased to somebody else meanwhile; the transaction must roll back.
+        Conflict: the shard was leased to somebody else or the job ended meanwhile; the transaction must roll back.
     """
     done = position >= held.last
     moved = conn.execute(
@@ -270,10 +281,18 @@ def advance(conn: Connection, held: Lease, position: int, *, n: int, step: int |
         raise Conflict(
             "another process took this piece of the job over", remedy="nothing is lost; it goes on there"
         )
-    conn.execute(
-        sa.text("UPDATE job SET done = done + :n, step = coalesce(step, :s) WHERE id = :j"),
+    counted = conn.execute(
+        sa.text(
+            "UPDATE job SET done = done + :n, step = coalesce(step, :s) WHERE id = :j AND ended_ms IS NULL"
+        ),
         {"n": n, "s": step, "j": held.job_id},
-    )
+    ).rowcount
+    if counted != 1:
+        raise Conflict(
+            "the job was cancelled meanwhile",
+            where=f"job {held.job_id}",
+            remedy="what was written before stays",
+        )
 
 
 def give_back(conn: Connection, leases: Sequence[Lease]) -> None:
@@ -302,10 +321,12 @@ def shards(conn: Connection, job_id: int) -> list[Shard]:
 
 
 def lease_shard(db: Database, job_id: int, shard_id: int, me: str) -> Lease | None:
-    """Take this shard; None when a living process holds it or it is done."""
+    """Take this shard; None when a living process holds it, it is done or the job ended."""
     with db.write(durable=False) as conn:
         row = conn.execute(
-            sa.text("SELECT owner, state, until_ms, fence FROM shard WHERE id = :i AND job_id = :j"),
+            sa.text(
+                f"SELECT owner, state, until_ms, fence FROM shard WHERE id = :i AND job_id = :j AND {_OPEN}"
+            ),
             {"i": shard_id, "j": job_id},
         ).first()
         free = row is not None and (

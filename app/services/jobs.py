@@ -41,12 +41,12 @@ class JobRow:
     note: str = ""
 
 
-def listing(ws: Workspace, *, limit: int = 200) -> list[JobRow]:
-    """Jobs, newest first."""
+def listing(ws: Workspace, *, open_only: bool = False, limit: int = 200) -> list[JobRow]:
+    """Jobs, or those alone that have not ended, newest first."""
     with ws.db.read() as conn:
         names = {d.id: d.name for d in queries.datasets(conn)}
         out = []
-        for j in jobs.listing(conn, limit=limit):
+        for j in jobs.listing(conn, open_only=open_only, limit=limit):
             said, _, note = (j.outcome or "").partition(": ")
             state = j.outcome or "waiting"
             course: Any = j.params.get("course") or {}
@@ -177,9 +177,16 @@ def work_off(
     yield Finished({"worked_off": ended}, Changes(everything=True), problems)
 
 
+MOST_WAITING = 10_000
+
+
 def _queue(ws: Workspace) -> list[JobRow]:
     """Jobs that wait and can be resumed, in the order they are to be done."""
-    rows = [r for r in listing(ws) if r.state in ("waiting", "incomplete") and r.kind in RESUMABLE]
+    rows = [
+        r
+        for r in listing(ws, open_only=True, limit=MOST_WAITING)
+        if r.state in ("waiting", "incomplete") and r.kind in RESUMABLE
+    ]
     return sorted(rows, key=lambda r: (-r.priority, r.id))
 
 

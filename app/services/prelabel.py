@@ -307,6 +307,8 @@ def _end(ws: Workspace, job: Job, data: DatasetRow, row: ModelRow, sitting: _Sit
     yield Progress(now_job.done, now_job.total)
     if sitting.gave_way:
         yield Warned("it waits: another job goes first", f"job {job.id}")
+    elif not whole and now_job.ended_ms is not None:
+        yield Warned("it was cancelled meanwhile", f"job {job.id}")
     elif not whole:
         yield Warned("another process works on the rest", f"job {job.id}")
     yield Finished(

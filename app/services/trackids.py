@@ -40,15 +40,31 @@ class _Tally:
 def run(ws: Workspace, dataset: str, model: str) -> Work:
     """Give the unaccepted predictions of a model track ids, folder by folder in the natural order of the names.
 
+    The same call after an interruption goes on with the unfinished job.
+
     Raises:
-        NotFound: no such dataset or model.
+        NotFound: no such dataset or model. Conflict: another process works on it.
     """
     with ws.db.read() as conn:
         data = queries.dataset(conn, dataset)
     row = onnx.show(ws, model)
     with ws.db.write() as conn:
-        job = jobs.get(conn, begin(conn, data.id, data.name, row.name, row.sha256))
+        job = _waiting(conn, data.id, row.sha256) or jobs.get(
+            conn, begin(conn, data.id, data.name, row.name, row.sha256)
+        )
     yield from go_on(ws, job)
+
+
+def _waiting(conn: Connection, dataset_id: int, sha256: str) -> Job | None:
+    """The job that was asked for the same and has not ended: two would give every object another track."""
+    return next(
+        (
+            job
+            for job in jobs.listing(conn, open_only=True)
+            if job.kind == "track" and job.dataset_id == dataset_id and job.params["sha256"] == sha256
+        ),
+        None,
+    )
 
 
 def begin(
@@ -124,7 +140,7 @@ def _sequences(
     after = lease.position
     while True:
         with ws.db.read() as conn:
-            ids = queries.asset_ids(conn, Query(dataset_id), after=after, limit=PAGE)
+            ids = queries.asset_ids(conn, Query(dataset_id), after=after, until=lease.last, limit=PAGE)
             rows = queries.items_of(conn, dataset_id, ids)
         for row in rows:
             here = row.path.rpartition("/")[0]
