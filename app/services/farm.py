@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from annotation.core import new_uid
-from annotation.errors import InvalidInput
+from annotation.errors import Conflict, InvalidInput
 from app import VERSION, hours
 from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
 from app.hours import Clock
@@ -137,9 +137,25 @@ def go_on(ws: Workspace, job: Job, *, clock: Clock, give_way: Callable[[], bool]
     Workers of this machine end with this call; an array of Slurm goes on, and the next call finds it.
 
     Raises:
-        NotFound, InvalidInput: the job directory is gone or is another one.
+        NotFound, InvalidInput: the job directory is gone or is another one. Conflict: another process looks after it.
     """
     yield from _Farm(ws, job, clock, give_way).work()
+
+
+def demand_alone(job: Job, me: str) -> None:
+    """Refuse to look after a job beside another process of this machine: the first to end would take the directory away.
+
+    Raises:
+        Conflict: naming the process. Of a process of another machine nobody can tell whether it lives.
+    """
+    work: Any = orders.work_of(job)
+    host, _, rest = str(work.get("watcher", "")).partition(":")
+    if host == me.partition(":")[0] and work["watcher"] != me and jobs.lives(work["watcher"]):
+        raise Conflict(
+            "another process looks after it",
+            where=f"job {job.id}",
+            remedy=f"wait for process {rest.partition(':')[0]}",
+        )
 
 
 def withdraw(job: Job) -> None:
@@ -164,7 +180,9 @@ class _Farm:
         self.kind = self.course.runner.partition(":")[0]
         kept: Any = orders.work_of(job)
         self.opened: Opened = jobdir.load(Path(kept["folder"]), digest=kept["digest"])
-        self.job = orders.note_work(ws, job, {**kept, "watcher": jobs.owner()})
+        self.me = jobs.owner()
+        demand_alone(job, self.me)
+        self.job = orders.note_work(ws, job, watcher=self.me)
         with ws.db.write() as conn:
             jobs.say(conn, job.id, None)
             self.data = queries.dataset(conn, str(job.params["dataset"]))
@@ -199,8 +217,7 @@ class _Farm:
             for runner, ticket in self.mine:
                 if ticket["runner"] != "slurm":
                     runner.cancel(ticket)
-            work: Any = orders.work_of(self.job)
-            self.job = orders.note_work(self.ws, self.job, {**work, "watcher": ""})
+            self.job = orders.note_work(self.ws, self.job, watcher="")
         yield from self._end(time.monotonic() - began)
 
     def _look_after(self) -> Work:
@@ -220,7 +237,7 @@ class _Farm:
                 note = tr(
                     "{n} of {m} shards run or wait", n=len(alive & set(self.missing)), m=len(self.missing)
                 )
-                idle = sorted(set(self.missing) - alive - self.failed)
+                idle = sorted(set(self.missing) - alive - self.failed - jobdir.finished(self.opened))
                 if idle and not submitted:
                     closed = window is not None and window.closed_s(self.clock.now()) > 0
                     if closed and window is not None:
@@ -242,8 +259,7 @@ class _Farm:
         runner = demand(self.course)
         ticket = runner.submit(self.opened.folder, shards)
         self.mine.append((runner, ticket))
-        work: Any = orders.work_of(self.job)
-        self.job = orders.note_work(self.ws, self.job, {**work, "tickets": [*work["tickets"], ticket]})
+        self.job = orders.note_work(self.ws, self.job, ticket=ticket)
 
     def _alive(self) -> set[int] | None:
         """Shards that run or wait to run; None while a scheduler does not answer."""
@@ -262,6 +278,8 @@ class _Farm:
 
     def _merge(self) -> Work:
         for shard in sorted(jobdir.finished(self.opened) & set(self.missing) - self.failed):
+            if shard not in self.missing:  # another process merged it meanwhile
+                continue
             try:
                 yield from self._merge_one(shard)
             except InvalidInput as fault:

@@ -220,10 +220,17 @@ def work_of(job: Job) -> dict[str, Any] | None:
     return work
 
 
-def note_work(ws: Workspace, job: Job, work: Mapping[str, Any]) -> Job:
-    """Keep what was started of a job."""
+def note_work(
+    ws: Workspace, job: Job, *, watcher: str | None = None, ticket: Mapping[str, Any] | None = None
+) -> Job:
+    """Keep who looks after a job beyond this process ("" = nobody any more), and one more ticket of what was started."""
     with ws.db.write() as conn:
         now = jobs.get(conn, job.id)
+        work = work_of(now) or {}
+        if watcher is not None:
+            work = {**work, "watcher": watcher}
+        if ticket is not None:
+            work = {**work, "tickets": [*work.get("tickets", ()), dict(ticket)]}
         params = {**now.params, "course": _kept(course_of(now), work)}
         jobs.turn(conn, job.id, priority=now.priority, params=params)
         return jobs.get(conn, job.id)
@@ -235,18 +242,19 @@ def turn(ws: Workspace, job: Job, course: Course) -> Job:
     Raises:
         Conflict: it was begun in a process and shall go on beyond it; its pictures are in no manifest.
     """
-    work, old = work_of(job), course_of(job)
-    if course.runner and work is None:
-        raise Conflict(
-            "the job was begun without a runner", where=f"job {job.id}", remedy="leave --runner out, or cancel it first"
-        )  # fmt: skip
-    if work is not None:  # what its directory was made with stays
-        course = replace(
-            course, shards=old.shards, scratch=old.scratch, hub=old.hub, window=old.window, runner=course.runner or old.runner
-        )  # fmt: skip
     with ws.db.write() as conn:
+        now = jobs.get(conn, job.id)  # who looks after it may have noted more meanwhile
+        work, old = work_of(now), course_of(now)
+        if course.runner and work is None:
+            raise Conflict(
+                "the job was begun without a runner", where=f"job {job.id}", remedy="leave --runner out, or cancel it first"
+            )  # fmt: skip
+        if work is not None:  # what its directory was made with stays
+            course = replace(
+                course, shards=old.shards, scratch=old.scratch, hub=old.hub, window=old.window, runner=course.runner or old.runner
+            )  # fmt: skip
         jobs.turn(
-            conn, job.id, priority=course.priority, params={**job.params, "course": _kept(course, work)}
+            conn, job.id, priority=course.priority, params={**now.params, "course": _kept(course, work)}
         )
         return jobs.get(conn, job.id)
 

@@ -20,6 +20,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -32,7 +33,7 @@ from blake3 import blake3
 
 from annotation import canonical
 from annotation.core import Annotation, AnnotationSet
-from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
+from annotation.errors import Conflict, InvalidInput, LamproomError, NotFound, Unavailable
 from annotation.rows import from_row, to_row
 from storage import files
 from storage.manifest import Object
@@ -41,6 +42,7 @@ FORMAT = "lamproom-work-1"
 MAX_JOB_BYTES = 64 << 20
 MAX_LINES_BYTES = 1 << 30
 MAX_DONE_BYTES = 1 << 20
+MAX_STATE_BYTES = 4096
 MAX_VECTOR = 1 << 16
 MAX_PROBLEM = 500
 OLD_S = 86_400
@@ -151,7 +153,7 @@ def log_path(folder: Path, shard: int) -> Path:
 def last_words(folder: Path, shard: int) -> str:
     """The last line that a worker of the shard said, "" when it said nothing."""
     try:
-        with log_path(folder, shard).open("rb") as log:
+        with open(log_path(folder, shard), "rb", opener=_plainly) as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
             lines = [one.strip() for one in log.read().decode(errors="replace").splitlines()]
     except OSError:
@@ -278,14 +280,25 @@ def manifest(work: Opened, shard: int) -> list[Item]:
 
 
 def _read(path: Path, limit: int) -> bytes:
+    """A file of a folder that others may write to: no link, no pipe that is waited for, never more than `limit` bytes."""
     try:
-        if path.stat().st_size > limit:
+        with open(path, "rb", opener=_plainly) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InvalidInput("it is no plain file", where=str(path))
+            data = file.read(limit + 1)
+        if len(data) > limit:
             raise InvalidInput(f"it is larger than {limit} bytes", where=str(path))
-        return path.read_bytes()
+        return data
     except FileNotFoundError as error:
         raise NotFound("it is not there", where=str(path)) from error
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InvalidInput("it is no plain file", where=str(path)) from error
         raise Unavailable(f"it cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def _plainly(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _decoded(data: bytes, kind: type[Any], path: Path) -> Any:
@@ -490,8 +503,24 @@ def objects_of(line: Line) -> AnnotationSet:
 
 
 def refuse(work: Opened, shard: int) -> None:
-    """Put aside what was said of a shard, so that another worker may do it."""
-    path = _done_path(work.folder, shard)
+    """Put aside what was said of a shard, and results that are not what their name says, so that another worker may do it:
+    its results will have the same name."""
+    with suppress(LamproomError):
+        if (said := done(work, shard)) is not None:
+            path = _results_path(work.folder, shard, _hex(said.results, work))
+            if not _is_whole(path, said.results):
+                _aside(path)
+    _aside(_done_path(work.folder, shard))
+
+
+def _is_whole(path: Path, digest: str) -> bool:
+    try:
+        return blake3(_read(path, MAX_LINES_BYTES)).hexdigest() == digest
+    except LamproomError:
+        return False
+
+
+def _aside(path: Path) -> None:
     with suppress(OSError):
         path.replace(path.with_name(f".{path.name}.{secrets.token_hex(4)}.refused"))
 
@@ -518,7 +547,7 @@ def told(work: Opened, shards: Iterable[int]) -> Iterator[int]:
     """How many pictures of each shard are done, as its worker said last; 0 where nobody said anything."""
     for shard in shards:
         try:
-            said = msgspec.json.decode((work.folder / "state" / f"{shard:04d}.json").read_bytes())
+            said = msgspec.json.decode(_read(work.folder / "state" / f"{shard:04d}.json", MAX_STATE_BYTES))
             yield max(0, min(int(said["n"]), work.order.parts[shard].n))
-        except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
+        except (LamproomError, msgspec.DecodeError, KeyError, TypeError, ValueError):
             yield 0
