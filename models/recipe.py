@@ -215,7 +215,10 @@ def from_toml(text: str, *, where: str = "recipe") -> Recipe:
             plain["tiling"]["overlap_micro"] = _micro(tile["overlap"], "overlap", where)
         if strange := sorted(set(plain["tiling"]) - {"side", "overlap_micro", "whole"}):
             raise InvalidInput(f"[tile] has no key {strange[0]!r}", where=where)
-    plain["regions"] = [_region(one, where) for one in data.get("region", [])]
+    regions = data.get("region", [])
+    if not isinstance(regions, list):
+        raise InvalidInput("regions are given as [[region]]", where=where)
+    plain["regions"] = [_region(one, where) for one in regions]
     return from_plain(plain, where=where)
 
 

@@ -250,6 +250,8 @@ def exact(conn: Connection, dataset_id: int, have: Signs, order: Ids) -> Ids:
     for digest, asset_id in conn.execute(sa.text(sql), {"d": dataset_id}):
         twins.setdefault(bytes(digest), []).append(asset_id)
     taker = np.arange(len(have))
+    if not len(have):
+        return taker
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     for ids in twins.values():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation import canonical
+from annotation.errors import LamproomError
 from app.services import onnx
 from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
@@ -30,12 +31,12 @@ def freed(ws: Workspace, model: str | ModelRow, *, provider: str = "cpu") -> Fre
     noted = _noted(row.path)
     place = f"{provider}, {session.runtime(provider)}"
     known = noted["proofs"].get(place)
-    if known is None or (known["exact"] and not _derived(row, noted["derived"]).is_file()):
-        return _proved(row, noted, place, provider)
-    if not known["exact"]:
+    if known is not None and not known["exact"]:
         return Freed(None, None, known["why"])
     path = _derived(row, noted["derived"])
-    body = external.identify(path)
+    body = None if known is None else _whole(path, noted["derived"])
+    if known is None or body is None:
+        return _proved(row, noted, place, provider)
     card = replace(row.card, sha256=body.sha256, files=body.files, batch=0)
     return Freed(path, card, known["why"])
 
@@ -76,6 +77,15 @@ def _proved(row: ModelRow, noted: dict[str, Any], place: str, provider: str) -> 
         _note(row.path), canonical.encode({"derived": noted["derived"], "proofs": _listed(noted["proofs"])})
     )
     return found
+
+
+def _whole(path: Path, sha256: str) -> external.Body | None:
+    """The derived model, if it is the one that was proved; a damaged one is made anew."""
+    try:
+        body = external.identify(path)
+    except LamproomError:
+        return None
+    return body if body.sha256 == sha256 else None
 
 
 def _derived(row: ModelRow, sha256: str) -> Path:

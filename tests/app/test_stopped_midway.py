@@ -1,0 +1,262 @@
+"""Machine work that meets what changed meanwhile: pictures that joined, a cancel during a pause, another collector."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from annotation.errors import Conflict, InvalidInput
+from app import worker
+from app.events import Finished, Progress, Warned, Work
+from app.hours import CLOCK
+from app.services import batching, farm, ingest, jobs, onnx, orders, prelabel, trackids
+from app.services.orders import Course
+from app.services.workspace import Workspace
+from models import recipe as recipes
+from storage import jobs as shards
+from storage import likeness, record
+from storage.db import now_ms
+from storage.hub import jobdir
+from tests.app.conftest import draw, enrol
+from tests.app.test_hours import Wall
+from tests.models.toys import columns, toy_model
+
+
+@pytest.fixture
+def model(ws: Workspace, tmp_path: Path) -> str:
+    """A detector of two boxes on any picture."""
+    table = columns((16, 16, 16, 16, 0.5, 0.0), (48, 32, 16, 24, 0.0, 0.4))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(toy_model(table, metadata={"names": "{0: 'person', 1: 'helmet'}"}).SerializeToString())
+    return onnx.add(ws, path, name="m").name
+
+
+def finish(work: Work) -> dict[str, object]:
+    return next(dict(e.result) for e in work if isinstance(e, Finished))
+
+
+def live(ws: Workspace) -> int:
+    with ws.db.read() as conn:
+        return int(conn.exec_driver_sql("SELECT count(*) FROM annotation WHERE died IS NULL").scalar_one())
+
+
+def test_tracks_are_of_the_pictures_that_were_there_when_the_job_was_made(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "a", 2), dataset="d")
+    list(prelabel.run(ws, "d", model))
+    row = onnx.show(ws, model)
+    with ws.db.write() as conn:
+        job = shards.get(conn, trackids.begin(conn, 1, "d", row.name, row.sha256))
+    for late in ("b", "c"):  # folders of their own, that is sequences of their own
+        list(ingest.run(ws, [different(tmp_path / late)], dataset="d"))
+    assert finish(trackids.go_on(ws, job))["frames"] == 2
+    assert jobs.listing(ws)[0].state == "finished"
+
+
+def different(folder: Path) -> Path:
+    """A folder of two pictures that no other folder has."""
+    for path in draw(folder, 2):
+        path.write_bytes(path.read_bytes() + folder.name.encode())
+    return folder
+
+
+def test_tracking_again_after_a_kill_goes_on_with_the_job_that_waits(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "a", 2), dataset="d")
+    list(prelabel.run(ws, "d", model))
+    work = trackids.run(ws, "d", model)
+    next(work)
+    work.close()
+    finish(trackids.run(ws, "d", model))
+    assert [(r.kind, r.state) for r in jobs.listing(ws)] == [("track", "finished"), ("prelabel", "finished")]
+
+
+def test_a_job_cancelled_while_it_pauses_for_its_hours_does_nothing_more(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "p", 3), dataset="d")
+    wall = Wall("21:55:00")
+    warned: list[str] = []
+    result: Mapping[str, object] = {}
+    for event in prelabel.run(ws, "d", model, course=Course(window="22:00-06:00"), clock=wall.clock):
+        if isinstance(event, Progress) and "22:00" in event.note:
+            (row,) = jobs.listing(ws)
+            if row.state == "waiting":
+                jobs.cancel(ws, row.id)
+        if isinstance(event, Warned):
+            warned.append(event.what)
+        if isinstance(event, Finished):
+            result = event.result
+    assert (live(ws), result["finished"]) == (0, False)
+    assert [row.state for row in jobs.listing(ws)] == ["cancelled"]
+    assert warned[-1] == "it was cancelled meanwhile"
+
+
+@pytest.mark.parametrize(
+    "ws", ["folder", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
+def test_nothing_of_a_cancelled_job_is_leased_and_nothing_leased_of_it_counts(ws: Workspace) -> None:
+    with ws.db.write() as conn:
+        activity = record.start_activity(conn, "prelabel", ws.person.id, {})
+        number = shards.create(
+            conn, "prelabel", activity_id=activity, dataset_id=None, params={}, shards=[(1, 5), (6, 9)]
+        )
+        mine = shards.lease(conn, number, "elsewhere:1:1")
+        assert mine is not None
+        shards.finish(conn, number, "cancelled")
+        assert shards.lease(conn, number, "me") is None
+    assert shards.lease_piece(ws.db, number, "me", lambda *_: None) is None
+    assert shards.lease_shard(ws.db, number, mine.shard_id + 1, "me") is None
+    with pytest.raises(Conflict, match="cancelled"), ws.db.write() as conn:
+        shards.advance(conn, mine, 5, n=5)
+    with ws.db.read() as conn:
+        assert (shards.get(conn, number).done, shards.unfinished(conn, number)) == (0, 2)
+
+
+def test_the_queue_finds_a_job_that_waits_behind_hundreds_that_ended(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "p", 2), dataset="d")
+    finish(prelabel.run(ws, "d", model, later=True))
+    with ws.db.write() as conn:
+        activity = record.start_activity(conn, "export", ws.person.id, {}, open_=False)
+        for _ in range(201):
+            number = shards.create(conn, "export", activity_id=activity, dataset_id=None, params={})
+            shards.finish(conn, number, "finished")
+    list(jobs.work_off(ws))
+    assert live(ws) == 4
+
+
+# --- job directories -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def begun(ws: Workspace, model: str, tmp_path: Path) -> jobdir.Opened:
+    """A job of four shards by workers of this machine, none begun."""
+    draw(tmp_path / "p", 8)
+    list(ingest.run(ws, [tmp_path / "p"], dataset="d"))
+    course = Course(runner="local:2", shards=4, threads=1, scratch=str(tmp_path / "s"))
+    finish(prelabel.run(ws, "d", model, course=course, later=True))
+    work = orders.work_of(the_job(ws))
+    assert work is not None
+    return jobdir.load(Path(work["folder"]), digest=work["digest"])
+
+
+def the_job(ws: Workspace) -> shards.Job:
+    with ws.db.read() as conn:
+        return shards.listing(conn)[0]
+
+
+def set_shard(ws: Workspace, number: int, state: int, owner: str = "") -> None:
+    with ws.db.write() as conn:
+        found = shards.shards(conn, the_job(ws).id)[number]
+        conn.execute(
+            sa.text(
+                "UPDATE shard SET state = :s, position = CASE WHEN :s = 2 THEN last ELSE position END, owner = :o, "
+                "until_ms = :u WHERE id = :i"
+            ),
+            {"s": state, "o": owner, "u": now_ms() + 60_000, "i": found.id},
+        )
+
+
+def test_shards_that_another_collector_merged_or_is_merging_are_left_to_it(
+    ws: Workspace, begun: jobdir.Opened
+) -> None:
+    finish(worker.run(begun.folder, [0, 1, 2, 3]))
+    job = the_job(ws)
+    collector = farm._Farm(ws, job, CLOCK, None)
+    set_shard(ws, 0, 1, "elsewhere:1:1")
+    set_shard(ws, 1, 2)
+    list(collector._merge())
+    assert sorted(collector.missing) == [0]
+    assert live(ws) == 8  # of the two that were left
+
+
+def test_a_job_beyond_this_process_is_looked_after_by_one_process_of_a_machine(
+    ws: Workspace, begun: jobdir.Opened
+) -> None:
+    job = the_job(ws)
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        host = shards.owner().partition(":")[0]
+        orders.note_work(ws, job, watcher=f"{host}:{other.pid}:{shards._started(other.pid)}")
+        with pytest.raises(Conflict, match="another process looks after it"):
+            list(jobs.resume(ws, job.id))
+        assert jobs.listing(ws)[0].state == "running"
+    finally:
+        other.communicate(b"\n")
+    assert finish(jobs.resume(ws, job.id))["finished"] is True
+
+
+def test_what_two_processes_note_of_a_job_is_kept_of_both(ws: Workspace, begun: jobdir.Opened) -> None:
+    stale = the_job(ws)
+    orders.note_work(ws, stale, ticket={"runner": "slurm", "job": 1, "shards": [0]})
+    orders.note_work(ws, stale, ticket={"runner": "slurm", "job": 2, "shards": [1]})
+    orders.turn(ws, stale, Course(priority=3))
+    work = orders.work_of(the_job(ws))
+    assert work is not None and [t["job"] for t in work["tickets"]] == [1, 2]
+
+
+def test_damaged_results_do_not_stand_in_the_way_of_the_next_worker(
+    ws: Workspace, begun: jobdir.Opened
+) -> None:
+    finish(worker.run(begun.folder, [0, 1, 2, 3]))
+    (path,) = (begun.folder / "out").glob("0001-*.jsonl")
+    path.write_bytes(path.read_bytes()[:-9])  # as a disk or a network may leave it
+    assert finish(jobs.resume(ws, the_job(ws).id))["missing"] == [1]
+    assert finish(jobs.resume(ws, the_job(ws).id))["finished"] is True
+    assert live(ws) == 16
+
+
+def test_what_is_no_plain_file_in_a_job_directory_is_refused_and_never_waited_for(
+    begun: jobdir.Opened, tmp_path: Path
+) -> None:
+    os.mkfifo(begun.folder / "out" / "0000.done.json")
+    with pytest.raises(InvalidInput, match="no plain file"):
+        jobdir.done(begun, 0)
+    (tmp_path / "long").write_bytes(b"{}")
+    (begun.folder / "out" / "0001.done.json").symlink_to(tmp_path / "long")
+    with pytest.raises(InvalidInput, match="no plain file"):
+        jobdir.done(begun, 1)
+    os.mkfifo(begun.folder / "state" / "0000.json")
+    assert list(jobdir.told(begun, [0])) == [0]
+    os.mkfifo(begun.folder / "log" / "0000.txt")
+    assert jobdir.last_words(begun.folder, 0) == ""
+
+
+# --- what is measured or judged meanwhile ----------------------------------------------------------------------------
+
+
+def test_equal_files_of_which_none_was_measured_are_no_groups(ws: Workspace, tmp_path: Path) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "p", 2), dataset="d")
+    with ws.db.write() as conn:
+        conn.exec_driver_sql("UPDATE asset SET blake3 = (SELECT blake3 FROM asset WHERE id = 1)")
+    *_, none = likeness.signs(ws.db.read, [1])
+    assert isinstance(none, likeness.Signs) and len(none) == 0
+    with ws.db.read() as conn:
+        assert likeness.exact(conn, 1, none, none.preferred()).tolist() == []
+
+
+def test_a_derived_model_that_was_changed_on_the_disk_is_made_and_proved_anew(ws: Workspace) -> None:
+    model = onnx.add_demo(ws)
+    first = batching.freed(ws, model)
+    assert first.path is not None and first.card is not None
+    whole = first.path.read_bytes()
+    first.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    again = batching.freed(ws, model)
+    assert again.path is not None and again.path.read_bytes() == whole
+    assert again.card == first.card
+
+
+@pytest.mark.parametrize("region", ["5", "true", "'cam3'", "[3]"])
+def test_a_region_that_is_none_is_told_in_one_line(region: str) -> None:
+    with pytest.raises(InvalidInput, match="region"):
+        recipes.from_toml(f"region = {region}")
