@@ -32,6 +32,7 @@ from app.desktop.panels.remarks import Remarks
 from app.desktop.panels.rule import Rule
 from app.desktop.panels.shape import KINDS, Ask, Tags, convert_sheet
 from app.desktop.panels.tools import ToolRow
+from app.desktop.panels.worth import Reason
 from app.desktop.review import STATES, Reviewing
 from app.desktop.route import Route
 from app.desktop.sequence import Reel
@@ -180,6 +181,8 @@ class Annotate(QWidget):
         caption.addWidget(self.reviewing.pill)
         caption.addWidget(self.reviewing.submit)
         inside.addLayout(caption)
+        self.reason: Reason = Reason(desk)
+        inside.addWidget(self.reason)
         inside.addWidget(Timeline(desk, self.sequence))
         inside.addWidget(self.strip)
         middle.addWidget(below)
@@ -315,7 +318,7 @@ class Annotate(QWidget):
         self._changed()
 
     def _queried(self) -> None:
-        self.route.look_at(self.desk.ws, self.desk.query)
+        self.route.look_at(self.desk.ws, self.desk.query, worth=self.desk.worth)
         self.route.now = self.desk.document.asset_id
         self.route.refresh()
         if self.isVisible() and self.desk.document.asset_id is None:
@@ -344,6 +347,7 @@ class Annotate(QWidget):
 
     def _routed(self) -> None:
         """Other rows, position or number: the strip, the caption and what is decoded ahead follow."""
+        self.queues.count_worth(self.route.total if self.route.worth else None)
         now, rows = self.desk.document.asset_id, self.route.rows
         self.strip.show_rows(rows, now or 0)
         self._caption()
@@ -358,7 +362,9 @@ class Annotate(QWidget):
         query = self.desk.query
         state, judged = (query.state, query.review) if query else (None, None)
         names = {"unlabelled": "To label", "predicted": "To confirm", "labelled": "Labelled"}
-        if judged and judged != "draft":
+        if self.route.worth:
+            queue = tr("Worth labelling first")
+        elif judged and judged != "draft":
             queue = tr(STATES[judged])
         else:
             queue = tr(names[state]) if state else tr("All pictures")
@@ -366,7 +372,7 @@ class Annotate(QWidget):
         if found is None:
             self.where.setText(queue)
             return
-        if state not in (None, found.state) or judged not in (None, found.review):
+        if not self.route.inside:
             place = tr("done")
         elif at is None or total is None:
             place = "…"
@@ -377,7 +383,14 @@ class Annotate(QWidget):
     def _empty(self) -> None:
         total = self.desk.dataset.n_assets if self.desk.dataset else 0
         self.canvas.set_placeholder(None, None)
-        if not total:
+        if total and self.route.worth:
+            self.canvas.set_note(
+                tr(
+                    "No picture waits in this queue. “Worth labelling first…” ({key}) looks.",
+                    key=actions.key("worth"),
+                )
+            )
+        elif not total:
             self.canvas.set_note(tr("No pictures yet. Ctrl+I adds a folder of pictures."))
         else:
             self.canvas.set_note(tr("Nothing is left in this queue. Choose another one on the left."))

@@ -88,6 +88,8 @@ class Desk(QObject):
         self.standings: list[Standing] = []
         """Pictures of the dataset by review state, person and content."""
         self.query: Query | None = None
+        self.worth = False
+        """The order is that of the queue of what is worth labelling."""
         self.label: str | None = None
         self.problems: list[Trouble] = []
         self.values = _settings(self)
@@ -202,10 +204,10 @@ class Desk(QObject):
         self.read_schema()
         self._count()
 
-    def look_at(self, query: Query) -> None:
-        """Look at other pictures of the dataset."""
-        if query != self.query:
-            self.query = query
+    def look_at(self, query: Query, *, worth: bool = False) -> None:
+        """Look at other pictures of the dataset; `worth`: the ones worth labelling first come first, everywhere."""
+        if (query, worth) != (self.query, self.worth):
+            self.query, self.worth = query, worth
             self.queried.emit()
 
     def narrow(self, **change: Any) -> None:

@@ -37,6 +37,30 @@ class Jumps(QObject):
         """The next picture with predictions to confirm."""
         self._to(direction, tr("No other picture has predictions to confirm."), state="predicted")
 
+    def worth(self) -> None:
+        """The picture most worth labelling that is not the open one, and why."""
+        ws, data, now = self.desk.ws, self.desk.dataset, self.desk.document.asset_id
+        if ws is None or data is None:
+            return
+
+        def work() -> tuple[list[Any], Any]:
+            from app.services import worth
+
+            return worth.queue(ws, data.id, 2), worth.latest(ws, data.id)
+
+        def done(got: tuple[list[Any], Any]) -> None:
+            found, last = got
+            first = next((one for one in found if one.asset_id != now), None)
+            if last is None:
+                self.place.say(tr("Nothing was looked at yet: “Worth labelling first…” looks."))
+            elif first is None:
+                self.place.say(tr("No other picture waits to be labelled."))
+            else:
+                self.place.reason.asked = first.asset_id
+                self.place.open(first.asset_id)
+
+        self.desk.ask(work, done)
+
     def returned(self, direction: int = 1) -> None:
         """The next picture that came back to the person at the desk."""
         if self.desk.ws is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -37,7 +38,7 @@ from storage.verdicts import Ran
 from storage.worth import Row
 
 __all__ = [
-    "PARTS", "Ask", "Latest", "Parts", "Row", "Weights", "again", "count", "go_on", "latest", "parts", "queue", "rows", "run",
+    "PARTS", "Ask", "Latest", "Parts", "Row", "Weights", "again", "count", "go_on", "latest", "order", "parts", "queue", "rows", "run",
     "words",
 ]  # fmt: skip
 
@@ -519,6 +520,28 @@ def queue(ws: Workspace, dataset_id: int, limit: int = 20) -> list[Row]:
     """The first pictures of the queue, most worth first; what was labelled since is left out."""
     with ws.db.read() as conn:
         return table.queue(conn, dataset_id, limit)
+
+
+def order(ws: Workspace, query: Query) -> array[int]:
+    """Ids of a query's pictures that are in the queue, the most worth first, of equal ones the lowest id."""
+    out = array("q")
+    low = 0
+    ids, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    query = query if query.me else replace(query, me=ws.person.id)
+    while True:
+        with ws.db.read() as conn:
+            high = listing.stretches(conn, query.dataset_id, low)
+            upto = 2**62 if high is None else high
+            found = listing.keys(conn, query, objects=False, low=low, high=upto, sort=KIND)
+        some = np.array([(a, v) for a, v in found if v is not None], np.int64).reshape(-1, 2)
+        ids.append(some[:, 0])
+        values.append(some[:, 1])
+        if high is None:
+            break
+        low = high
+    every = np.concatenate(ids)
+    out.frombytes(np.ascontiguousarray(every[worth.order(every, np.concatenate(values))]).tobytes())
+    return out
 
 
 def rows(ws: Workspace, dataset_id: int, asset_ids: Sequence[int]) -> dict[int, Row]:

@@ -324,12 +324,12 @@ def test_rare_classes_are_reached_earlier_than_by_chance_on_drawn_scenes(
     while common or rare:
         seed += 1
         one = scenes.draw(seed, (480, 270))
-        is_rare = any(a.label == "large_coal" for a in one.annotations.annotations)
+        is_rare = any(a.label == "large_coal" for a in one.annotations)
         if (is_rare and not rare) or (not is_rare and not common):
             continue
         rare, common = rare - is_rare, common - (not is_rare)
         cv2.imwrite(str(folder / f"{seed}.jpg"), one.picture)
-        made[f"{seed}.jpg"] = one.annotations.annotations
+        made[f"{seed}.jpg"] = one.annotations
     run(ingest.run(ws, [folder], dataset="d"))
     onnx.add_demo(ws)
     run(prelabel.run(ws, "d", "demo"))

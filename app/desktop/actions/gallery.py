@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.desktop import worth
 from app.desktop.actions.action import Action
 
 _GALLERY = "gallery"
@@ -14,6 +15,7 @@ ROWS: tuple[Action, ...] = (
     Action("gallery.turn", "Turn the order round", lambda w: w.gallery.turn_sort(), ("Shift+K",), _GALLERY, "descending 倒序"),
     Action("gallery.save", "Save this filter", lambda w: w.gallery.save_filter(), ("Ctrl+S",), _GALLERY, "keep 保存"),
     Action("gallery.measure", "Measure the pictures", lambda w: w.gallery.measure_pictures(), (), _GALLERY, "brightness sharpness quality 质量 清晰度"),
+    Action("worth", "Worth labelling first…", lambda w: worth.ask(w), ("Ctrl+Shift+W",), words="active learning uncertainty queue order 价值 先标 主动学习"),
     Action("gallery.clean", "Cleaning", lambda w: w.gallery.cleaning.toggle(), ("Shift+C",), _GALLERY, "duplicates blur dark glare dust frozen thin 清洗 去重 重复 模糊"),
     Action("gallery.group", "The current picture with its group", lambda w: w.gallery.show_group(), ("Shift+G",), _GALLERY, "duplicates alike 同组 相似"),
     Action("gallery.keep", "Keep this one of its group", lambda w: w.gallery.cleaning.keep(), ("Shift+P",), _GALLERY, "duplicates best 保留 去重"),

@@ -11,6 +11,7 @@ ROWS: tuple[Action, ...] = (
     Action("previous.predicted", "Previous picture to confirm", lambda w: w.annotate.jumps.predicted(-1), ("Shift+J",), "annotate"),
     Action("next.unlabelled", "Next picture to label", lambda w: w.annotate.jumps.unlabelled(), ("U",), "annotate"),
     Action("previous.unlabelled", "Previous picture to label", lambda w: w.annotate.jumps.unlabelled(-1), ("Shift+U",), "annotate"),
+    Action("next.worth", "Next picture worth labelling", lambda w: w.annotate.jumps.worth(), ("Alt+J",), "annotate", "active learning uncertain 价值 先标"),
     Action("next.returned", "Next picture returned to me", lambda w: w.annotate.jumps.returned(), ("Alt+R",), "annotate", "review"),
     Action("previous.returned", "Previous picture returned to me", lambda w: w.annotate.jumps.returned(-1), ("Alt+Shift+R",), "annotate", "review"),
     Action("next.class", "Next picture with this class", lambda w: w.annotate.jumps.same_class(), ("Alt+C",), "annotate", "same label"),

@@ -71,6 +71,8 @@ class Grid(QAbstractScrollArea):
             Callable[[Sequence[int], Callable[[dict[int, tuple[Member, ...]]], None]], None] | None
         ) = None
         """Asks which groups of like pictures some pictures are in, when that is to be shown."""
+        self.explain: Callable[[int, Callable[[str], None]], None] | None = None
+        """Asks what there is to say of a picture, for its tooltip."""
         self._groups: dict[int, tuple[Member, ...]] = {}
         self._groups_asked: set[int] = set()
         self._groups_ticket = 0
@@ -456,6 +458,12 @@ class Grid(QAbstractScrollArea):
                     self.viewport().update(self.rect_of(position))
             row = self.rows.row(hot) if hot >= 0 else None
             self.viewport().setToolTip(row.path if row is not None else "")
+            if self.explain is not None and isinstance(row, ItemRow):
+                self.explain(row.asset_id, lambda said: self._explained(row, said))
+
+    def _explained(self, row: ItemRow, said: str) -> None:
+        if said and self._hot >= 0 and self.rows.row(self._hot) == row:
+            self.viewport().setToolTip(f"{row.path}\n{said}")
 
     def leaveEvent(self, event) -> None:
         self._hot = -1

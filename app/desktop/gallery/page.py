@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from app import i18n
-from app.desktop import theme, widgets
+from app.desktop import theme, widgets, worth
 from app.desktop.desk import Desk
 from app.desktop.gallery.cells import Look, Outline
 from app.desktop.gallery.cleaning import Cleaning
@@ -22,6 +23,7 @@ from app.desktop.gallery.line import QueryLine
 from app.desktop.gallery.rows import Rows
 from app.desktop.overlaid import Sheet
 from app.desktop.palette import Chooser, Entry
+from app.desktop.panels import worth as reasons
 from app.desktop.widgets import button, label, look, number, row, say
 from app.i18n import tr
 from app.services import browse, cleaning, listing, measuring
@@ -32,10 +34,10 @@ from app.services.listing import EVERYTHING, Misread, Names, Node, Sort, Term, V
 SORTS = (
     ("", "As added"), ("time", "Time taken"), ("path", "Path"), ("score", "Score"), ("unsure", "Least certain"), ("changed", "Last changed"),
     ("area", "Size"), ("bright", "Brightness"), ("contrast", "Contrast"), ("sharp", "Sharpness"), ("glare", "Glare"), ("haze", "Dust or fog"),
-    ("group", "By group"), ("similar", "Like the current picture"),
+    ("group", "By group"), ("similar", "Like the current picture"), ("worth", "Worth labelling first"),
 )  # fmt: skip
 MEASURED = ("bright", "contrast", "sharp", "glare", "haze", "similar")
-_FIRST_DOWN = ("score", "changed", "glare", "haze")
+_FIRST_DOWN = ("score", "changed", "glare", "haze", "worth")
 """Orders that begin with the largest."""
 
 
@@ -77,6 +79,8 @@ class Gallery(QWidget):
         self.rows.counted.connect(self._counted)
         self.rows.listed.connect(self._counted)
         self.grid.opened.connect(self._open)
+        self.grid.moved.connect(self._say_worth)
+        self.grid.explain = self._explain
         self.line.asked.connect(self.ask)
         self.line.done.connect(self.grid.setFocus)
         self.line.save_asked.connect(self.save_filter)
@@ -121,6 +125,9 @@ class Gallery(QWidget):
         self.measure = button("Measure the pictures", self.measure_pictures, kind="choice")
         self.measure.hide()
         tools.addWidget(self.measure)
+        self.weigh = button("Weights…", lambda: worth.ask(self.window()), kind="choice")
+        self.weigh.setToolTip(tr("What makes a picture worth labelling first"))
+        tools.addWidget(self.weigh)
         self.clean = self._choice("Cleaning", lambda: self.cleaning.toggle())
         self.clean.setToolTip(tr("Find copies and pictures not worth labelling, and take them out"))
         tools.addWidget(self.clean)
@@ -160,6 +167,7 @@ class Gallery(QWidget):
         self.lines.setChecked(self.outlines)
         self.lines.setVisible(not self.objects)
         self.clean.setChecked(self.cleaning.isVisible())
+        self.weigh.setVisible(self.sort.by == "worth")
         self.order.setText(tr(dict(SORTS)[self.sort.by]))
         self.order.setAccessibleName(tr("Order: {order}", order=self.order.text()))
         self.turn.setProperty("lr_icon", "falling" if self.sort.down else "rising")
@@ -197,7 +205,7 @@ class Gallery(QWidget):
             else:
                 rest.append(part)
         where = listing.show(listing.join(rest), self.names)
-        self.desk.look_at(Query(data.id, state=state, where=where))
+        self.desk.look_at(Query(data.id, state=state, where=where), worth=self.desk.worth)
         self._show_query()
 
     def show_objects(self, on: bool) -> None:
@@ -251,7 +259,10 @@ class Gallery(QWidget):
                 return
         self.sort = Sort(by, by in _FIRST_DOWN, like)
         self.groups_shown(LIKENESS if by == "group" else ())
-        self._look()
+        if self.desk.query is not None and self.desk.worth != (by == "worth"):
+            self.desk.look_at(self.desk.query, worth=by == "worth")  # the way from picture to picture follows
+        else:
+            self._look()
         self._mark()
 
     def _asset_now(self) -> int | None:
@@ -430,7 +441,29 @@ class Gallery(QWidget):
 
     def _queried(self) -> None:
         """The desk looks at something else: show it as text, list it."""
+        if self.desk.worth != (self.sort.by == "worth"):
+            self.sort = Sort("worth", True) if self.desk.worth else Sort()
+            self._mark()
         self._look()
+
+    def _explain(self, asset_id: int, came: Callable[[str], None]) -> None:
+        """Why a picture comes early, in the order of worth."""
+        if self.desk.worth:
+            reasons.ask(
+                self.desk, [asset_id], lambda found: came(found.get(asset_id, "").replace(" · ", "\n"))
+            )
+
+    def _say_worth(self) -> None:
+        """Why the current picture comes early, beside the order."""
+        now = self._asset_now() if self.desk.worth and not self.objects else None
+        if now is None:
+            return
+
+        def came(found: dict[int, str]) -> None:
+            if self.desk.worth and now == self._asset_now():
+                self.state.setText(found.get(now, ""))
+
+        reasons.ask(self.desk, [now], came, key="gallery worth")
 
     def _schema(self) -> None:
         self._colours()
@@ -510,7 +543,11 @@ class Gallery(QWidget):
         ws, data = self.desk.ws, self.desk.dataset
         self.measure.hide()
         self.state.setText("")
-        if ws is None or data is None or self.sort.by not in MEASURED:
+        if ws is None or data is None:
+            return
+        if self.sort.by == "worth":
+            self._ask_looked(ws, data.id)
+        if self.sort.by not in MEASURED:
             return
 
         def done(n: int) -> None:
@@ -522,6 +559,18 @@ class Gallery(QWidget):
         self.desk.tasks.readers.submit(
             lambda: measuring.waiting(ws, data.id), done, self.desk.fault, key="unmeasured"
         )
+
+    def _ask_looked(self, ws: Any, dataset_id: int) -> None:
+        def read() -> bool:
+            from app.services import worth
+
+            return worth.latest(ws, dataset_id) is not None
+
+        def done(looked: bool) -> None:
+            if not looked and self.sort.by == "worth":
+                self.state.setText(tr("Nothing was looked at yet: “Weights…” looks."))
+
+        self.desk.tasks.readers.submit(read, done, self.desk.fault, key="worth looked")
 
     def _show_query(self) -> None:
         query = self.desk.query

@@ -12,6 +12,7 @@ from app import i18n
 from app.desktop import widgets
 from app.desktop.desk import Desk
 from app.desktop.widgets import Row, column, look, number, say
+from app.i18n import tr
 from app.services.browse import Query
 
 QUEUES = (
@@ -72,9 +73,23 @@ class Queues(QWidget):
             made.clicked.connect(lambda _=False, code=code: self._pick(code))
             self.rows[code] = made
             box.addWidget(made)
+        self.worth = say(Row(tone="accent"), "Worth first")
+        self.worth.setToolTip(tr("Pictures that wait, those first that teach a model most"))
+        self.worth.clicked.connect(lambda _=False: self._follow())
+        box.addWidget(self.worth)
         desk.counted.connect(self._fill)
         desk.dataset_changed.connect(self._fill)
         desk.queried.connect(self._fill)
+
+    def count_worth(self, n: int | None) -> None:
+        """How many pictures the queue of worth holds, while it is followed."""
+        self.worth.count = "" if n is None else number(n)
+        self.worth.update()
+
+    def _follow(self) -> None:
+        if self.desk.dataset is not None:
+            self.desk.look_at(Query(self.desk.dataset.id), worth=True)
+        self._fill()
 
     def _pick(self, code: str) -> None:
         if (query := queue(self.desk, code)) is not None:
@@ -86,8 +101,11 @@ class Queues(QWidget):
             n = waiting(self.desk, code)
             made.count = number(n)
             made.tone = tone if n else ""
-            made.setChecked(self.desk.query == queue(self.desk, code))
+            made.setChecked(self.desk.query == queue(self.desk, code) and not self.desk.worth)
             made.update()
+        self.worth.setChecked(self.desk.worth)
+        if not self.desk.worth:
+            self.count_worth(None)
 
 
 class Classes(QWidget):
