@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
@@ -30,6 +30,9 @@ from app.services import browse, cleaning, listing, measuring
 from app.services.browse import Query
 from app.services.cleaning import LIKENESS, Member
 from app.services.listing import EVERYTHING, Misread, Names, Node, Sort, Term, View
+
+if TYPE_CHECKING:
+    from app.desktop.window import Window
 
 SORTS = (
     ("", "As added"), ("time", "Time taken"), ("path", "Path"), ("score", "Score"), ("unsure", "Least certain"), ("changed", "Last changed"),
@@ -125,7 +128,7 @@ class Gallery(QWidget):
         self.measure = button("Measure the pictures", self.measure_pictures, kind="choice")
         self.measure.hide()
         tools.addWidget(self.measure)
-        self.weigh = button("Weights…", lambda: worth.ask(self.window()), kind="choice")
+        self.weigh = button("Weights…", lambda: worth.ask(cast("Window", self.window())), kind="choice")
         self.weigh.setToolTip(tr("What makes a picture worth labelling first"))
         tools.addWidget(self.weigh)
         self.clean = self._choice("Cleaning", lambda: self.cleaning.toggle())
