@@ -33,6 +33,8 @@ class Overlaid(QWidget):
     dimmed = True
     takes_keys = True
     """While it is shown no action runs but its own."""
+    gone = False
+    """It was closed; what comes from other threads for it is too late."""
 
     def __init__(self, parent: QWidget, width: int) -> None:
         super().__init__(parent)
@@ -72,8 +74,13 @@ class Overlaid(QWidget):
         if parent is not None:
             parent.removeEventFilter(self)
         self.hide()
+        self.gone = True
         self.closed.emit()
         self.deleteLater()
+
+    def while_open(self, call: Callable[..., None]) -> Callable[..., None]:
+        """The call, or nothing once the sheet is closed: for what comes back from other threads."""
+        return lambda *given: None if self.gone else call(*given)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if not self.card.geometry().contains(event.position().toPoint()):

@@ -16,6 +16,8 @@ from app.desktop.desk import Desk
 from app.desktop.evaluation import form as evaluate
 from app.desktop.log import Bin, Steps
 from app.desktop.models.adding import AddSheet
+from app.desktop.models.prelabelling import PrelabelSheet
+from app.desktop.models.running import chosen_pictures
 from app.desktop.models.shelf import ShelfSheet
 from app.desktop.overlaid import Sheet
 from app.desktop.schema_editor import Editor
@@ -251,50 +253,22 @@ class Sheets:
         ws, data = self.desk.ws, self._dataset()
         if ws is None or data is None:
             return
+        chosen = chosen_pictures(self.window)
 
         def read():
             from app.services import onnx
 
             if not onnx.listing(ws):
                 onnx.add_demo(ws)
-            return onnx.listing(ws)
+            return [row for row in onnx.listing(ws) if row.present and row.card.task != "embed"]
 
         def known(rows) -> None:
-            def go() -> None:
-                name, least, state = chosen(), score(), where()
-                provider = str(self.desk.values.get("provider") or "cpu")
-
-                def work():
-                    from app.services import prelabel
-
-                    return prelabel.run(ws, data, name, score=least, state=state or None, provider=provider)
-
-                self._start(tr("Pre-label · {name} · {model}", name=data, model=name), work)
-
-            sheet = self._sheet(
-                "Pre-label",
-                "What a model proposes is shown dashed and is nobody's truth until a person accepts it.",
-                "Pre-label",
-                go,
-            )
-            first = model or rows[-1].name
-            names = [(r.name, r.name) for r in rows if r.present]
-            notes = {r.name: r.card.note for r in rows}
-
-            def noted(name: str) -> None:
-                text = notes.get(name, "")
-                note.setText(i18n.tr_sentence(text))
-                note.setVisible(bool(text))
-
-            chosen = sheet.choices("Model", names, first, noted)
-            note = label(kind="second", wrap=True)
-            sheet.body.addWidget(note)
-            noted(first)
-            score = sheet.share("Lowest score", float(self.desk.values["score"]))
-            where = sheet.choices(
-                "Pictures", [("", tr("All")), ("unlabelled", tr("Only without objects"))], ""
-            )
-            sheet.present(sheet.verb)
+            if not rows or self.desk.dataset is None:
+                self.models()
+                return
+            sheet = PrelabelSheet(self.window.body, self.desk, rows, chosen, self._start, model=model)
+            self.hold(sheet)
+            sheet.present(sheet.model)
 
         self.desk.ask(read, known)
 

@@ -282,6 +282,10 @@ def sheet(t: Theme) -> str:
     QDialog {{ background: {t.background}; }}
     QPlainTextEdit[look="field"] {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS}px; padding: 4px 6px; }}
     QPlainTextEdit[look="field"]:focus {{ border: 1px solid {t.accent}; }}
+    QComboBox::drop-down {{ border: none; width: 22px; }}
+    QSpinBox, QDoubleSpinBox {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS}px; padding: 0 4px 0 8px; min-height: 28px; }}
+    QSpinBox:focus, QDoubleSpinBox:focus {{ border: 1px solid {t.accent}; }}
+    QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button, QDoubleSpinBox::down-button {{ border: none; background: transparent; width: 16px; }}
     QComboBox:focus {{ border: 1px solid {t.accent}; }}
     QComboBox {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: {RADIUS}px; padding: 0 10px; min-height: 30px; }}
     QComboBox QAbstractItemView {{ background: {t.panel}; border: 1px solid {t.line}; }}

@@ -63,6 +63,25 @@ def names(ws: Workspace, dataset_id: int) -> Names:
         return queries.names(conn, dataset_id)
 
 
+def text_of(ws: Workspace, query: Query) -> str:
+    """A query as the line a person would write; "" means every picture.
+
+    Raises:
+        Misread: its own line cannot be read.
+    """
+    known = names(ws, query.dataset_id)
+    node = queries.tree(query, known)
+    if query.assignee is not None:
+        with ws.db.read() as conn:
+            name = conn.execute(
+                sa.text("SELECT name FROM agent WHERE id = :i"), {"i": query.assignee}
+            ).scalar()
+        node = join(
+            [node, Term("assigned", ":", ("me" if query.assignee == ws.person.id else str(name or ""),))]
+        )
+    return show(node, known)
+
+
 def is_plain(ws: Workspace, view: View) -> bool:
     """True when a view needs no list: its count is in the counters, its pages in one index."""
     if view.objects or view.sort != Sort():

@@ -12,7 +12,11 @@ from annotation.errors import InvalidInput, LamproomError, NotFound, Unavailable
 from app.services.orders import recipe_for
 from app.services.workspace import Workspace
 from models import recipe as recipes
+from models.recipe import PLAIN as PLAIN  # the desk builds recipes without importing models
 from models.recipe import Recipe
+from models.recipe import Region as Region
+from models.recipe import Tiling as Tiling
+from models.tiling import windows as cut
 from storage import files
 
 MAX_NAME = 80
@@ -94,3 +98,8 @@ def _path(ws: Workspace, name: str) -> Path:
     if bad or any(c in _NOT_IN_NAMES or unicodedata.category(c)[0] == "C" for c in title):
         raise InvalidInput(f"{name!r} is no name for a recipe", remedy="letters, digits, spaces, - and _")
     return _folder(ws) / f"{title}.toml"
+
+
+def tiles(wh: tuple[int, int], tiling: Tiling) -> list[tuple[int, int, int, int]]:
+    """x0, y0, x1, y1 of the tiles a picture of (w, h) px is cut into; the whole picture last where it is looked at too."""
+    return cut(wh, tiling)

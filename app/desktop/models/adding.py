@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QImage
+from PySide6.QtGui import QImage, QKeyEvent
 from PySide6.QtWidgets import QSlider, QWidget
 
 from annotation import canonical
@@ -139,6 +139,16 @@ class AddSheet(Sheet):
         box.addLayout(foot)
         made.setFixedHeight(BODY_PX)
         return made
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter after an answer tries it; it does not add the model."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.form.isAncestorOf(
+            self.focusWidget()
+        ):
+            self._look()
+            event.accept()
+            return
+        super().keyPressEvent(event)
 
     # --- looking -------------------------------------------------------------------------------------------------
 
@@ -317,7 +327,9 @@ class AddSheet(Sheet):
         ws = self.desk.ws
         if ws is not None:
             self.desk.tasks.pictures.submit(
-                lambda: to_image(browse.picture(ws, asset_id, max_side_px=LARGE_PX)), came, lambda _: None
+                lambda: to_image(browse.picture(ws, asset_id, max_side_px=LARGE_PX)),
+                self.while_open(came),
+                lambda _: None,
             )
 
     def _slid(self, value: int) -> None:

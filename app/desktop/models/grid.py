@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
@@ -27,9 +28,11 @@ from app.desktop import theme, widgets
 from app.desktop.gallery.thumbnails import Thumbnails
 from app.desktop.widgets import number
 from app.i18n import tr, tr_sentence
-from app.services.preview import PICTURES, Shown
 
-COLUMNS = 4
+if TYPE_CHECKING:
+    from app.services.preview import Shown
+
+COLUMNS, CELLS = 4, 10
 GAP = 8
 CAPTION_PX = 22
 _DRAWN = 300
@@ -45,7 +48,7 @@ class PreviewGrid(QWidget):
         """Args: large: reads a picture for the enlarged look and gives it to the callback."""
         super().__init__()
         self._thumbs, self._read_large = thumbs, large
-        self._cells: list[Shown | None] = [None] * PICTURES
+        self._cells: list[Shown | None] = [None] * CELLS
         self._asked: list[int] = []
         self._stale: set[int] = set()
         self._labels: dict[str, int] = {}

@@ -98,7 +98,7 @@ class ShelfSheet(Sheet):
     def _read(self) -> None:
         ws = self.desk.ws
         if ws is not None:
-            self.desk.ask(lambda: read(ws), self._came)
+            self.desk.ask(lambda: read(ws), self.while_open(self._came))
 
     def _came(self, entries: list[Entry]) -> None:
         self.entries = entries
@@ -224,7 +224,7 @@ class ShelfSheet(Sheet):
             return read(ws)
 
         self._asked = ""
-        self.desk.ask(work, self._came)
+        self.desk.ask(work, self.while_open(self._came))
 
     def _demo(self) -> None:
         ws = self.desk.ws
@@ -237,7 +237,7 @@ class ShelfSheet(Sheet):
             onnx.add_demo(ws)
             return read(ws)
 
-        self.desk.ask(work, self._came)
+        self.desk.ask(work, self.while_open(self._came))
 
 
 def _under(e: Entry) -> str:

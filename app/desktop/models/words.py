@@ -53,3 +53,12 @@ def size(n_bytes: int) -> str:
         if n_bytes >= least:
             return f"{n_bytes / least:.1f} {unit}"
     return f"{n_bytes / 1e3:.0f} kB"
+
+
+def duration(seconds: float) -> str:
+    """A time in one unit."""
+    if seconds < 90:
+        return tr("{n} s", n=max(1, round(seconds)))
+    if seconds < 5400:
+        return tr("{n} min", n=round(seconds / 60))
+    return tr("{n} h", n=f"{seconds / 3600:.1f}")

@@ -31,6 +31,8 @@ TABLES = {
     "SIGNS",
     "TASKS",
     "FACTS",
+    "PAGES",
+    "HOW",
 }
 CODES = {"unlabelled", "predicted", "labelled", "box", "polygon", "mask", "tag"}
 
