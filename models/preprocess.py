@@ -72,7 +72,8 @@ def place(
             new_w, new_h = w, h
             left = top = 0
         case "crop":
-            return _cropped(part, (x0, y0), canvas, wh, (wh[0] / full_w, wh[1] / full_h))
+            crop = _square if card.get("plain") else _cropped
+            return crop(part, (x0, y0), canvas, wh, (wh[0] / full_w, wh[1] / full_h))
         case "pad":
             scale = min(w / width, h / height)
             if not card.get("shortest"):
@@ -113,6 +114,21 @@ def _cropped(
     canvas[...] = np.asarray(Image.fromarray(part).resize((w, h), Image.Resampling.BILINEAR, box=box))
     start = ((origin[0] + box[0]) * grow[0], (origin[1] + box[1]) * grow[1])
     return Placement((rx / grow[0], ry / grow[1]), 0, 0, start, (w / rx * grow[0], h / ry * grow[1]), wh)
+
+
+def _square(
+    part: Array, origin: tuple[int, int], canvas: Array, wh: tuple[int, int], grow: tuple[float, float]
+) -> Placement:
+    """The middle square of whole pixels, by OpenCV's resizing: YOLOv5's classifiers were trained so."""
+    h, w = canvas.shape[:2]
+    height, width = part.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    cv2.resize(part[top : top + side, left : left + side], (w, h), dst=canvas, interpolation=cv2.INTER_LINEAR)
+    start = ((origin[0] + left) * grow[0], (origin[1] + top) * grow[1])
+    return Placement(
+        (w / side / grow[0], h / side / grow[1]), 0, 0, start, (side * grow[0], side * grow[1]), wh
+    )
 
 
 def fill(slot: Array, canvas: Array, card: ModelCard) -> None:

@@ -7,6 +7,7 @@ unit length, or has no names and its values are neither probabilities nor told t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -69,9 +70,11 @@ def match(look: Look) -> Match | None:
 
 def _entered(look: Look, found: Match) -> Match:
     """How pictures get into it: known for YOLO's classifiers by their metadata (YOLOv5, which names no task, takes
-    ImageNet's mean off), else asked."""
+    ImageNet's mean off and shrinks pictures without smoothing), else asked."""
     known = "stride" in look.metadata
     scale = "share" if known and "task" in look.metadata else "imagenet"
+    if known and "task" not in look.metadata:
+        found = replace(found, head=(*found.head, ("plain", 1)))
     return entered(look, found, fit="crop", scale=scale, asking=() if known else ("fit", "range"))
 
 

@@ -225,6 +225,7 @@ def test_a_classifier_of_yolo_is_asked_nothing_for_its_metadata_tell_all(tmp_pat
     )
     five = recognise(write(tmp_path / "m.onnx", [shares * 9 - 1], metadata=named))
     assert (five.asks, five.card.mean_micro[0], five.card.get("softmax")) == ((), 123_675_000, 1)
+    assert (new.card.get("plain"), five.card.get("plain")) == (0, 1)
     other = recognise(write(tmp_path / "m.onnx", [shares], metadata={"names": named["names"]}))
     assert [q.key for q in other.asks] == ["fit", "range"]
 
@@ -267,6 +268,7 @@ def test_masks_of_finished_objects_cover_the_input_and_points_are_kept(tmp_path:
     marks[..., 2] = [[1, 0, 7], [1, 1, 1], [0, 1, -3], [1, 1, 1]]
     card, found = read(write(tmp_path / "m.onnx", [marks, *LISTS]), score=0.5)
     assert card.task == "pose" and found.points is not None
+    assert found.points[..., 2].tolist() == [[1, 0, 1], [0, 1, 0]]
     first = postprocess.to_annotations(found, card, card.labels, (SIDE, SIDE))[0].shape
     assert isinstance(first, Keypoints)
     assert first.visibility == (2, 1, 2)
@@ -428,3 +430,51 @@ def test_an_exporters_mark_leaves_the_metadata_nothing_to_ask(tmp_path: Path) ->
         names |= {"kpt_shape": "[5, 3]"} if case == "v8 pose" else {}
         names["names"] = "['a']" if case == "v8 pose" else names["names"]
         assert recognise(write(tmp_path / "m.onnx", FAMILIES[case][1], metadata=names)).asks == (), case
+
+
+def test_means_turn_with_the_channels(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.onnx", FAMILIES["v8 detect"][1])
+    for told in ({}, {"family": "form"}):
+        card = recognise(path, answers={**told, "range": "imagenet", "colour": "bgr"}).card
+        assert (card.colour, card.mean_micro) == ("bgr", (103_530_000, 116_280_000, 123_675_000))
+
+
+def test_sizes_below_nothing_are_asked_about(tmp_path: Path) -> None:
+    table = FAMILIES["v8 detect"][1][0].copy()
+    table[0, 2, ::3] *= -1
+    path = write(tmp_path / "m.onnx", [table])
+    asks = {q.key: q.proposal for q in recognise(path).asks}
+    assert asks["box"] == "xyxy"
+    assert [recognise(path, answers={"box": b}).card.get("corners") for b in ("xyxy", "cxcywh")] == [1, 0]
+    marked = recognise(write(tmp_path / "m.onnx", [table], metadata=EXPORTED))
+    assert (marked.asks, marked.card.get("corners")) == ((), 0)
+
+
+def test_yolox_is_read_as_its_formulas_say_cell_by_cell(tmp_path: Path) -> None:
+    [table] = FAMILIES["yolox raw"][1]
+    table = table.copy()
+    table[..., 2:4] = table[..., 2:4] / 3
+    card, found = read(write(tmp_path / "m.onnx", [table]), score=0.3, iou=1.0)
+    assert card.family == "yolox"
+    want, i = [], 0
+    for stride in (8, 16, 32):
+        side = SIDE // stride
+        for y, x in itertools.product(range(side), range(side)):
+            dx, dy, lw, lh, sure, *shares = table[0, i].astype(float).tolist()
+            i += 1
+            if sure * max(shares) >= 0.3:
+                cx, cy, w, h = (x + dx) * stride, (y + dy) * stride, np.exp(lw) * stride, np.exp(lh) * stride
+                kind = shares.index(max(shares))
+                want.append([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2, sure * max(shares), kind])
+    want.sort(key=lambda row: -row[4])
+    assert len(want) > 20
+    same(found, want)
+
+
+def test_a_class_of_minus_one_is_no_object(tmp_path: Path) -> None:
+    [rows] = FAMILIES["ready"][1]
+    rows = rows.copy()
+    rows[0, 1, 5] = -1
+    card, found = read(write(tmp_path / "m.onnx", [rows]), score=0.01)
+    _, all_of_them = read(write(tmp_path / "n.onnx", FAMILIES["ready"][1]), score=0.01)
+    assert (card.family, len(found)) == ("yolo_ready", len(all_of_them) - 1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from models import preprocess
 from models.card import ModelCard
+from models.found import Found
 
 CARD = ModelCard("m", "yolo", "0" * 64, ("a",), "in", (("table", "out"),), (64, 64))
 
@@ -53,3 +55,24 @@ def test_channels_and_range_are_the_cards(colour: str, divisor: int, expected: t
         blob = np.empty((1, 3, 64, 64), dtype)
         preprocess.fill(blob[0], canvas, card)
         assert np.allclose(blob[0, :, 5, 9], expected, atol=1e-3)
+
+
+def test_the_middle_square_is_resized_as_opencv_does_it_and_mapped_back() -> None:
+    picture = np.random.default_rng(1).integers(0, 255, (60, 101, 3), np.uint8)
+    card = ModelCard(
+        "m",
+        "whole",
+        "0" * 64,
+        ("a",),
+        "in",
+        (),
+        (32, 32),
+        resize="crop",
+        head=(("plain", 1),),
+        task="classify",
+    )
+    canvas = np.empty((32, 32, 3), np.uint8)
+    placement = preprocess.place(picture, card, canvas)
+    np.testing.assert_array_equal(canvas, cv2.resize(picture[:, 20:80], (32, 32)))
+    whole = Found(np.array([[0.0, 0, 32, 32]]), np.ones(1), np.zeros(1, np.int64))
+    assert placement.back(whole).boxes.tolist() == [[20, 0, 80, 60]]
