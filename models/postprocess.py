@@ -21,6 +21,8 @@ MAX_OBJECTS = 1000
 """Of one picture: a network gone wild must not flood the record."""
 VISIBLE = 0.5
 """From this visibility on a key point is marked as seen, below as hidden."""
+REACH_PX = 1e6
+"""Points beyond it, or that are no numbers, are a network's overflow: an object with one is none."""
 TRANSCRIPT = "transcript"
 """Attribute that holds what a model read."""
 
@@ -137,12 +139,18 @@ def _shape(found: Found, i: int, card: ModelCard, wh: tuple[int, int]) -> Shape 
         return _mask(found.masks[i], found.windows[i], found.boxes[i] if card.task == "segment" else None, wh)
     if found.quads is not None:
         quad = found.quads[i]
+        if not _within_reach(quad):
+            return None
         return Quad(tuple(quad.ravel().tolist())) if card.task == "read" else _rotated(quad)
     if found.points is not None:
-        return _skeleton(found.points[i])
+        return _skeleton(found.points[i]) if _within_reach(found.points[i]) else None
     x0, y0, x1, y1 = np.clip(found.boxes[i], 0, (w, h, w, h)).tolist()
     # Outside the picture, or thinner than a pixel of it.
     return Box(x0, y0, x1, y1) if x1 - x0 >= 1 and y1 - y0 >= 1 else None
+
+
+def _within_reach(points: Array) -> bool:
+    return bool((np.abs(points) <= REACH_PX).all())  # False for what is no number, too
 
 
 def _rotated(quad: Array) -> RotatedBox | None:

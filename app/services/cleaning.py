@@ -529,7 +529,7 @@ def go_on(ws: Workspace, job: Job) -> Work:
     except GeneratorExit:
         _finish(ws, job.id, "cancelled")
         raise
-    _finish(ws, job.id, "finished")
+    _finish(ws, job.id, "finished", total=taken.done)  # two passes may have meant one picture
     kept = 0 if held else sum(c.held for c in count(ws, str(p["dataset"]), what))
     yield Finished(
         {"job": job.id, "dataset": p["dataset"], "removed": taken.done, **({"by": taken.by} if len(what) > 1 else {}),
@@ -590,6 +590,6 @@ def _ready(conn: Connection, query: Query, ids: Sequence[int], held: bool) -> di
     return {r[0]: r[1] for r in conn.execute(sa.text(sql), dict(plan.args))}
 
 
-def _finish(ws: Workspace, job_id: int, outcome: str) -> None:
+def _finish(ws: Workspace, job_id: int, outcome: str, *, total: int | None = None) -> None:
     with ws.db.write() as conn:
-        jobs.finish(conn, job_id, outcome)
+        jobs.finish(conn, job_id, outcome, total=total)

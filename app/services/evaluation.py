@@ -57,6 +57,7 @@ NOT_KNOWN = (
 )
 TRUTH_FIRST = "truth was there before the model ran: what agreed with it was not written"
 UNDECODABLE = "the picture cannot be read"
+GONE = "it left the dataset or was changed while the model was judged"
 FRESH_REMEDY = "run the model now: --fresh"
 
 
@@ -155,7 +156,10 @@ def evaluate(ws: Workspace, ask: Ask) -> Work:
         )
     if lost:
         left_out[UNDECODABLE] = (len(lost), sorted(lost)[: report.LISTED])
-    found = _report(job, tallies, facts, left_out, unasked, len(counted) - len(lost))
+    judged = tallies[0].keys
+    if gone := len(counted) - len(lost) - len(judged):
+        left_out[GONE] = (gone, sorted(set(counted) - lost - set(judged))[: report.LISTED])
+    found = _report(job, tallies, facts, left_out, unasked, len(judged))
     found["seconds"] = round(time.monotonic() - started, 3)
     found["activity"] = _keep(job, found)
     yield Finished(found)

@@ -205,25 +205,32 @@ class Slurm:
         )
         said = _asked(
             "sbatch", "--parsable", f"--array={_ranges(shards)}", "--job-name=lamproom", f"--chdir={folder}",
-            f"--output={folder}/log/%4a.txt", "--open-mode=append", *self._options, str(script),
+            f"--output={str(folder).replace('%', '%%')}/log/%4a.txt", "--open-mode=append", *self._options, str(script),
         )  # fmt: skip
-        number = said.stdout.strip().split(";")[0]
+        number, _, cluster = said.stdout.strip().partition(";")
         if said.returncode or not number.isdigit():
             raise Unavailable(
                 f"Slurm did not take the job: {_last(said.stderr)}", remedy="see the options given to sbatch"
             )
-        return {"runner": "slurm", "job": int(number), "shards": list(shards)}
+        return {"runner": "slurm", "job": int(number), "cluster": cluster, "shards": list(shards)}
 
     def alive(self, ticket: Ticket) -> set[int] | None:
-        said = _asked("squeue", "--noheader", "--array", f"--jobs={int(ticket['job'])}", "--format=%K")
-        if said.returncode == 0:
-            return {int(word) for word in said.stdout.split() if word.isdigit()}
+        said = _asked(
+            "squeue", *_there(ticket), "--noheader", "--array", f"--jobs={int(ticket['job'])}", "--format=%K"
+        )
+        if said.returncode == 0:  # of a named cluster a line with its name comes first
+            return {int(word) for word in said.stdout.split("\n") if word.strip().isdigit()}
         return (
             set() if "nvalid job id" in said.stderr else None
         )  # forgotten, or the controller does not answer
 
     def cancel(self, ticket: Ticket) -> None:
-        _asked("scancel", str(int(ticket["job"])))
+        _asked("scancel", *_there(ticket), str(int(ticket["job"])))
+
+
+def _there(ticket: Ticket) -> tuple[str, ...]:
+    """The option that names the cluster an array was sent to; none for this machine's own."""
+    return (f"--clusters={ticket['cluster']}",) if ticket.get("cluster") else ()
 
 
 def _asked(*words: str) -> subprocess.CompletedProcess[str]:

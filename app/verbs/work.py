@@ -173,7 +173,7 @@ def jobs_resume(
             return console.drive(ctx.obj, jobs.resume(ws, job))
         waiting = [
             row.id
-            for row in jobs.listing(ws)
+            for row in jobs.listing(ws, open_only=True, limit=jobs.MOST_WAITING)
             if row.state in ("waiting", "incomplete") and row.kind in jobs.RESUMABLE
         ]
         done: list[Outcome] = []

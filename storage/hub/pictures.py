@@ -43,11 +43,13 @@ def demand_sources(work: Opened, items: Sequence[Item]) -> None:
     Raises:
         Unavailable: naming the folder.
     """
-    if work.order.hub and hubs.is_hub(Path(work.order.hub)):
-        return
+    hub = Path(work.order.hub) if work.order.hub and hubs.is_hub(Path(work.order.hub)) else None
     for number in sorted({item.root for item in items}):
         location = bytes.fromhex(work.order.roots[number])
-        if not os.path.isdir(location):  # noqa: PTH112 - bytes
+        if os.path.isdir(location):  # noqa: PTH112 - bytes
+            continue
+        mine = (item.asset for item in items if item.root == number)
+        if hub is None or not all(hubs.object_path(hub, asset).is_file() for asset in mine):
             raise Unavailable(
                 "this machine does not have the source folder",
                 where=os.fsdecode(location),

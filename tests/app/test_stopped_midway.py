@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,17 +12,33 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from annotation.errors import Conflict, InvalidInput
+from annotation.errors import Conflict, InvalidInput, Unavailable
 from app import worker
 from app.events import Finished, Progress, Warned, Work
 from app.hours import CLOCK
-from app.services import batching, farm, ingest, jobs, onnx, orders, prelabel, trackids
+from app.services import (
+    batching,
+    cleaning,
+    evaluation,
+    farm,
+    ingest,
+    jobs,
+    labelling,
+    onnx,
+    orders,
+    prelabel,
+    publish,
+    runners,
+    trackids,
+    versions,
+)
 from app.services.orders import Course
 from app.services.workspace import Workspace
 from models import recipe as recipes
 from storage import jobs as shards
 from storage import likeness, record
 from storage.db import now_ms
+from storage.hub import folder as hubs
 from storage.hub import jobdir
 from tests.app.conftest import draw, enrol
 from tests.app.test_hours import Wall
@@ -232,6 +249,61 @@ def test_what_is_no_plain_file_in_a_job_directory_is_refused_and_never_waited_fo
     assert jobdir.last_words(begun.folder, 0) == ""
 
 
+def test_a_shard_of_which_one_picture_lies_nowhere_fails_and_marks_none_as_broken(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    draw(tmp_path / "p", 4)
+    list(ingest.run(ws, [tmp_path / "p"], dataset="d"))
+    version = versions.freeze(ws, "d", tag="v1")
+    list(versions.build(ws, version))
+    list(publish.run(ws, version.ref, tmp_path / "hub"))
+    course = Course(runner="local:1", shards=1, scratch=str(tmp_path / "s"), hub=str(tmp_path / "hub"))
+    finish(prelabel.run(ws, "d", model, course=course, later=True))
+    work = jobdir.load(Path(str((orders.work_of(the_job(ws)) or {})["folder"])))
+    hubs.object_path(tmp_path / "hub", jobdir.manifest(work, 0)[1].asset).unlink()
+    (tmp_path / "p").rename(tmp_path / "elsewhere")
+    with pytest.raises(Unavailable, match="does not have the source folder"):
+        list(worker.run(work.folder, [0]))
+    (tmp_path / "elsewhere").rename(tmp_path / "p")
+    assert finish(jobs.resume(ws, the_job(ws).id))["undecodable"] == 0
+
+
+def test_an_array_on_another_cluster_is_asked_for_and_cancelled_there(
+    begun: jobdir.Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    north = 'case " $* " in *" --clusters=north "*) ;; *) echo "error: Invalid job id specified" >&2; exit 1;; esac'
+    tools = {
+        "sbatch": 'echo "77;north"',
+        "squeue": f'{north}\necho "CLUSTER: north"; echo 0; echo 3',
+        "scancel": f'{north}\necho "$*" > {tmp_path}/cancelled',
+    }
+    (tmp_path / "bin").mkdir()
+    for name, said in tools.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{said}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    runner = runners.chosen("slurm", given=["--clusters=north"])
+    ticket = runner.submit(begun.folder, [0, 3])
+    assert runner.alive(json.loads(json.dumps(ticket))) == {0, 3}
+    runner.cancel(ticket)
+    assert "77" in (tmp_path / "cancelled").read_text()
+
+
+def test_a_shared_folder_with_a_percent_sign_keeps_the_workers_words(
+    ws: Workspace, begun: jobdir.Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = begun.folder.rename(tmp_path / "100%done")
+    asked: list[tuple[str, ...]] = []
+
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        asked.append(words)
+        return subprocess.CompletedProcess(words, 0, "5\n", "")
+
+    monkeypatch.setattr(runners, "_asked", ask)
+    runners.chosen("slurm").submit(moved, [0])
+    assert f"--output={tmp_path}/100%%done/log/%4a.txt" in asked[0]
+
+
 # --- what is measured or judged meanwhile ----------------------------------------------------------------------------
 
 
@@ -260,3 +332,30 @@ def test_a_derived_model_that_was_changed_on_the_disk_is_made_and_proved_anew(ws
 def test_a_region_that_is_none_is_told_in_one_line(region: str) -> None:
     with pytest.raises(InvalidInput, match="region"):
         recipes.from_toml(f"region = {region}")
+
+
+def test_a_picture_that_leaves_the_dataset_while_a_model_is_judged_is_not_counted(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    _, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 3), dataset="d")
+    finish(prelabel.run(ws, "d", model))
+    for asset in assets:
+        page = labelling.load(ws, asset)
+        labelling.accept(ws, page, [a.uid for a in page.annotations])
+    work = evaluation.evaluate(ws, evaluation.Ask("d", (model,)))
+    while not isinstance(next(work), Progress):
+        pass
+    list(cleaning.exclude(ws, "d", [cleaning.Pass("one", f"picture:{assets[1]}")], held=True))
+    pictures = finish(work)["pictures"]
+    assert isinstance(pictures, dict) and pictures["counted"] == 2
+    assert [(x["reason"], x["n"], x["pictures"]) for x in pictures["left_out"]] == [
+        (evaluation.GONE, 1, [assets[1]])
+    ]
+
+
+def test_a_cleaning_job_ends_at_what_really_left(ws: Workspace, tmp_path: Path) -> None:
+    _, assets = enrol(ws, tmp_path, draw(tmp_path / "p", 3), dataset="d")
+    twice = [cleaning.Pass(name, f"picture:{assets[0]}") for name in ("one", "other")]
+    assert finish(cleaning.exclude(ws, "d", twice))["removed"] == 1
+    (row,) = (r for r in jobs.listing(ws) if r.kind == "clean")
+    assert (row.done, row.total) == (1, 1)

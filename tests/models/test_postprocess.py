@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from annotation.core import AnnotationSet, Box
+from annotation.rows import to_row
 from models import postprocess
 from models.card import ModelCard
+from models.found import Found
 from models.heads import HEADS
 from models.preprocess import Placement
 from models.recipe import Recipe
@@ -132,3 +134,19 @@ def test_a_network_gone_wild_is_bounded() -> None:
 def test_an_empty_output_gives_no_boxes() -> None:
     assert boxes_of(np.zeros((1, 6, CELLS), np.float32), V8) == []
     assert boxes_of(rows(7), YOLOX) == []
+
+
+@pytest.mark.parametrize("far", [math.nan, math.inf, 1e20])
+@pytest.mark.parametrize("task", ["pose", "obb", "read"])
+def test_an_object_whose_points_are_no_numbers_or_lie_beyond_all_reach_is_none(task: str, far: float) -> None:
+    good = np.array([[10.0, 10], [30, 10], [30, 20], [10, 20]])
+    both = np.stack([good, good])
+    both[0, 1, 0] = far
+    seen = np.concatenate([both, np.ones((2, 4, 1))], axis=2)
+    found = Found(
+        np.tile([[10.0, 10, 30, 20]], (2, 1)), np.array([0.9, 0.8]), np.zeros(2, np.int64),
+        points=seen if task == "pose" else None, quads=None if task == "pose" else both,
+    )  # fmt: skip
+    kept = postprocess.to_annotations(found, replace(V8, task=task), ("a",), (64, 64))
+    assert [a.score for a in kept] == [0.8]
+    assert to_row(kept[0].shape)
