@@ -150,14 +150,20 @@ class Jumps(QObject):
         made.present()
 
     def _search(self, made: Chooser, text: str) -> None:
-        ws, query = self.desk.ws, self.desk.query
+        ws, query, worth = self.desk.ws, self.desk.query, self.desk.worth
         if ws is None or query is None or not text:
             return
 
         def work() -> list[tuple[str, ItemRow]]:
             found: list[tuple[str, ItemRow]] = []
             # "007" is a name; a number is not written so.
-            if text.isdigit() and not text.startswith("0") and int(text) <= browse.count(ws, query):
+            if text.isdigit() and not text.startswith("0") and worth:
+                from app.services import listing
+                from app.services import worth as service
+
+                ids = service.order(ws, query)[int(text) - 1 : int(text)]
+                found += [(text, r) for r in listing.pictures(ws, query.dataset_id, ids)]
+            elif text.isdigit() and not text.startswith("0") and int(text) <= browse.count(ws, query):
                 marks = browse.anchors(ws, query)
                 found += [(text, r) for r in browse.rows_at(ws, query, marks, int(text) - 1, 1)]
             named = browse.page(ws, Query(query.dataset_id, text=text), limit=8)

@@ -182,7 +182,7 @@ class WorthSheet(Sheet):
         """The first ten by the sliders; the button says what it does."""
         weights = self.weights()
         usable = self.fresh and self.parts is not None and bool(len(self.parts.ids))
-        say(self.verb, "Use this order" if usable or (self.latest is not None and self.fresh) else "Look now")
+        say(self.verb, "Use this order" if self.fresh else "Look now")
         self.verb.setEnabled(weights is not None and not self.looking)
         self.anew.setVisible(self.fresh)
         self.anew.setEnabled(weights is not None and not self.looking)

@@ -464,7 +464,9 @@ class Gallery(QWidget):
 
         def came(found: dict[int, str]) -> None:
             if self.desk.worth and now == self._asset_now():
-                self.state.setText(found.get(now, ""))
+                said = found.get(now, "")
+                self.state.setText(said.partition(" · ")[0])  # the weightiest; the rest is in the tooltip
+                self.state.setToolTip(said.replace(" · ", "\n"))
 
         reasons.ask(self.desk, [now], came, key="gallery worth")
 
@@ -546,6 +548,7 @@ class Gallery(QWidget):
         ws, data = self.desk.ws, self.desk.dataset
         self.measure.hide()
         self.state.setText("")
+        self.state.setToolTip("")
         if ws is None or data is None:
             return
         if self.sort.by == "worth":
