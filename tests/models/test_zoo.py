@@ -58,13 +58,13 @@ ANSWERS: Mapping[str, Mapping[str, str]] = {
 LOOSER |= {
     # Levels of onnxruntime's optimisation against torch itself.
     "torchvision/ssdlite320": Bounds(px=0.02),
-    # Masks of a few pixels, which torchvision pastes from its own rounded boxes and OpenCV enlarges there.
+    # Its masks reach to the whole pixels of the input around a box, ours end at the box: cut alike they are the same (IoU 1.000).
     "torchvision/maskrcnn": Bounds(iou=0.9),
     # Pixels of Pillow's filter are off by one in 20,000.
     "yolov8/cls": Bounds(score=0.02), "yolo11/cls": Bounds(score=0.02),
-    # They pad with a picture's size rounded to whole pixels of theirs; see yolox/nano-real.
+    # See yolox/nano-real.
     "real/yolox_nano": Bounds(px=1.6),
-    # OpenCV reads pictures of any size; the longest side is 1280 here.
+    # One picture is 1333 px wide: OpenCV takes it as it is, and here the longest side is 1280.
     "real/yunet": Bounds(px=2, score=0.01),
 }  # fmt: skip
 EMPTY = ("torchvision/fasterrcnn-mobile",)
