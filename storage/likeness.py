@@ -358,7 +358,7 @@ def vectors(read: Callable[[], Any], have: Signs, digest: bytes) -> tuple[Ids, N
     fit = [len(v) == width for v in found]  # vectors of one model are of one length
     kept = np.array([p for p, f in zip(places, fit, strict=True) if f], np.int64)
     whole = np.frombuffer(b"".join(v for v, f in zip(found, fit, strict=True) if f), "<f2").reshape(
-        len(kept), -1
+        len(kept), width // 2
     )
     return kept, whole
 
@@ -376,6 +376,11 @@ def keep_vectors(conn: Connection, digest: bytes, found: Iterable[tuple[int, byt
         )
 
 
-def models(conn: Connection) -> list[bytes]:
-    """Digests of the models that there are vectors of."""
-    return [bytes(r) for r in conn.execute(sa.text("SELECT DISTINCT model_digest FROM embedding")).scalars()]
+def models(conn: Connection, dataset_id: int) -> list[bytes]:
+    """Digests of the models that there are vectors of, of pictures of this dataset."""
+    every = [bytes(r) for r in conn.execute(sa.text("SELECT DISTINCT model_digest FROM embedding")).scalars()]
+    here = sa.text(
+        "SELECT 1 FROM item i JOIN embedding e ON e.model_digest = :m AND e.asset_id = i.asset_id "
+        "WHERE i.dataset_id = :d AND i.died IS NULL LIMIT 1"
+    )
+    return [m for m in every if conn.execute(here, {"m": m, "d": dataset_id}).first() is not None]

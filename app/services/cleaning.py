@@ -101,9 +101,10 @@ def find(ws: Workspace, dataset: str, wanted: Wanted = Wanted()) -> Work:
     with ws.db.read() as conn:
         data = queries.dataset(conn, dataset)
         others = [queries.dataset(conn, name).id for name in wanted.against]
-        if "alike" in wanted.kinds and not likeness.models(conn):
+        if "alike" in wanted.kinds and not likeness.models(conn, data.id):
             raise NotFound(
                 "there are no vectors of an embedding model",
+                where=data.name,
                 remedy="run an embedding model over the pictures first",
             )
     if sum(map(bool, (wanted.every, wanted.apart_s, wanted.scene))) > 1:
@@ -189,7 +190,7 @@ def _look(
         elif kind == "frozen":
             out[kind] = likeness.rows(have, have.ids.argsort(), likeness.frozen(have, wanted.frozen))
         else:
-            out |= _alike(ws, both, order, wanted.alike, tick, ahead)
+            out |= _alike(ws, dataset_id, both, order, wanted.alike, tick, ahead)
     if "sequence" in wanted.all_kinds():
         taker = likeness.thinned(have, every=wanted.every, apart_s=wanted.apart_s, scene=wanted.scene)
         out["sequence"] = likeness.rows(have, have.ids.argsort(), taker)
@@ -198,6 +199,7 @@ def _look(
 
 def _alike(
     ws: Workspace,
+    dataset_id: int,
     have: likeness.Signs,
     order: Any,
     least: float,
@@ -208,7 +210,9 @@ def _alike(
     import numpy as np
 
     with ws.db.read() as conn:
-        digests = likeness.models(conn)
+        digests = likeness.models(conn, dataset_id)
+    if not digests:  # of a job that waited until its last picture with a vector had left
+        return {"alike": iter(()), "maybe": iter(())}
     places, vectors = max((likeness.vectors(ws.db.read, have, d) for d in digests), key=lambda x: len(x[0]))
     where = np.full(len(have), -1, np.int64)
     where[places] = np.arange(len(places))
@@ -349,7 +353,7 @@ def overview(ws: Workspace, dataset_id: int) -> Overview:
         return Overview(
             measures.count_missing(conn, dataset_id),
             {kind: found.get(kind, (0, 0))[0] for kind in LIKENESS if kind in ever},
-            bool(likeness.models(conn)),
+            bool(likeness.models(conn, dataset_id)),
         )
 
 

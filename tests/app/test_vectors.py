@@ -11,11 +11,13 @@ import pytest
 import sqlalchemy as sa
 from onnx import TensorProto, helper, numpy_helper
 
+from annotation.errors import NotFound
 from app.events import Finished, Work
-from app.services import ingest, prelabel, workspace
+from app.services import cleaning, ingest, prelabel, workspace
 from app.services import onnx as models_of
 from app.services.orders import Course
 from app.services.workspace import Workspace
+from storage import likeness
 from tests.models.toys import grey_png
 
 GREYS = (10, 60, 110, 160, 210, 250)
@@ -93,3 +95,21 @@ def test_a_second_run_replaces_the_vectors(ws: Workspace) -> None:
         conn.execute(sa.text("UPDATE embedding SET vector = :v"), {"v": b"\0\0\0\0"})
     finish(prelabel.run(ws, "d", "e", score=0.9))
     assert kept(ws)[0] == pytest.approx(expected()[0], abs=2e-3)
+
+
+def test_a_dataset_without_vectors_of_its_own_is_told_so_whatever_others_have(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    list(prelabel.run(ws, "d", "e"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x.png").write_bytes(grey_png(33))
+    list(ingest.run(ws, [tmp_path / "other"], dataset="bare"))
+    with pytest.raises(NotFound, match="no vectors"):
+        list(cleaning.find(ws, "bare", cleaning.Wanted(("alike",))))
+    assert not cleaning.overview(ws, 2).vectors and cleaning.overview(ws, 1).vectors
+    *_, signs = likeness.signs(ws.db.read, [2])
+    assert isinstance(signs, likeness.Signs)
+    with ws.db.read() as conn:
+        [digest] = likeness.models(conn, 1)
+    places, vectors = likeness.vectors(ws.db.read, signs, digest)
+    assert (len(places), vectors.shape) == (0, (0, 0))
