@@ -7,11 +7,9 @@ long as the runtime is the same: a new build never ran here.
 from __future__ import annotations
 
 import json
-import os
 import platform as system
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from app.events import Warned
 from models import providers, selftest
 from models.providers import Choice, Provider
 from models.selftest import Trial
+from storage import files
 
 State = Literal["ready", "note", "fault", "stale", "never", "absent"]
 Opened = TypeVar("Opened")
@@ -278,16 +277,7 @@ def _keep(trial: Trial) -> None:
     target = file()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, staged = tempfile.mkstemp(dir=target.parent, prefix=".providers-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as out:
-                out.write(text)
-                out.flush()
-                os.fsync(out.fileno())
-            Path(staged).replace(target)
-        except BaseException:
-            Path(staged).unlink(missing_ok=True)
-            raise
+        files.write(target, text.encode())
     except OSError as error:
         raise Unavailable(
             f"cannot keep what the self-test found: {error.strerror or error}", where=str(target)

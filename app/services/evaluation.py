@@ -31,13 +31,12 @@ from app.services.report import Told
 from app.services.truth import Against
 from app.services.workspace import Workspace
 from models import batch
-from models import recipe as recipes
 from models.recipe import Recipe
 from storage import files, media, queries, record, verdicts
 from storage.queries import DatasetRow, ItemRow, Place, Query
 from storage.verdicts import Kept, Membership, Picture, Ran
 
-__all__ = ["Ask", "Kept", "evaluate", "kept", "pictures_query", "recipe_of", "write_proposal"]
+__all__ = ["Ask", "Kept", "evaluate", "kept", "pictures_query", "write_proposal"]
 
 FLOOR = 0.01
 """Score from which a model that is run now is listened to: average precision needs the weak predictions too."""
@@ -176,21 +175,6 @@ def kept(ws: Workspace, dataset: str | None = None, *, limit: int = 100) -> list
 def pictures_query(asset_ids: Sequence[int]) -> str:
     """The query that lists these pictures, as the gallery shows it."""
     return "picture:" + ",".join(str(a) for a in asset_ids[: report.LISTED])
-
-
-def recipe_of(file: Path) -> Recipe:
-    """The recipe in a TOML file.
-
-    Raises:
-        InvalidInput: it cannot be read.
-    """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            "the recipe cannot be read", where=str(file), remedy="a TOML file in UTF-8"
-        ) from error
-    return recipes.from_toml(text, where=str(file))
 
 
 def write_proposal(found: Mapping[str, Any], file: Path) -> None:

@@ -123,7 +123,7 @@ def recipe_for(
     found = base
     if file is not None:
         try:
-            found = recipes.from_toml(file.read_text(encoding="utf-8"), where=str(file))
+            found = recipes.from_toml(file.read_text(encoding="utf-8-sig"), where=str(file))
         except OSError as error:
             raise NotFound(f"cannot be opened: {error.strerror}", where=str(file)) from error
         except UnicodeDecodeError as error:

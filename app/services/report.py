@@ -13,6 +13,7 @@ from typing import Any
 from annotation import evaluation, resample
 from annotation.evaluation import Tally
 from annotation.resample import Interval
+from app.i18n import tr
 from models.card import ModelCard
 
 FORMAT = 1
@@ -114,6 +115,18 @@ def difference(tallies: Sequence[Tally]) -> dict[str, Any]:
         "ap": _interval(spread.ap[""]), "ap50": _interval(spread.ap50[""]), "draws": spread.draws,
         "classes": [{"label": code, "ap": _interval(spread.ap[code]), "ap50": _interval(spread.ap50[code])} for code in codes],
     }  # fmt: skip
+
+
+def yard(report: Mapping[str, Any]) -> str:
+    """What a report was judged against, in words."""
+    kind, name = report["against"]["kind"], report["against"]["name"]
+    return {
+        "accepted": tr("truth that an inspector accepted"),
+        "labelled": tr("truth of labelled pictures"),
+        "version": tr("version {name}", name=name),
+        "filter": tr("saved filter {name}", name=name),
+        "dataset": tr("dataset {name}", name=name),
+    }[kind]
 
 
 def proposal(report: Mapping[str, Any], place: int = 0) -> str:

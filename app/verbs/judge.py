@@ -43,6 +43,7 @@ def evaluate(
     limit: Annotated[int, opt("How many are listed.", "--limit", min=1, max=10_000)] = 50,
 ) -> Outcome:  # fmt: skip
     from app.services import evaluation as service
+    from app.services import orders
 
     with opened(ctx) as ws:
         if listed:
@@ -56,7 +57,7 @@ def evaluate(
             raise InvalidInput("a recipe is for a fresh run", where=str(recipe), remedy="add --fresh")
         ask = service.Ask(
             dataset, (model,) if other is None else (model, other), against, where, fresh, cast(Any, by), iou, score,
-            None if recipe is None else service.recipe_of(recipe),
+            None if recipe is None else orders.recipe_for(recipe),
             provider or str(settings.get("provider")), coco,
         )  # fmt: skip
         done = console.drive(ctx.obj, service.evaluate(ws, ask))
@@ -99,9 +100,11 @@ def _listed(found: Sequence[Any]) -> Outcome:
 
 def _told(report: Mapping[str, Any]) -> str:
     """A report for people; --json has all of it."""
+    from app.services.report import yard
+
     pictures = report["pictures"]
     parts = [
-        tr("{n} pictures judged against {against}", n=pictures["counted"], against=_yard(report)),
+        tr("{n} pictures judged against {against}", n=pictures["counted"], against=yard(report)),
         *(tr("left out: {n} × {reason}", n=x["n"], reason=tr(x["reason"])) for x in pictures["left_out"]),
     ]
     if report["unasked"]:
@@ -113,17 +116,6 @@ def _told(report: Mapping[str, Any]) -> str:
         parts += ["", _difference(report)]
     parts.append("\n" + tr("kept in the lineage as activity {n}", n=report["activity"]))
     return "\n".join(parts)
-
-
-def _yard(report: Mapping[str, Any]) -> str:
-    kind, name = report["against"]["kind"], report["against"]["name"]
-    return {
-        "accepted": tr("truth that an inspector accepted"),
-        "labelled": tr("truth of labelled pictures"),
-        "version": tr("version {name}", name=name),
-        "filter": tr("saved filter {name}", name=name),
-        "dataset": tr("dataset {name}", name=name),
-    }[kind]
 
 
 def _model(m: Mapping[str, Any]) -> str:

@@ -13,7 +13,18 @@ from annotation.core import Annotation, Box
 from annotation.errors import InvalidInput, LamproomError, NotFound
 from app import cli
 from app.events import Event, Finished, Warned
-from app.services import acceptance, evaluation, labelling, listing, onnx, prelabel, review, truth, versions
+from app.services import (
+    acceptance,
+    evaluation,
+    labelling,
+    listing,
+    onnx,
+    orders,
+    prelabel,
+    review,
+    truth,
+    versions,
+)
 from app.services.evaluation import Ask
 from app.services.workspace import Workspace
 from models.recipe import Recipe
@@ -390,7 +401,7 @@ def test_the_proposed_thresholds_are_a_recipe(
     for asset in assets:
         put(ws, asset, ("person", PERSON))
     evaluation.write_proposal(judged(ws, fresh=True), tmp_path / "best.toml")
-    found = evaluation.recipe_of(tmp_path / "best.toml")
+    found = orders.recipe_for(tmp_path / "best.toml")
     assert found.class_scores == (("person", 899_999),) or found.class_scores == (("person", 900_000),)
     with pytest.raises(InvalidInput, match="such a file already"):
         evaluation.write_proposal(judged(ws, fresh=True), tmp_path / "best.toml")

@@ -17,13 +17,14 @@ from app.desktop import theme, widgets
 from app.desktop.charts import Bar, Lying
 from app.desktop.desk import Desk
 from app.desktop.evaluation.curves import Calibration, Curves, Line, Sureness
-from app.desktop.evaluation.parts import Tile, Worst, toned, yard
+from app.desktop.evaluation.parts import Tile, Worst, toned
 from app.desktop.evaluation.plots import Cell, ClassBars, Heat, Legend, Precision
 from app.desktop.panels.flow import Flow
 from app.desktop.said import ago
 from app.desktop.widgets import Elided, Row, button, column, frame, label, number, row
 from app.events import Event, Finished, Work
 from app.i18n import tr
+from app.services.report import yard
 
 _SHOWN = 14
 """Classes in the bars; the confusion shows fewer."""

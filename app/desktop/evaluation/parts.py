@@ -79,15 +79,3 @@ class Worst(Painted):
             int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter),
             self.said,
         )
-
-
-def yard(report: Mapping[str, Any]) -> str:
-    """What a report was judged against, in words."""
-    kind, name = report["against"]["kind"], report["against"]["name"]
-    return {
-        "accepted": tr("truth that an inspector accepted"),
-        "labelled": tr("truth of labelled pictures"),
-        "version": tr("version {name}", name=name),
-        "filter": tr("saved filter {name}", name=name),
-        "dataset": tr("dataset {name}", name=name),
-    }[kind]
