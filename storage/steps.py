@@ -6,6 +6,7 @@ what the step left (compared by descent, `same_as`), else nothing is written; th
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -66,11 +67,15 @@ def step(conn: Connection, number: int) -> Step:
 def steps(
     conn: Connection, *, before: int | None = None, limit: int = 50, agent_id: int | None = None
 ) -> list[Step]:
-    """Steps, newest first, below revision `before`; of everybody, or what one agent did and redid."""
-    mine = "" if agent_id is None else f"AND c.agent_id = {agent_id} AND c.op <> {UNDO} "
+    """Steps, newest first, below revision `before`; of everybody, or what one agent did, redid and had models do."""
+    mine, started = "", ""
+    if agent_id is not None:
+        name = conn.execute(sa.text("SELECT name FROM agent WHERE id = :a"), {"a": agent_id}).scalar()
+        started = f'"started_by": {json.dumps(name, ensure_ascii=False)}'  # as `start_activity` writes it
+        mine = f"AND c.op <> {UNDO} AND (c.agent_id = {agent_id} OR (g.kind = 'model' AND replace(v.params, :who, '') <> v.params)) "
     rows = conn.execute(
         sa.text(f"{_STEP}WHERE c.step = c.rev AND c.rev < :b {mine}ORDER BY c.rev DESC LIMIT :n"),
-        {"b": before if before is not None else 2**62, "n": limit},
+        {"b": before if before is not None else 2**62, "n": limit, **({"who": started} if mine else {})},
     ).all()
     return [_step(conn, r) for r in rows]
 

@@ -148,9 +148,9 @@ def work_off(
     ended: list[dict[str, object]] = []
     problems, stuck = 0, set[int]()
     while waiting := [r for r in _queue(ws) if r.id not in stuck]:
-        row = next((r for r in waiting if _closed_s(r, clock) == 0), None)
+        row = next((r for r in waiting if closed_s(r, clock) == 0), None)
         if row is None:
-            soonest = min(_closed_s(r, clock) for r in waiting)
+            soonest = min(closed_s(r, clock) for r in waiting)
             yield Progress(len(ended), len(ended) + len(waiting), tr("paused: every job waits for its hours"))
             clock.wait(min(soonest, 1.0))
             continue
@@ -182,24 +182,26 @@ MOST_WAITING = 10_000
 
 def _queue(ws: Workspace) -> list[JobRow]:
     """Jobs that wait and can be resumed, in the order they are to be done."""
-    rows = [
-        r
-        for r in listing(ws, open_only=True, limit=MOST_WAITING)
-        if r.state in ("waiting", "incomplete") and r.kind in RESUMABLE
-    ]
-    return sorted(rows, key=lambda r: (-r.priority, r.id))
+    return sorted(interrupted(ws), key=lambda r: (-r.priority, r.id))
 
 
-def _closed_s(row: JobRow, clock: Clock) -> float:
+def interrupted(ws: Workspace) -> list[JobRow]:
+    """Jobs that nobody works on and that `resume` goes on with, newest first."""
+    rows = listing(ws, open_only=True, limit=MOST_WAITING)
+    return [r for r in rows if r.state in ("waiting", "incomplete") and r.kind in RESUMABLE]
+
+
+def closed_s(row: JobRow, clock: Clock = CLOCK) -> float:
+    """Seconds until a job's hours begin; 0 = it may work now."""
     window = hours.parse(row.window)
     return 0.0 if window is None else window.closed_s(clock.now())
 
 
 def _another_goes_first(ws: Workspace, row: JobRow, stuck: frozenset[int], clock: Clock) -> bool:
     """A job of higher priority could go on now, or any could while this one is outside its hours."""
-    least = row.priority + 1 if _closed_s(row, clock) == 0 else -(2**31)
+    least = row.priority + 1 if closed_s(row, clock) == 0 else -(2**31)
     return any(
-        r.priority >= least and r.id != row.id and r.id not in stuck and _closed_s(r, clock) == 0
+        r.priority >= least and r.id != row.id and r.id not in stuck and closed_s(r, clock) == 0
         for r in _queue(ws)
     )
 

@@ -261,7 +261,7 @@ def _changes(done: Inverted) -> Changes:
 
 
 def last_step(ws: Workspace) -> Step | None:
-    """This person's newest step that stands and is no undo: what a bare `lamproom undo` undoes."""
+    """This person's newest step that stands and is no undo, pre-label jobs they started among them: what a bare `lamproom undo` undoes."""
     before: int | None = None
     while True:
         with ws.db.read() as conn:

@@ -91,13 +91,31 @@ def add_demo(ws: Workspace, *, name: str = DEMO_NAME) -> ModelRow:
     return _add(ws, demo.path(), demo.card(), name)
 
 
+def look_pair(encoder: Path, decoder: Path, *, name: str | None = None) -> PairCard:
+    """What a promptable pair is. Nothing is kept.
+
+    Raises:
+        InvalidInput: broken, no SAM-shaped pair.
+    """
+    return promptable.recognise(encoder, decoder, name=name)
+
+
+def look_reader(boxes: Path, text: Path, *, name: str | None = None) -> Recognised:
+    """What a reader is and why. Nothing is kept.
+
+    Raises:
+        InvalidInput: broken, no such pair.
+    """
+    return reader.recognise(boxes, text, name=name)
+
+
 def add_pair(ws: Workspace, encoder: Path, decoder: Path, *, name: str | None = None) -> PairRow:
     """Recognise a promptable pair from its two files and copy them into the workspace.
 
     Raises:
         InvalidInput: broken, no SAM-shaped pair, or the name is taken by another model.
     """
-    card = promptable.recognise(encoder, decoder, name=name)
+    card = look_pair(encoder, decoder, name=name)
     title = canonical.nfc(name or card.name)
     demand_free(ws, title, card.sha256, encoder)
     for file, sha256 in ((encoder, card.encoder_sha256), (decoder, card.decoder_sha256)):
@@ -112,7 +130,7 @@ def add_reader(ws: Workspace, boxes: Path, text: Path, *, name: str | None = Non
     Raises:
         InvalidInput: broken, no such pair, or the name is taken by another model.
     """
-    card = reader.recognise(boxes, text, name=name).card
+    card = look_reader(boxes, text, name=name).card
     title = canonical.nfc(name or card.name)
     demand_free(ws, title, card.sha256, boxes)
     for file in (boxes, text):

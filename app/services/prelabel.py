@@ -199,7 +199,7 @@ def _wait(window: Hours | None, clock: Clock, sitting: _Sitting) -> Work:
         yield Progress(
             sitting.done, sitting.job.total, tr("paused until {time}, by its hours", time=window.opens)
         )
-        if sitting.asked_to_give_way():
+        if sitting.asked_to_give_way() or sitting.cancelled():
             return
         clock.wait(min(closed, 1.0))
     sitting.pace.rest(sitting.done)
@@ -292,6 +292,12 @@ class _Sitting:
     def asked_to_give_way(self) -> bool:
         """Whether another job goes first; then this one is over for now."""
         self.gave_way = self.over = bool(self.give_way and self.give_way())
+        return self.over
+
+    def cancelled(self) -> bool:
+        """Whether somebody ended the job meanwhile; then this sitting is over."""
+        with self.ws.db.read() as conn:
+            self.over = self.over or jobs.get(conn, self.job.id).ended_ms is not None
         return self.over
 
     def _must_stop(self) -> bool:

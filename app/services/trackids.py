@@ -50,7 +50,7 @@ def run(ws: Workspace, dataset: str, model: str) -> Work:
     row = onnx.show(ws, model)
     with ws.db.write() as conn:
         job = _waiting(conn, data.id, row.sha256) or jobs.get(
-            conn, begin(conn, data.id, data.name, row.name, row.sha256)
+            conn, begin(conn, data.id, data.name, row.name, row.sha256, started_by=ws.person.name)
         )
     yield from go_on(ws, job)
 
@@ -68,16 +68,26 @@ def _waiting(conn: Connection, dataset_id: int, sha256: str) -> Job | None:
 
 
 def begin(
-    conn: Connection, dataset_id: int, dataset: str, model: str, sha256: str, *, step: int | None = None
+    conn: Connection,
+    dataset_id: int,
+    dataset: str,
+    model: str,
+    sha256: str,
+    *,
+    step: int | None = None,
+    started_by: str = "",
 ) -> int:
     """A new job, to be done by `go_on`; returns its id.
 
     Args:
         step: of the pre-label job whose predictions get the ids: both are undone together.
+        started_by: who asked for it, if it is a step of its own: a bare `undo` of theirs takes it back.
     """
     agent = record.agent(conn, "model", f"{model} {sha256[:12]}")
     params: dict[str, object] = {"dataset": dataset, "model": model, "sha256": sha256}
-    activity = record.start_activity(conn, "track", agent.id, params, model_digest=bytes.fromhex(sha256))
+    activity = record.start_activity(
+        conn, "track", agent.id, {**params, "started_by": started_by}, model_digest=bytes.fromhex(sha256)
+    )
     record.link(conn, activity, "used", "dataset", dataset)
     span = queries.span(conn, dataset_id)
     total = queries.count_items(conn, Query(dataset_id))

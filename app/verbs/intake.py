@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +23,9 @@ from app.verbs.parts import (
     verb,
     when,
 )
+
+if TYPE_CHECKING:
+    from app.services.onnx import Question
 
 
 @verb(
@@ -209,6 +213,8 @@ def models_add(
     from app.services import onnx, packs
 
     answers = answered(answer)
+    if demo and dry_run:
+        raise typer.BadParameter(tr("--demo has nothing to find out: leave out --dry-run"))
     if (file is None) != demo or (file is None and (decoder is not None or recogniser is not None)):
         raise typer.BadParameter(tr("give a file or --demo"))
     with opened(ctx) as ws:
@@ -227,8 +233,22 @@ def models_add(
                 }
             )
         if recogniser is not None:
+            if dry_run:
+                read = onnx.look_reader(file, recogniser, name=name)
+                return Outcome(_card(read.card, why=[tr_sentence(reason) for reason in read.why]))
             return Outcome(_model(onnx.add_reader(ws, file, recogniser, name=name)))
         if decoder is not None:
+            if dry_run:
+                two = onnx.look_pair(file, decoder, name=name)
+                return Outcome(
+                    {
+                        "name": two.name,
+                        "task": two.task,
+                        "dialect": two.dialect,
+                        "why": two.why,
+                        "input_px": two.side_px,
+                    }
+                )
             return Outcome(_pair(onnx.add_pair(ws, file, decoder, name=name)))
         found = onnx.look(file, name=name, answers=answers)
         told: dict[str, object] = {
@@ -236,11 +256,27 @@ def models_add(
             "asked": [{"key": q.key, "text": tr_sentence(q.text), "choices": list(q.choices), "taken": q.proposal} for q in found.asks],
         }  # fmt: skip
         if dry_run:
-            card = found.card
-            return Outcome(
-                {"name": card.name, "task": card.task, "family": card.family, "input_wh": list(card.input_wh), "labels": list(card.labels), **told}
-            )  # fmt: skip
-        return Outcome({**_model(onnx.keep(ws, file, found, name=name)), **told})
+            return _with_questions(_card(found.card, **told), found.asks)
+        return _with_questions({**_model(onnx.keep(ws, file, found, name=name)), **told}, found.asks)
+
+
+def _card(card: Any, **more: object) -> dict[str, object]:
+    """What a model is, before it is kept."""
+    return {
+        "name": card.name, "task": card.task, "family": card.family, "input_wh": list(card.input_wh), "labels": list(card.labels), **more
+    }  # fmt: skip
+
+
+def _with_questions(result: dict[str, object], asked: Sequence[Question]) -> Outcome:
+    """A model for people: its questions a line each, with what was taken, as `--answer` takes it."""
+    facts = {k: v for k, v in result.items() if k != "asked"}
+    lines = [console.pairs(facts)]
+    if asked:
+        lines.append(tr("what the file cannot tell; say otherwise with --answer KEY=VALUE:"))
+    for q in asked:
+        choices = f" [{', '.join(q.choices)}]" if q.choices else ""
+        lines.append(f"  {q.key}={q.proposal}  {tr_sentence(q.text)}{choices}")
+    return Outcome(result, text="\n".join(lines))
 
 
 def answered(given: list[str] | None) -> dict[str, str]:

@@ -171,14 +171,11 @@ def jobs_resume(
     with opened(ctx) as ws:
         if job is not None:
             return console.drive(ctx.obj, jobs.resume(ws, job))
-        waiting = [
-            row.id
-            for row in jobs.listing(ws, open_only=True, limit=jobs.MOST_WAITING)
-            if row.state in ("waiting", "incomplete") and row.kind in jobs.RESUMABLE
-        ]
+        # A job that pauses until its hours keeps no other waiting: it comes last.
+        waiting = [row.id for row in sorted(jobs.interrupted(ws), key=lambda r: (jobs.closed_s(r) > 0, r.id))]
         done: list[Outcome] = []
         stuck: list[tuple[str, str]] = []
-        for number in reversed(waiting):
+        for number in waiting:
             try:
                 done.append(console.drive(ctx.obj, jobs.resume(ws, number)))
             except LamproomError as fault:  # the other jobs are not to wait for this one

@@ -169,6 +169,38 @@ def test_a_job_outside_its_hours_does_not_keep_the_others_waiting(
     assert wall.at.hour >= 22
 
 
+def test_a_job_that_is_cancelled_while_it_pauses_ends_and_says_so(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    datasets(ws, tmp_path, "a")
+    work = prelabel.run(ws, "a", model, course=Course(0, "22:00-06:00"), clock=Wall("12:00").clock)
+    told = next(e.note for e in work if isinstance(e, Progress) and e.note)
+    assert "22:00" in told
+    (row,) = jobs.listing(ws)
+    jobs.cancel(ws, row.id)
+    events = list(work)
+    assert [e.what for e in events if isinstance(e, Warned)] == ["it was cancelled meanwhile"]
+    assert isinstance(events[-1], Finished) and events[-1].result["predictions"] == 0
+
+
+def test_resume_goes_on_with_a_job_that_may_work_now_before_one_that_pauses(
+    ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets(ws, tmp_path, "a", "b")
+    for name, window in (("a", "22:00-06:00"), ("b", "")):
+        list(prelabel.run(ws, name, model, course=Course(0, window), later=True))
+    begun: list[str | None] = []
+
+    def begin(_: Workspace, job: int) -> list[Event]:
+        begun.append(next(r.dataset for r in jobs.listing(ws) if r.id == job))
+        return [Finished({})]
+
+    monkeypatch.setattr(jobs, "closed_s", lambda row: 60.0 if row.window else 0.0)
+    monkeypatch.setattr(jobs, "resume", lambda ws, job: (e for e in begin(ws, job)))
+    assert cli.main(["-w", ws.location, "jobs", "resume"]) == 0
+    assert begun == ["b", "a"]
+
+
 def test_the_same_call_with_another_priority_or_other_hours_changes_the_job_and_makes_no_second(
     ws: Workspace, model: str, tmp_path: Path
 ) -> None:

@@ -184,6 +184,20 @@ def test_a_promptable_pair_travels_with_both_halves_and_its_weights(
     promptable.open_pair(taken.encoder, taken.decoder, taken.card)
 
 
+def test_a_dry_run_keeps_neither_a_pair_nor_a_reader_nor_the_demonstration(
+    ws: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder, decoder = toy_pairs.write(tmp_path)
+    finder = test_reader.finder(tmp_path / "f.onnx")
+    recogniser = test_reader.recogniser(tmp_path / "r.onnx")
+    add = ["-w", ws.location, "models", "add", "--dry-run"]
+    assert cli.main([*add, str(encoder), "--decoder", str(decoder)]) == 0
+    assert cli.main([*add, str(finder), "--recogniser", str(recogniser)]) == 0
+    assert "promptable" in (said := capsys.readouterr().out) and "read" in said
+    assert cli.main([*add, "--demo"]) == 2
+    assert (onnx.listing(ws), onnx.pairs(ws)) == ([], [])
+
+
 def test_a_reader_of_text_travels_with_both_files(
     ws: Workspace, other: Workspace, tmp_path: Path, licence: Path
 ) -> None:

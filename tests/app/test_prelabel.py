@@ -28,6 +28,7 @@ from app.services import (
     prelabel,
     schema,
     versions,
+    workspace,
 )
 from app.services.predictions import Writer
 from app.services.workspace import Workspace
@@ -150,6 +151,20 @@ def test_undo_of_a_prelabel_job_takes_every_prediction_back_but_what_was_accepte
         labelling.undo_step(ws, step)
     labelling.undo_step(ws, step, skip_changed=True)
     assert [len(labelling.load(ws, a).annotations) for a in assets] == [1, 0, 0, 0]
+
+
+def test_a_bare_undo_takes_back_the_pre_labelling_that_the_person_started_and_not_that_of_another(
+    ws: Workspace, model: str, tmp_path: Path
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "p", 2), dataset="d")
+    step = finish(prelabel.run(ws, "d", model)).result["step"]
+    newest = labelling.last_step(ws)
+    assert newest is not None and newest.step == step and newest.verb == "prelabel"
+    with workspace.open(str(ws.location), person="somebody else") as other:
+        assert labelling.last_step(other) is None
+    labelling.undo_step(ws, newest.step)
+    before = labelling.last_step(ws)
+    assert before is not None and before.verb != "prelabel"
 
 
 def test_unknown_classes_become_a_schema_version_and_strict_or_a_filter_keeps_them_out(
