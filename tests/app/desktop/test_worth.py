@@ -128,6 +128,19 @@ def test_the_jump_opens_what_is_most_worth_and_says_why(hand: Hand, qtbot: QtBot
     qtbot.waitUntil(lambda: hand.ready(found[1]))
 
 
+def test_a_number_means_the_place_in_the_queue(hand: Hand, qtbot: QtBot) -> None:
+    found = followed(hand, qtbot)
+    place = hand.window.annotate
+    hand.open(found[0])
+    place.jumps.go_to()
+    made = place.jumps.chooser
+    assert made is not None
+    QTest.keyClicks(made.finder.edit, "3")
+    qtbot.waitUntil(lambda: made.finder.list.count() > 0)
+    QTest.keyClick(made.finder.edit, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: hand.ready(found[2]))
+
+
 def test_another_queue_leaves_the_order(hand: Hand, qtbot: QtBot) -> None:
     followed(hand, qtbot)
     place = hand.window.annotate
