@@ -283,6 +283,23 @@ def test_kill_9_at_random_moments_leaves_the_rows_of_an_undisturbed_run(
     assert stored(ws) == undisturbed
 
 
+def test_what_was_labelled_while_it_waited_changes_no_other_row_of_the_job(
+    ws: Workspace, tmp_path: Path, assets: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worth, "STRETCH", 2)
+    run(prelabel.run(ws, "d", model(ws, tmp_path, "one", FIRST)))
+    run(worth.run(ws, Ask("d", "one")))
+    undisturbed = stored(ws)
+    work = worth.run(ws, Ask("d", "one"))
+    while not isinstance(event := next(work), Progress) or not event.done:
+        pass
+    work.close()
+    label(ws, assets[-1])
+    run(jobs.resume(ws, jobs.listing(ws)[0].id))
+    assert stored(ws) == [row for row in undisturbed if row[0] in {r[0] for r in stored(ws)}]
+    assert len(stored(ws)) == 5 and len(queue(ws)) == 5
+
+
 # --- on the line ------------------------------------------------------------------------------------------------------
 
 
