@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +21,18 @@ if TYPE_CHECKING:
     from app.services.workspace import Workspace
 
 
-i18n.use(i18n.guess())  # the help texts below are made while this module loads
+def _language() -> str:
+    """The environment's explicit wish, else the person's setting, else the system's language."""
+    chosen = ""
+    if not os.environ.get("LAMPROOM_LANG"):
+        with suppress(
+            InvalidInput
+        ):  # a broken settings file is told by the line that runs, not while modules load
+            chosen = str(settings.get("language"))
+    return chosen or i18n.guess()
+
+
+i18n.use(_language())  # the help texts below are made while this module loads
 
 
 _HEADINGS = ("Usage:", "Options:", "Commands:", "Arguments:", "Show this message and exit.")

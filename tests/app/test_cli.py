@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from annotation.errors import InvalidInput
-from app import cli, console, i18n, log
+from app import cli, console, i18n, log, settings
 from app.console import Call, Outcome
 from app.events import Finished, Progress, Started, Warned, Work
 
@@ -354,3 +354,14 @@ def test_resume_without_a_number_goes_on_with_every_kind_that_can(
         cli.main(["-w", place, "jobs", "resume", "--json"]) == 3
     )  # tried, and said to be stuck: its file is gone
     assert "gone.json" in capsys.readouterr().out
+
+
+def test_the_whole_help_speaks_the_language_that_the_person_chose(home: Path) -> None:
+    settings.put("language", "zh_CN")
+    line = [sys.executable, "-m", "app", "prelabel", "--help"]
+    wanted = {k: v for k, v in os.environ.items() if k != "LAMPROOM_LANG"} | {
+        "LC_ALL": "C.UTF-8",
+        "PYTHONUTF8": "1",
+    }
+    said = subprocess.run(line, env=wanted, capture_output=True, encoding="utf-8", check=True).stdout
+    assert "数据集名称" in said and "The dataset's name" not in said and "Predict on" not in said
