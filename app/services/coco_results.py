@@ -22,7 +22,13 @@ class Writer:
     def __init__(self, folder: Path, classes: Sequence[str], model: str) -> None:
         self._folder, self._ids = folder, {code: i for i, code in enumerate(classes, 1)}
         safe = re.sub(r"[^\w.-]+", "_", model).strip("._") or "model"
-        self._name = safe if safe != "truth" else "model"
+        self._name = safe = safe if safe.casefold() != "truth" else "model"
+        n = 1
+        while (
+            folder / f"{self._name}.json"
+        ).exists():  # of a model whose name differs in what no file is called
+            n += 1
+            self._name = f"{safe}-{n}"
         self._parts: dict[str, IO[str]] = {}
         for key in ("images", "truth", "said"):
             self._parts[key] = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - `close` closes it

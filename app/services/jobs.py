@@ -157,23 +157,23 @@ def work_off(
         if on_begin is not None:
             on_begin(row)
         give_way = partial(_another_goes_first, ws, row, frozenset(stuck), clock)
+        gave_way = False
         try:
             for event in resume(ws, row.id, clock=clock, give_way=give_way):
                 if isinstance(event, Finished):
-                    if event.result.get("gave_way"):
+                    gave_way = bool(event.result.get("gave_way"))
+                    if gave_way:
                         continue
                     ended.append({**event.result, "job": row.id})
                     problems += event.problems
-                    if (
-                        event.result.get("finished") is False
-                    ):  # another process works on the rest, or some of it failed
-                        stuck.add(row.id)
                 else:
                     yield event
         except LamproomError as fault:
             stuck.add(row.id)
             problems += 1
             yield Warned(fault.line, f"job {row.id}")
+        if not gave_way and _is_open(ws, row.id):  # another process works on the rest, or some of it failed
+            stuck.add(row.id)
     yield Finished({"worked_off": ended}, Changes(everything=True), problems)
 
 
@@ -189,6 +189,11 @@ def interrupted(ws: Workspace) -> list[JobRow]:
     """Jobs that nobody works on and that `resume` goes on with, newest first."""
     rows = listing(ws, open_only=True, limit=MOST_WAITING)
     return [r for r in rows if r.state in ("waiting", "incomplete") and r.kind in RESUMABLE]
+
+
+def _is_open(ws: Workspace, job_id: int) -> bool:
+    with ws.db.read() as conn:
+        return jobs.get(conn, job_id).ended_ms is None
 
 
 def closed_s(row: JobRow, clock: Clock = CLOCK) -> float:

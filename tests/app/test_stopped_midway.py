@@ -19,6 +19,7 @@ from app.hours import CLOCK
 from app.services import (
     batching,
     cleaning,
+    coco_results,
     evaluation,
     farm,
     ingest,
@@ -150,6 +151,23 @@ def test_the_queue_finds_a_job_that_waits_behind_hundreds_that_ended(
             shards.finish(conn, number, "finished")
     list(jobs.work_off(ws))
     assert live(ws) == 4
+
+
+def test_a_job_that_comes_back_without_an_end_is_not_begun_over_and_over(
+    ws: Workspace, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(ws, tmp_path, draw(tmp_path / "p", 2), dataset="d")
+    finish(prelabel.run(ws, "d", model, later=True))
+    begun: list[int] = []
+
+    def resume(ws: Workspace, job_id: int, **_: object) -> Work:
+        begun.append(job_id)
+        assert len(begun) < 3
+        yield Finished({})
+
+    monkeypatch.setattr(jobs, "resume", resume)
+    list(jobs.work_off(ws))
+    assert begun == [the_job(ws).id]
 
 
 # --- job directories -------------------------------------------------------------------------------------------------
@@ -351,6 +369,13 @@ def test_a_picture_that_leaves_the_dataset_while_a_model_is_judged_is_not_counte
     assert [(x["reason"], x["n"], x["pictures"]) for x in pictures["left_out"]] == [
         (evaluation.GONE, 1, [assets[1]])
     ]
+
+
+def test_predictions_of_two_models_of_like_names_leave_as_two_coco_files(tmp_path: Path) -> None:
+    for name in ("a/b", "a_b"):
+        out = coco_results.Writer(tmp_path, ["person"], name)
+        out.done()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a_b-2.json", "a_b.json", "truth.json"]
 
 
 def test_a_cleaning_job_ends_at_what_really_left(ws: Workspace, tmp_path: Path) -> None:
