@@ -81,6 +81,11 @@ def tr_sentence(text: str) -> str:
             return translation.format(
                 *(tr_sentence(part) if " " in part else part for part in found.groups())
             )
+    what, bracket, remedy = text.removesuffix(")").partition(" (")
+    if (
+        bracket and text.endswith(")") and (said := tr_sentence(what)) != what
+    ):  # a fault's line within a sentence
+        return f"{said}（{tr_sentence(remedy)}）"
     return text
 
 

@@ -59,6 +59,8 @@ def identify(path: Path) -> Body:
         now = path.stat()
     except OSError as error:
         raise Unavailable(f"cannot read the model: {error.strerror}", where=str(path)) from error
+    if not stat.S_ISREG(now.st_mode):  # opening a pipe would wait for ever
+        raise InvalidInput("it is no plain file", where=str(path), remedy="choose an .onnx file")
     digest, outline, size = _graph(path, (now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns))
     files = []
     for name, end in sorted(_names(outline, path).items()):

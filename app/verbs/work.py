@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from annotation.canonical import MICRO
 from annotation.errors import LamproomError
 from app import console, i18n, settings
 from app.console import Outcome
@@ -51,6 +52,8 @@ def prelabel(
     from app.services import forecast, orders, packs
     from app.services import prelabel as service
 
+    if not runner and (shards or scratch or sbatch or hub):
+        raise typer.BadParameter(tr("--shards, --scratch, --sbatch and --hub go with --runner"))
     course = orders.Course(priority, window)
     if runner:
         course = orders.Course(
@@ -69,7 +72,19 @@ def prelabel(
         work = service.run(
             ws, dataset, model, threads=threads, strict=strict, course=course, later=later, **asked
         )
-        return console.drive(ctx.obj, work)
+        return _for_people(console.drive(ctx.obj, work))
+
+
+def _for_people(done: Outcome) -> Outcome:
+    """A run's outcome as text: thresholds as they are given, stages by their names, without the figures of the plan."""
+    facts = {k: v for k, v in done.result.items() if k not in ("plan", "decode_scale")}
+    for name in ("score", "iou"):
+        if isinstance(micro := facts.pop(f"{name}_micro", None), int):
+            facts[name] = micro / MICRO
+    if isinstance(busy := facts.get("busy"), dict):
+        facts["busy"] = {tr(stage): share for stage, share in busy.items()}
+        facts["bottleneck"] = tr(str(facts["bottleneck"]))
+    return replace(done, text=console.pairs(facts))
 
 
 @verb(

@@ -320,3 +320,15 @@ def test_queueing_and_working_off_from_the_command_line(
     assert "2 jobs went on to their end" in capsys.readouterr().out
     assert cli.main(["-w", ws.location, "jobs", "list"]) == 0
     assert capsys.readouterr().out.count("finished") == 2
+
+
+def test_a_run_is_told_to_people_with_its_thresholds_as_they_are_given(
+    ws: Workspace, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    datasets(ws, tmp_path, "a")
+    line = ["-w", ws.location, "prelabel", "--dataset", "a", "--model", model, "--score", "0.35"]
+    assert cli.main([*line, "--shards", "2"]) == 2
+    assert "go with --runner" in capsys.readouterr().err
+    assert cli.main(line) == 0
+    said = capsys.readouterr().out
+    assert "score: 0.35\n" in said and "micro" not in said and "plan" not in said

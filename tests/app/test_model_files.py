@@ -32,6 +32,16 @@ def kept(ws: Workspace) -> tuple[list[str], list[str]]:
     return names, sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_a_folder_or_a_pipe_is_refused_at_once(ws: Workspace, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    (tmp_path / "folder.onnx").mkdir()
+    for name in ("pipe.onnx", "folder.onnx"):
+        with pytest.raises(InvalidInput, match="no plain file"):
+            onnx.add(ws, tmp_path / name)
+    assert kept(ws) == ([], [])
+
+
 def saved(path: Path, model: onnx_format.ModelProto) -> Path:
     path.write_bytes(model.SerializeToString())
     return path
