@@ -70,7 +70,7 @@ def test_a_finished_sentence_is_translated_by_the_pattern_that_made_it(
     try:
         assert i18n.tr_sentence("line 3: the number 1e999 cannot be stored") == "第 3 行：数 1e999 无法保存"
         assert i18n.tr_sentence("something else") == "something else"
-        assert i18n.tr_sentence("an empty file (choose an .onnx file)") == "空文件（请选择 .onnx 文件）"
+        assert i18n.tr_sentence("line 3: empty (empty)") == "第 3 行：空（空）"
         assert i18n.tr_sentence("empty; line 1: empty") == "空；第 1 行：empty"
         fault = InvalidInput("empty", where="a.json", remedy="line 1: empty")
         assert i18n.tr_fault(fault) == "a.json：空（第 1 行：empty）"
