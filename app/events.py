@@ -20,12 +20,14 @@ class Progress:
     """`done` of `total` items; `note` in a few words (rate, bottleneck). At most about ten a second.
 
     left_s: seconds that the rest will take at the rate of the last minute, where the work can tell.
+    work: what the result will tell in the end, as it stands: rate, busy share of each stage, bottleneck, provider.
     """
 
     done: int
     total: int | None = None
     note: str = ""
     left_s: float | None = None
+    work: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

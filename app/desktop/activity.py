@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QFrame, QWidget
 
 from app.desktop import widgets
 from app.desktop.desk import Desk
+from app.desktop.models.stages import StageBar, stage_name
 from app.desktop.tasks import Task
-from app.desktop.widgets import Elided, Meter, button, column, frame, label, number, row
+from app.desktop.widgets import Elided, Meter, button, column, frame, label, number, row, say
 from app.i18n import tr, tr_sentence
 
 _PROBLEMS_SHOWN = 60
@@ -28,7 +31,11 @@ def summary(task: Task) -> str:
     if task.state == "failed":
         return tr_sentence(task.fault)
     if task.state == "cancelled":
-        return tr("cancelled · what is done stays")
+        return (
+            tr("paused · what is done stays")
+            if task.job is not None
+            else tr("cancelled · what is done stays")
+        )
     if task.state == "cancelling":
         return tr("stopping after this piece…")
     if task.state == "finished":
@@ -41,21 +48,26 @@ def summary(task: Task) -> str:
         parts.append(number(task.done))
     if (left := task.seconds_left) is not None:
         parts.append(remaining(left))
-    if task.note:
+    rate = task.work.get("pictures_per_s")
+    if isinstance(rate, float) and task.work.get("bottleneck"):
+        parts.append(f"{rate:.1f}/s · {stage_name(task.work['bottleneck'])}")
+    elif task.note:
         parts.append(tr_sentence(task.note))
     return " · ".join(parts) or tr("beginning…")
 
 
 class TaskCard(QWidget):
-    """One task: what, bar, figures, cancel."""
+    """One task: what, bar, figures, the share of each stage, cancel or pause, and the way to its report."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, report: Callable[[Task], object]) -> None:
         super().__init__()
         self.task = task
         box = column(self, gap=4, margins=(0, 4, 0, 4))
         top = row(gap=8)
         self.caption = Elided(task.caption, "strong")
         top.addWidget(self.caption, 1)
+        self.more = button("Report", lambda: report(task), kind="link")
+        top.addWidget(self.more)
         self.cancel = button("Cancel", task.cancel, kind="link")
         top.addWidget(self.cancel)
         box.addLayout(top)
@@ -63,6 +75,8 @@ class TaskCard(QWidget):
         box.addWidget(self.meter)
         self.text = Elided("", "second")
         box.addWidget(self.text)
+        self.stages = StageBar(names=False)
+        box.addWidget(self.stages)
         task.moved.connect(self.retranslate)
         self.retranslate()
 
@@ -73,6 +87,9 @@ class TaskCard(QWidget):
         self.text.setToolTip(summary(task))
         self.cancel.setVisible(task.alive)
         self.cancel.setEnabled(task.state == "running")
+        say(self.cancel, "Pause" if task.job is not None else "Cancel")
+        self.more.setVisible(task.job is not None)
+        self.stages.show_busy(task.work.get("busy") if task.alive else None)
         tones = {"finished": "green", "failed": "red", "cancelled": "second"}
         self.meter.tone = tones.get(task.state, "accent")
         self.meter.set_share(1.0 if task.state == "finished" else task.share)
@@ -133,7 +150,7 @@ class Activity(QFrame):
         self.retranslate()
 
     def _started(self, task: Task) -> None:
-        card = TaskCard(task)
+        card = TaskCard(task, self.desk.report_asked.emit)
         self._cards.insert(0, card)
         self._tasks_box.insertWidget(0, card)
         for old in self._cards[8:]:

@@ -67,6 +67,8 @@ class Desk(QObject):
     theme_changed = Signal()
     keys_changed = Signal()
     setting_changed = Signal(str)
+    report_asked = Signal(object)
+    """How a task went or goes is to be shown."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)

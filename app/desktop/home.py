@@ -394,7 +394,7 @@ class Home(QWidget):
             self._steps_body.addWidget(line)
 
     def _started(self, task) -> None:
-        card = TaskCard(task)
+        card = TaskCard(task, self.desk.report_asked.emit)
         self._tasks.insert(0, card)
         self._going.insertWidget(1, card)
         for old in self._tasks[3:]:

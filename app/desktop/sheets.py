@@ -16,6 +16,7 @@ from app.desktop.desk import Desk
 from app.desktop.evaluation import form as evaluate
 from app.desktop.log import Bin, Steps
 from app.desktop.models.adding import AddSheet
+from app.desktop.models.machine import JobsSheet, ReportSheet
 from app.desktop.models.prelabelling import PrelabelSheet
 from app.desktop.models.running import chosen_pictures
 from app.desktop.models.shelf import ShelfSheet
@@ -192,6 +193,19 @@ class Sheets:
         sheet = ShelfSheet(self.window.body, self.desk, deeds)
         self.hold(sheet)
         sheet.present(sheet.verb)
+
+    def report(self, task: Task) -> None:
+        """How a piece of machine work goes, or went."""
+        sheet = ReportSheet(self.window.body, self.desk, task)
+        self.hold(sheet)
+        sheet.present(sheet.verb)
+
+    def jobs(self) -> None:
+        """Machine work of the workspace: what waits, what was done."""
+        if self.desk.ws is not None:
+            sheet = JobsSheet(self.window.body, self.desk)
+            self.hold(sheet)
+            sheet.present(sheet.verb)
 
     def choose_promptable(self) -> None:
         """Which promptable model the prompt tool uses."""

@@ -169,6 +169,10 @@ class Task(QObject):
         self.problems = 0
         self.warned: list[Warned] = []
         self.result: dict[str, object] = {}
+        self.work: dict[str, object] = {}
+        """How it runs, as the work last said."""
+        self.job: str | None = None
+        """Number of its job, which can be gone on with."""
         self.began = time.monotonic()
         self.ended: float | None = None
         self._stop = threading.Event()
@@ -296,9 +300,10 @@ class Tasks(QObject):
     def _show(self, task: Task, events: tuple[Any, ...]) -> None:
         for event in events:
             match event:
-                case Started(title=title, total=total):
-                    task.title, task.total = title, total
-                case Progress(done=done, total=total, note=note, left_s=left_s):
+                case Started(title=title, total=total, job=job):
+                    task.title, task.total, task.job = title, total, job
+                case Progress(done=done, total=total, note=note, left_s=left_s, work=work):
+                    task.work = dict(work) if work is not None else task.work
                     task.done, task.note, task.left_s = done, note, left_s
                     task.total = total if total is not None else task.total
                 case Warned():
@@ -307,6 +312,7 @@ class Tasks(QObject):
                         task.warned.append(event)
                 case Finished(result=result, changes=changes, problems=problems):
                     task.result = dict(result)
+                    task.work |= {k: v for k, v in result.items() if v not in ("", {}, [])}
                     task.problems = max(task.problems, problems)
                     self.changed.emit(changes)
         task.moved.emit()

@@ -243,6 +243,7 @@ class Window(QWidget):
         desk.setting_changed.connect(self._setting)
         desk.counted.connect(self._first_steps)
         desk.problems_changed.connect(self._troubles)
+        desk.report_asked.connect(self.sheets.report)
         desk.tasks.started.connect(self._task_began)
         desk.tasks.ended.connect(lambda _: self._task_text())
         doc.saving.connect(self._status_text)

@@ -281,6 +281,13 @@ class _Sitting:
                     self.job.total,
                     f"{report.pictures_per_s:.1f}/s · {report.bottleneck}",
                     self.pace.left_s(self.job.total),
+                    {
+                        "pictures_per_s": round(report.pictures_per_s, 2),
+                        "busy": {k: round(v, 3) for k, v in report.busy.items()},
+                        "bottleneck": report.bottleneck,
+                        "provider": self.facts["provider"],
+                        "passed_over": self.facts["passed_over"],
+                    },
                 )
         if lease is not None:
             self._add(self.writer.close(lease, pending))

@@ -16,6 +16,7 @@ ROWS: tuple[Action, ...] = (
     Action("prelabel", "Pre-label…", lambda w: w.sheets.prelabel(), ("Ctrl+P",), words="model onnx 预标注"),
     Action("models", "Models…", lambda w: w.sheets.models(), ("Ctrl+M",), words="onnx list licence 模型 列表"),
     Action("models.add", "Add a model…", lambda w: w.sheets.add_model(), words="onnx 模型"),
+    Action("jobs", "Machine work…", lambda w: w.sheets.jobs(), ("F4",), words="jobs queue resume pause report undo 任务 队列 继续"),
     Action("freeze", "Freeze a version…", lambda w: w.sheets.freeze(), ("Ctrl+Shift+F",), words="tag 冻结"),
     Action("export", "Export…", lambda w: w.sheets.export(), ("Ctrl+E",), words="coco yolo 导出"),
     Action("publish", "Publish to a folder hub…", lambda w: w.sheets.publish(), words="hub 汇聚"),

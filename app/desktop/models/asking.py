@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -17,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.desktop import widgets
+from app.desktop import icons, theme, widgets
 from app.desktop.widgets import button, column, label, look, row, say
 from app.i18n import tr, tr_sentence
 
@@ -71,6 +72,18 @@ class Segments(QWidget):
         return self._made[code]
 
 
+class Combo(QComboBox):
+    """A list that is opened, with the desk's own chevron."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        p = QPainter(self)
+        p.drawPixmap(
+            self.width() - 22, (self.height() - 16) // 2, icons.pixmap("down", theme.current().second, 16)
+        )
+        p.end()
+
+
 class Form(QWidget):
     """Questions, each answered by its proposal until the person says otherwise; `changed` once the answers are others."""
 
@@ -120,7 +133,7 @@ class Form(QWidget):
             self._read[q.key] = lambda: made.value
             box.addWidget(made)
         else:
-            combo = QComboBox()
+            combo = Combo()
             combo.setAccessibleName(text)
             for choice in q.choices:
                 combo.addItem(tr(choice), choice)

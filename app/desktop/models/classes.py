@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QSizePolicy, QSlider, QWidget
+from PySide6.QtWidgets import QDoubleSpinBox, QLineEdit, QSizePolicy, QSlider, QWidget
 
 from annotation import canonical
 from annotation.schema import LabelSchema
 from app import i18n
 from app.desktop import widgets
+from app.desktop.models.asking import Combo
 from app.desktop.widgets import button, column, label, number, row, say
 from app.i18n import tr
 
@@ -55,7 +56,7 @@ class _Line(QWidget):
         self.how.setText(tr(HOW[how]))
         self.how.setFixedWidth(64)
         line.addWidget(self.how)
-        self.combo = QComboBox()
+        self.combo = Combo()
         self.combo.setAccessibleName(tr("{name} becomes", name=name))
         for code, shown in options:
             self.combo.addItem(shown, code)

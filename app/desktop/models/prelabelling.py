@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage, QKeyEvent
-from PySide6.QtWidgets import QComboBox, QLineEdit, QPushButton, QStackedWidget, QWidget
+from PySide6.QtWidgets import QLineEdit, QPushButton, QStackedWidget, QWidget
 
 from annotation.errors import LamproomError
 from app import hours, i18n
 from app.desktop.canvas.pictures import to_image
 from app.desktop.desk import Desk
 from app.desktop.models import words
+from app.desktop.models.asking import Combo
 from app.desktop.models.classes import ClassesPage
 from app.desktop.models.cutting import RegionsPage, TilesPage
 from app.desktop.models.running import PicturesPage, RunPage
@@ -87,13 +88,14 @@ class PrelabelSheet(Sheet):
         self._read_pictures()
         self._read_recipes()
         self.show_page("pictures")
+        self._changed()
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
         top = row(gap=12)
         top.addWidget(label("Model", "caption"))
-        self.model = QComboBox()
+        self.model = Combo()
         self.model.setAccessibleName(tr("Model"))
         for name in reversed(self.models):
             self.model.addItem(name, name)
@@ -103,7 +105,7 @@ class PrelabelSheet(Sheet):
         self.note = label(kind="small", wrap=True)
         top.addWidget(self.note, 1)
         top.addWidget(label("Recipe", "caption"))
-        self.recipe_box = QComboBox()
+        self.recipe_box = Combo()
         self.recipe_box.setAccessibleName(tr("Recipe"))
         self.recipe_box.setMinimumWidth(150)
         self.recipe_box.activated.connect(lambda _: self._load(str(self.recipe_box.currentData() or "")))

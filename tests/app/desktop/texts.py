@@ -33,6 +33,8 @@ TABLES = {
     "FACTS",
     "PAGES",
     "HOW",
+    "STAGES",
+    "FIGURES",
 }
 CODES = {"unlabelled", "predicted", "labelled", "box", "polygon", "mask", "tag"}
 
