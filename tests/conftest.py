@@ -45,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--headed"):
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     os.environ["NO_COLOR"] = "1"
+    # Texts that are made while modules load: not in the language of the developer's own settings.
+    os.environ["LAMPROOM_LANG"] = "en"
     # A child process of a test finds the checkout however it was started.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")]))
 
