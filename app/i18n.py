@@ -83,9 +83,9 @@ def tr_sentence(text: str) -> str:
             )
     what, bracket, remedy = text.removesuffix(")").partition(" (")
     if (
-        bracket and text.endswith(")") and (said := tr_sentence(what)) != what
+        bracket and text.endswith(")") and (known_what := tr_sentence(what)) != what
     ):  # a fault's line within a sentence
-        return f"{said}（{tr_sentence(remedy)}）"
+        return f"{known_what}（{tr_sentence(remedy)}）"
     return text
 
 
