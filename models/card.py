@@ -20,6 +20,7 @@ Resize = Literal["letterbox", "corner", "stretch", "pad", "crop"]
 MAX_SIDE_PX = 4096
 MAX_LABELS = 20_000
 MAX_JSON = 4_000_000
+MAX_BATCH = 64
 NEUTRAL = (0, 0, 0)
 UNIT = (1_000_000, 1_000_000, 1_000_000)
 BYTE = (255_000_000, 255_000_000, 255_000_000)
@@ -152,7 +153,11 @@ def from_json(data: bytes, *, where: str = "model card") -> ModelCard:
         card = msgspec.convert(plain, ModelCard)
     except (msgspec.MsgspecError, RecursionError, KeyError, TypeError) as error:
         raise InvalidInput(f"not a model card: {error}", where=where, remedy="add the model again") from error
-    if not all(32 <= side <= MAX_SIDE_PX for side in card.input_wh) or not all(s > 0 for s in card.std_micro):
+    if (
+        not all(32 <= side <= MAX_SIDE_PX for side in card.input_wh)
+        or not all(s > 0 for s in card.std_micro)
+        or not 0 <= card.batch <= MAX_BATCH
+    ):
         raise InvalidInput(
             "not a model card: numbers out of range", where=where, remedy="add the model again"
         )

@@ -18,7 +18,7 @@ import numpy as np
 
 from annotation.errors import InvalidInput
 from models import session
-from models.card import MAX_LABELS, MAX_SIDE_PX, Feed, ModelCard
+from models.card import MAX_BATCH, MAX_LABELS, MAX_SIDE_PX, Feed, ModelCard
 from models.heads import HEADS, form
 from models.heads.look import Look, Match, Output, Question, demand
 from models.session import Array, Tensor
@@ -232,7 +232,7 @@ def _picture(
         raise InvalidInput(
             f"its input of {w}x{h} px is not supported", where=where, remedy=f"32 to {MAX_SIDE_PX} px a side"
         )
-    if n is not None and n > 64:
+    if n is not None and n > MAX_BATCH:
         raise InvalidInput(
             f"it wants batches of exactly {n}", where=where, remedy="export it with batch 1 or a free batch"
         )
@@ -331,6 +331,11 @@ def _labelled(match: Match, names: tuple[str, ...], said: Mapping[str, str], whe
         else ()
     )
     names = told or names
+    if names and len(names) != n and len(names) > 1000:
+        raise InvalidInput(
+            f"it reads lines of text ({len(names)} characters) and finds none by itself", where=where,
+            remedy="add it with the model that finds lines: `lamproom models add FINDER --recogniser FILE`",
+        )  # fmt: skip
     if names and len(names) != n:
         raise InvalidInput(
             f"it gives {n} classes but {len(names)} names are told", where=where,

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from app import cli
+from models import recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 MANUALS = [ROOT / "app/manual" / language / "index.md" for language in ("en", "zh")]
@@ -53,3 +54,11 @@ def test_links_between_documents_lead_somewhere() -> None:
     for file in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *MANUALS]:
         for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8")):
             assert (file.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("manual", MANUALS, ids=lambda p: p.parent.name)
+def test_the_recipe_that_the_manual_shows_is_one(manual: Path) -> None:
+    text = manual.with_name("models.md").read_text(encoding="utf-8")
+    shown = text[text.rindex("    score = ") :]
+    found = recipe.from_toml("\n".join(line[4:] for line in shown.splitlines()))
+    assert (found.providers, len(found.regions), len(found.mapping)) == (("cuda", "cpu"), 1, 2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -368,9 +368,12 @@ def origin(ws: Workspace, sha256: str) -> Manifest | None:
 
 
 def recipe(ws: Workspace, name: str) -> Recipe:
-    """How the model's maker says it is used, the plain recipe when it did not come in a pack; NotFound."""
+    """How the model's maker says it is used, the plain recipe when it did not come in a pack; NotFound.
+
+    But for where it runs: that is this machine's matter, and falling back to another device a person's word.
+    """
     came = origin(ws, _row(ws, name).sha256)
-    return PLAIN if came is None else recipes.from_plain(came.recipe, where=name)
+    return PLAIN if came is None else replace(recipes.from_plain(came.recipe, where=name), providers=())
 
 
 def _beside(ws: Workspace, sha256: str, name: str) -> Path:
