@@ -152,9 +152,10 @@ class Sheet(Overlaid):
         (first or self.cancel).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses the button in focus or does it; with Ctrl it does it from anywhere."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             focus = self.focusWidget()
-            if isinstance(focus, QPushButton):
+            if isinstance(focus, QPushButton) and not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
                 focus.click()
             else:
                 self.go()

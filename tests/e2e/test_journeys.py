@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from annotation.core import Annotation, Box
-from app.services import browse, jobs, labelling, workspace
+from app.services import browse, jobs, labelling, onnx, workspace
 from tests.support import journey
 from tests.support.journey import Tale
 from tests.support.person import Person, until
@@ -148,15 +148,24 @@ def test_correct_predicted_pictures(
     keep(sitting, tale, "palette")
     sitting.keys("Return")
     sitting.type(str(model))
-    sitting.keys("Return")
-    sitting.x("sleep", 2)
+    sitting.keys("Return")  # look at it; once it is known the same key adds it
+
+    def added() -> bool:
+        with sitting.record() as ws:
+            return bool(onnx.listing(ws))
+
+    sitting.until(lambda: sitting.keys("ctrl+Return"), added, 20)
     keep(sitting, tale, "pre-label")
-    sitting.keys("Return")
+
+    def begun() -> bool:
+        with sitting.record() as ws:
+            return any(j.kind == "prelabel" for j in jobs.listing(ws))
 
     def predicted() -> bool:
         with sitting.record() as ws:
             return any(j.kind == "prelabel" and j.ended_ms for j in jobs.listing(ws))
 
+    sitting.until(lambda: sitting.keys("ctrl+Return"), begun, 20)
     until(predicted, 180)
     with sitting.record() as ws:
         rows = journey.rows(ws)

@@ -142,9 +142,9 @@ class AddSheet(Sheet):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter after an answer tries it; it does not add the model."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.form.isAncestorOf(
-            self.focusWidget()
-        ):
+        plain = not event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        answered = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and plain
+        if answered and self.form.isAncestorOf(self.focusWidget()):
             self._look()
             event.accept()
             return

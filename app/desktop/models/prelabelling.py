@@ -412,10 +412,10 @@ class PrelabelSheet(Sheet):
         self.forecast = self.desk.start(tr("Dry run · {name} · {model}", name=data, model=name), work, done)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter in a field ends the field; it does not begin hours of work."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not isinstance(
-            self.focusWidget(), QPushButton
-        ):
+        """Enter in a field ends the field; it does not begin hours of work. Ctrl+Enter does."""
+        plain = not event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        ends = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and plain
+        if ends and not isinstance(self.focusWidget(), QPushButton):
             event.accept()
             return
         super().keyPressEvent(event)
