@@ -139,6 +139,12 @@ class Sheet(Overlaid):
         self.fault.setText(text)
         self.fault.setVisible(bool(text))
 
+    def become(self, verb: str, run: Callable[[], None]) -> None:
+        """The button carries another verb from now on."""
+        self._run = run
+        say(self.verb, verb)
+        self.verb.setEnabled(True)
+
     def go(self) -> None:
         """Do it, if it may be done."""
         if self.verb.isEnabled():

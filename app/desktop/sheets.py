@@ -15,6 +15,7 @@ from app import i18n
 from app.desktop.desk import Desk
 from app.desktop.evaluation import form as evaluate
 from app.desktop.log import Bin, Steps
+from app.desktop.models import packing
 from app.desktop.models.adding import AddSheet
 from app.desktop.models.machine import JobsSheet, ReportSheet
 from app.desktop.models.prelabelling import PrelabelSheet
@@ -159,6 +160,11 @@ class Sheets:
         """Look at an ONNX model, or a promptable pair, and copy it into the workspace."""
         if self.desk.ws is None:
             return
+        if packing.is_pack(file):
+            take = packing.TakeSheet(self.window.body, self.desk, file, lambda _: self.models())
+            self.hold(take)
+            take.present(take.cancel)
+            return
 
         def added(title: str, pair: bool, task: str) -> None:
             self.close()
@@ -169,7 +175,7 @@ class Sheets:
             elif self.desk.dataset is not None and task != "embed":
                 self.prelabel(title)
 
-        sheet = AddSheet(self.window.body, self.desk, added=added, file=file)
+        sheet = AddSheet(self.window.body, self.desk, added=added, pack=self.add_model, file=file)
         self.hold(sheet)
         sheet.present(sheet.path)
 
@@ -189,10 +195,17 @@ class Sheets:
             "prelabel": self.prelabel,
             "prompt": prompt,
             "evaluate": lambda _: evaluate.ask(self.window),
+            "pack": self.write_pack,
         }
         sheet = ShelfSheet(self.window.body, self.desk, deeds)
         self.hold(sheet)
         sheet.present(sheet.verb)
+
+    def write_pack(self, model: str) -> None:
+        """A model as one signed file for another workspace."""
+        sheet = packing.SendSheet(self.window.body, self.desk, model, "")
+        self.hold(sheet)
+        sheet.present(sheet.folder)
 
     def report(self, task: Task) -> None:
         """How a piece of machine work goes, or went."""

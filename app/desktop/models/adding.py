@@ -21,6 +21,7 @@ from app.desktop.desk import Desk
 from app.desktop.models import words
 from app.desktop.models.asking import Form, Names
 from app.desktop.models.grid import PreviewGrid
+from app.desktop.models.packing import is_pack
 from app.desktop.overlaid import Sheet
 from app.desktop.tasks import Pool
 from app.desktop.widgets import Meter, Pill, button, column, frame, label, number, row, say
@@ -38,9 +39,15 @@ class AddSheet(Sheet):
     """See the module. Everything happens on other threads; Cancel keeps nothing."""
 
     def __init__(
-        self, parent: QWidget, desk: Desk, *, added: Callable[[str, bool, str], None], file: str = ""
+        self,
+        parent: QWidget,
+        desk: Desk,
+        *,
+        added: Callable[[str, bool, str], None],
+        pack: Callable[[str], None],
+        file: str = "",
     ) -> None:
-        """Args: added: told the model's name, whether it is a promptable pair, and its task. file: looked at at once."""
+        """Args: added: told the model's name, whether it is a promptable pair, and its task. pack: takes a model pack in. file: looked at at once."""
         super().__init__(
             parent,
             "Add a model",
@@ -49,7 +56,7 @@ class AddSheet(Sheet):
             self._go,
             width=max(720, min(1240, parent.width() - 48)),
         )
-        self.desk, self._added = desk, added
+        self.desk, self._added, self._pack = desk, added, pack
         self.found: Recognised | None = None
         self.unknown: Unrecognised | None = None
         self._form_only = False
@@ -165,7 +172,9 @@ class AddSheet(Sheet):
         self._show()
 
     def _go(self) -> None:
-        if self.decoder.text().strip():
+        if is_pack(self.path.text().strip()):
+            self._pack(self.path.text().strip())
+        elif self.decoder.text().strip():
             self._add_pair()
         elif self.found is not None:
             self._keep()

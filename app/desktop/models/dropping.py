@@ -1,4 +1,4 @@
-"""What is dropped on the window: a model's file is looked at in the sheet that adds it."""
+"""What is dropped on the window: a model's file or pack is looked at in the sheet that takes it in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QMimeData, QObject
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QWidget
 
-MODEL_ENDINGS = (".onnx",)
+MODEL_ENDINGS = (".onnx", ".lrmodel")
 
 
 def models_in(data: QMimeData) -> list[str]:

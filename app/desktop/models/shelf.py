@@ -60,7 +60,7 @@ def read(ws: Any) -> list[Entry]:
 
 
 class ShelfSheet(Sheet):
-    """See the module. `deeds`: what the buttons do: "add", "prelabel", "prompt", "evaluate", each told the model's name."""
+    """See the module. `deeds`: what the buttons do: "add", "prelabel", "prompt", "evaluate", "pack", each told the model's name."""
 
     def __init__(self, parent: QWidget, desk: Desk, deeds: Mapping[str, Callable[[str], object]]) -> None:
         super().__init__(
@@ -168,6 +168,9 @@ class ShelfSheet(Sheet):
             verbs.addWidget(
                 button("Evaluate a model…", lambda: self.deeds["evaluate"](e.name), icon="verify")
             )
+        send = button("Write a pack…", lambda: self.deeds["pack"](e.name), icon="export")
+        send.setEnabled(e.present)
+        verbs.addWidget(send)
         verbs.addStretch()
         if self._asked == e.name:
             verbs.addWidget(label("Predictions and files stay.", "small"))
