@@ -61,8 +61,11 @@ def previewed(hand: Hand) -> AddSheet:
 
 
 def press(hand: Hand, root, text: str) -> None:
-    made = next(b for b in root.findChildren(QPushButton) if b.text() == text and b.isVisibleTo(root))
-    hand.qtbot.mouseClick(made, LEFT)
+    def made() -> list[QPushButton]:
+        return [b for b in root.findChildren(QPushButton) if b.text() == text and b.isVisibleTo(root)]
+
+    hand.qtbot.waitUntil(lambda: bool(made()))
+    hand.qtbot.mouseClick(made()[0], LEFT)
 
 
 def models(hand: Hand) -> list[str]:
