@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app import i18n
+
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
@@ -90,9 +92,11 @@ def _session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for every test; nothing of the developer's settings is read, nothing is left there."""
+    """A home of its own for every test, in English; nothing of the developer's settings is read, nothing is left there."""
     folder = tmp_path_factory.mktemp("home")
     _settle(folder, monkeypatch)
+    # The language is the one thing that a test may leave behind in its process.
+    monkeypatch.setattr(i18n, "_current", "en")
     return folder
 
 
