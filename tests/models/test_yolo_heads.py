@@ -343,6 +343,17 @@ def test_a_network_gone_wild_gives_no_boxes_of_no_size_and_none_without_end(tmp_
     assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
 
 
+def test_a_cell_whose_score_is_no_number_gives_nothing_even_beside_a_sure_class(tmp_path: Path) -> None:
+    table = dense(cells(SIDE, SIDE, (8, 16, 32)))
+    path = write(tmp_path / "m.onnx", [table.T[None]], metadata=EXPORTED)
+    card, _ = read(path)
+    table[:, 4:] = 0.0
+    table[0, 5] = 0.9
+    for beside, n in ((0.1, 1), (np.nan, 0)):
+        table[0, 4] = beside
+        assert len(HEADS[card.family].decode({"table": table.T}, card, score=0.25, iou=0.5)) == n
+
+
 def test_suppression_keeps_what_the_plain_rule_keeps() -> None:
     def plain(boxes: Array, classes: Array, iou: float) -> list[int]:
         kept: list[int] = []
