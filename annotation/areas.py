@@ -30,7 +30,6 @@ from annotation.raster import Op
 
 GRID = 0.001
 """Px of the grid that results lie on, as the record keeps them."""
-MAX_ROUNDS = 5
 MAX_PIECES = 1000
 """Objects that one mask may be split into."""
 
@@ -368,29 +367,6 @@ def add_part(annotations: AnnotationSet, uid: str, ring: Coords) -> AnnotationSe
     return edits.reshape(annotations, [uid], edit)
 
 
-def remove_ring(annotations: AnnotationSet, uid: str, ring: int) -> AnnotationSet:
-    """The set with one ring of a polygon gone (numbered as in its handles): a hole is filled; an outline takes its
-    whole part with it.
-
-    Raises:
-        InvalidInput: for other kinds, no such ring, or the outline of the only part.
-    """
-
-    def edit(shape: Shape) -> Shape:
-        if not isinstance(shape, Polygon) or not 0 <= ring < sum(map(len, shape.parts)):
-            raise InvalidInput(f"there is no ring {ring}")
-        parts, n = [], 0
-        for part in shape.parts:
-            if n != ring:
-                parts.append(tuple(r for i, r in enumerate(part) if n + i != ring))
-            n += len(part)
-        if not parts:
-            raise InvalidInput("the only outline", remedy="delete the object")
-        return Polygon(tuple(parts))
-
-    return edits.reshape(annotations, [uid], edit)
-
-
 def fill_holes(annotations: AnnotationSet, uids: Iterable[str]) -> AnnotationSet:
     """The set with the holes of these polygons and masks filled; other kinds have none."""
     return edits.reshape(annotations, uids, filled)
@@ -455,36 +431,3 @@ def simplified(shape: Shape, tolerance: float) -> Shape:
             found = geometry.from_shapely(shapely.simplify(area, tolerance, preserve_topology=True))
         parts.append(found.parts[0] if found is not None and len(found.parts) == 1 else part)
     return Polygon(tuple(parts))
-
-
-def smooth(annotations: AnnotationSet, uids: Iterable[str], rounds: int = 2) -> AnnotationSet:
-    """The set with the corners of these polygons and lines rounded off (see `smoothed`)."""
-    return edits.reshape(annotations, uids, lambda shape: smoothed(shape, rounds))
-
-
-def smoothed(shape: Shape, rounds: int = 2) -> Shape:
-    """The polygon or line with its corners cut `rounds` times (Chaikin); a line's ends stay.
-
-    Raises:
-        InvalidInput: for fewer than one round or more than `MAX_ROUNDS`.
-    """
-    if not 1 <= rounds <= MAX_ROUNDS:
-        raise InvalidInput(f"{rounds} rounds of smoothing", remedy=f"1 to {MAX_ROUNDS}")
-    match shape:
-        case Polyline(points):
-            return Polyline(_rounded(points, rounds, closed=False))
-        case Polygon(parts):
-            return Polygon(tuple(tuple(_rounded(r, rounds, closed=True) for r in part) for part in parts))
-        case _:
-            return shape
-
-
-def _rounded(points: Coords, rounds: int, *, closed: bool) -> Coords:
-    found = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-    for _ in range(rounds):
-        nxt = np.roll(found, -1, axis=0)
-        pairs = np.stack((0.75 * found + 0.25 * nxt, 0.25 * found + 0.75 * nxt), axis=1)
-        pairs = pairs if closed else pairs[:-1]
-        new = pairs.reshape(-1, 2)
-        found = new if closed else np.concatenate((found[:1], new[1:-1], found[-1:]))
-    return tuple(found.ravel().tolist())

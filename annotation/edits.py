@@ -132,11 +132,6 @@ def middle(annotations: AnnotationSet, uids: Iterable[str]) -> tuple[float, floa
     return x / 2, (min(b.y0 for b in boxes) + max(b.y1 for b in boxes)) / 2
 
 
-def move_handle(annotations: AnnotationSet, uid: str, handle: Handle, x: float, y: float) -> AnnotationSet:
-    """The set with one handle of an annotation put at (x, y) px."""
-    return reshape(annotations, [uid], lambda shape: handles.with_handle(shape, handle, x, y))
-
-
 def insert_vertex(annotations: AnnotationSet, uid: str, handle: Handle, x: float, y: float) -> AnnotationSet:
     """The set with a vertex put into a polygon's ring or a line after the one that `handle` names."""
     return reshape(annotations, [uid], lambda shape: handles.insert_vertex(shape, handle, x, y))
@@ -174,20 +169,6 @@ def relabel(
     def edit(old: Annotation) -> Annotation:
         attributes = {**target.defaults(), **fitting(old.attributes, target)}
         return _with(old, label=label, attributes=MappingProxyType(attributes))
-
-    return change(annotations, uids, edit)
-
-
-def set_attribute(
-    annotations: AnnotationSet, uids: Iterable[str], code: str, value: AttributeValue | None
-) -> AnnotationSet:
-    """The set with an attribute of these annotations set, or taken away with None."""
-
-    def edit(old: Annotation) -> Annotation:
-        attributes = {k: v for k, v in old.attributes.items() if k != code}
-        if value is not None:
-            attributes[code] = value
-        return _with(old, attributes=MappingProxyType(attributes))
 
     return change(annotations, uids, edit)
 

@@ -96,12 +96,6 @@ def to_mask(region: Region, wh: tuple[int, int]) -> Mask:
     return rle.encode(region.bits, at=(region.x, region.y), wh=wh)
 
 
-def of_mask(mask: Mask) -> Region:
-    """The pixels of a run-length mask."""
-    bits, x, y = rle.crop(mask)
-    return Region(x, y, bits) if bits.size else NOTHING
-
-
 def to_polygon(region: Region, *, tolerance_px: float = 0.8) -> Polygon | None:
     """The region's outline with holes, simplified within `tolerance_px`; None when nothing worth an outline is left.
 

@@ -250,7 +250,6 @@ def test_a_hole_inside_is_kept_as_drawn_and_filled_again() -> None:
     before = put(Polygon(((SQUARE,),)))
     after = areas.add_hole(before, uid(1), HOLE)
     assert after[0].shape == Polygon(((SQUARE, HOLE),))
-    assert areas.remove_ring(after, uid(1), 1) == before
     assert areas.fill_holes(after, [uid(1)]) == before
     with pytest.raises(InvalidInput, match="outside"):
         areas.add_hole(before, uid(1), tuple(v + 90 for v in HOLE))
@@ -270,15 +269,10 @@ def test_a_part_apart_is_added_as_drawn_and_one_that_touches_is_united() -> None
     far = tuple(v + 50 for v in SQUARE)
     found = areas.add_part(put(Polygon(((SQUARE,),))), uid(1), far)
     assert found[0].shape == Polygon(((SQUARE,), (far,)))
-    assert areas.remove_ring(found, uid(1), 0)[0].shape == Polygon(((far,),))
     near = areas.add_part(put(Polygon(((SQUARE,),))), uid(1), tuple(v + 5 for v in SQUARE))
     assert isinstance(near[0].shape, Polygon)
     assert len(near[0].shape.parts) == 1
     assert geometry.area(near[0].shape) == 175
-    with pytest.raises(InvalidInput, match="no ring"):
-        areas.remove_ring(found, uid(1), 2)
-    with pytest.raises(InvalidInput, match="only outline"):
-        areas.remove_ring(put(Polygon(((SQUARE,),))), uid(1), 0)
 
 
 @patient
@@ -322,22 +316,3 @@ def test_a_circle_of_many_points_is_drawn_with_few_and_says_how_many() -> None:
     assert n == len(ring) // 2
     assert 8 <= m < 40
     assert after[1].shape == Box(0, 0, 1, 1)
-
-
-@patient
-@given(rings, st.integers(1, 3))
-def test_smoothing_stays_within_the_old_outline_and_keeps_a_lines_ends(
-    ring: tuple[float, ...], n: int
-) -> None:
-    shape = areas.smoothed(Polygon(((ring,),)), n)
-    assert isinstance(shape, Polygon)
-    assert areas.points_of(shape) == len(ring) // 2 * 2**n
-    old, new = geometry.bbox(Polygon(((ring,),))), geometry.bbox(shape)
-    assert old is not None
-    assert new is not None
-    assert old.x0 <= new.x0 <= new.x1 <= old.x1
-    line = areas.smoothed(Polyline(ring), n)
-    assert isinstance(line, Polyline)
-    assert (line.points[:2], line.points[-2:]) == (ring[:2], ring[-2:])
-    with pytest.raises(InvalidInput):
-        areas.smooth(put(Polyline(ring)), [uid(1)], 9)

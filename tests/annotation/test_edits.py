@@ -63,7 +63,6 @@ def test_an_object_is_added_once_and_must_be_there_to_be_changed() -> None:
         lambda: edits.replace(found, one(Tag(), 9)),
         lambda: edits.move(found, [uid(9)], 1, 1),
         lambda: edits.rotate(found, [uid(9)], 1),
-        lambda: edits.set_attribute(found, [uid(9)], "unsure", True),
         lambda: edits.relabel(found, [uid(9)], "person", schema=SCHEMA),
         lambda: edits.find(found, uid(9)),
         lambda: edits.group(found, [uid(1), uid(9)]),
@@ -113,9 +112,8 @@ def test_several_objects_turn_and_grow_around_their_common_middle() -> None:
     assert edits.scale(found, [uid(2)], 2, 2, (0, 0))[1].shape == Points((60, 10))
 
 
-def test_a_handle_of_one_object_is_put_elsewhere() -> None:
+def test_a_vertex_is_put_in_and_taken_out_of_one_object() -> None:
     found = (one(Box(0, 0, 10, 10)), one(Polygon(((SQUARE,),)), 2))
-    assert edits.move_handle(found, uid(1), (2, 2), 7, 8)[0].shape == Box(0, 0, 7, 8)
     more = edits.insert_vertex(found, uid(2), (0, 0), 5, -2)
     assert edits.delete_vertex(more, uid(2), (0, 1)) == found
 
@@ -146,12 +144,6 @@ def test_another_label_keeps_what_it_knows_and_brings_its_defaults() -> None:
     for label in ("nobody", "personnel"):
         with pytest.raises(NotFound):
             edits.relabel((a,), [uid(1)], label, schema=SCHEMA)
-
-
-def test_an_attribute_is_set_and_taken_away() -> None:
-    found = edits.set_attribute((one(Tag()),), [uid(1)], "unsure", True)
-    assert dict(found[0].attributes) == {"unsure": True}
-    assert edits.set_attribute(found, [uid(1)], "unsure", None)[0].attributes == {}
 
 
 # ---------------------------------------------------------------------------------------------------------------
