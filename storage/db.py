@@ -24,7 +24,7 @@ from sqlalchemy.pool import QueuePool
 
 from annotation.errors import InvalidInput, NotFound, Unavailable
 
-HEAD = "0003"
+HEAD = "0004"
 """The Alembic revision this code reads and writes."""
 PAGE_BYTES = 8192
 WRITE_PATIENCE_S = 10.0

@@ -39,6 +39,8 @@ LIKENESS = ("exact", "near", "alike", "maybe", "frozen", "sequence")
 """How pictures of a group are like each other, stored as its place in this tuple: equal bytes; a near perceptual hash;
 near vectors of an embedding model; perhaps near ones, to be asked; one camera that shows the same for a while; frames of a
 sequence between two that are kept. Append only."""
+SCOPES = ("source", "asset", "version")
+"""What a policy tag is about, stored as its place in this tuple. Append only."""
 OPS = ("do", "undo", "redo")
 SHARD_STATES = ("open", "leased", "done")
 SEEN = ("duplicate", "archive", "quarantined", "ignored")
@@ -532,7 +534,10 @@ class Counter(Record, table=True):
 
 
 class DatasetVersion(Record, table=True):
-    """A frozen dataset: a pin. root is filled when the manifest has been built."""
+    """A frozen dataset: a pin. root is filled when the manifest has been built.
+
+    statement: canonical JSON that ties the root to the head of the audit log (`audit_seq`, `audit_head`) it was sealed under.
+    """
 
     id: int | None = Field(default=None, sa_column=_key())
     uid: bytes = Field(sa_column=_bytes(16))
@@ -545,6 +550,10 @@ class DatasetVersion(Record, table=True):
     root: bytes | None = Field(default=None, sa_column=_bytes(32, null=True))
     signature: bytes | None = Field(default=None, sa_column=_bytes(64, null=True))
     at_ms: int = Field(sa_column=_big())
+    audit_seq: int | None = Field(default=None, sa_column=_big(null=True))
+    audit_head: bytes | None = Field(default=None, sa_column=_bytes(32, null=True))
+    statement: str | None = None
+    statement_signature: bytes | None = Field(default=None, sa_column=_bytes(64, null=True))
     __tablename__ = "dataset_version"
     __table_args__ = (Index("uq_dataset_version_tag", "dataset_id", "tag", unique=True),)
 
@@ -626,3 +635,97 @@ class Shard(Record, table=True):
             postgresql_where=text("state < 2"),
         ),
     )
+
+
+class HubRow(Record, table=True):
+    """A place that versions are sent to: kind "folder", "s3" or "shuttle"; settings are canonical JSON, never a secret."""
+
+    id: int | None = Field(default=None, sa_column=_key())
+    uid: bytes = Field(sa_column=_bytes(16))
+    name: str
+    kind: str
+    settings: str
+    added_ms: int = Field(sa_column=_big())
+    removed_ms: int | None = Field(default=None, sa_column=_big(null=True))
+    __tablename__ = "hub"
+    __table_args__ = (
+        Index(
+            "uq_hub_name",
+            "name",
+            unique=True,
+            sqlite_where=text("removed_ms IS NULL"),
+            postgresql_where=text("removed_ms IS NULL"),
+        ),
+    )
+
+
+class Upload(Record, table=True):
+    """A multipart upload under way: the server's name for it, so that a killed client goes on or ends it."""
+
+    id: int | None = Field(default=None, sa_column=_key())
+    hub_id: int = Field(sa_column=_ref("hub.id"))
+    key: str
+    upload_id: str
+    part_bytes: int = Field(sa_column=_big())
+    at_ms: int = Field(sa_column=_big())
+    __table_args__ = (Index("uq_upload_hub_id_key", "hub_id", "key", unique=True),)
+
+
+class Receipt(Record, table=True):
+    """The other side's signed word that a version arrived whole: `body` is canonical JSON, to the letter."""
+
+    id: int | None = Field(default=None, sa_column=_key())
+    version_id: int = Field(sa_column=_ref("dataset_version.id"))
+    hub: str
+    at_ms: int = Field(sa_column=_big())
+    body: bytes = Field(sa_column=_bytes())
+    signature: bytes = Field(sa_column=_bytes(64))
+    public: bytes = Field(sa_column=_bytes(32))
+    __table_args__ = (Index("ix_receipt_version_id", "version_id"),)
+
+
+class Policy(Record, table=True):
+    """What may be done with a source, an asset or a version (SCOPES): `tag` is canonical JSON. One live row a thing."""
+
+    id: int | None = Field(default=None, sa_column=_key())
+    scope: int
+    ref_id: int = Field(sa_column=_big())
+    tag: str
+    agent_id: int = Field(sa_column=_ref("agent.id"))
+    at_ms: int = Field(sa_column=_big())
+    ended_ms: int | None = Field(default=None, sa_column=_big(null=True))
+    __table_args__ = (
+        Index(
+            "uq_policy_live",
+            "scope",
+            "ref_id",
+            unique=True,
+            sqlite_where=text("ended_ms IS NULL"),
+            postgresql_where=text("ended_ms IS NULL"),
+        ),
+    )
+
+
+class Derivation(Record, table=True):
+    """An asset made from another one by a recorded step (redaction); `recipe` is canonical JSON."""
+
+    asset_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("asset.id"), primary_key=True, autoincrement=False)
+    )
+    from_id: int = Field(sa_column=_ref("asset.id"))
+    activity_id: int = Field(sa_column=_ref("activity.id"))
+    recipe: str
+    __table_args__ = (Index("ix_derivation_from_id", "from_id"),)
+
+
+class Audit(Record, table=True):
+    """One line of the audit log (storage/audit.py): digest = BLAKE3 over prev and the canonical line."""
+
+    seq: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    at_ms: int = Field(sa_column=_big())
+    agent: str
+    verb: str
+    subject: str
+    detail: str
+    prev: bytes = Field(sa_column=_bytes(32))
+    digest: bytes = Field(sa_column=_bytes(32))

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from annotation.errors import InvalidInput
 from storage import db as database
 
-OLDER = ("0001", "0002")
+OLDER = ("0001", "0002", "0003")
 
 
 def write_as(address: str, revision: str) -> None:
@@ -104,7 +104,7 @@ def test_a_migration_that_breaks_off_leaves_the_older_record_as_it_was(
     from alembic.operations import Operations
 
     address = str(tmp_path / "record.db")
-    write_as(address, "0002")
+    write_as(address, "0003")
 
     def dying(*_: object, **__: object) -> None:
         raise OSError("the disk is full")
@@ -115,8 +115,8 @@ def test_a_migration_that_breaks_off_leaves_the_older_record_as_it_was(
             database.migrate(address)
     raw = sqlite3.connect(address)
     try:
-        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
-        assert raw.execute("SELECT count(*) FROM sqlite_master WHERE name = 'likeness'").fetchone() == (0,)
+        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
+        assert raw.execute("SELECT count(*) FROM sqlite_master WHERE name = 'audit'").fetchone() == (0,)
     finally:
         raw.close()
     database.migrate(address)
