@@ -12,7 +12,7 @@ from app.services.workspace import Workspace
 from storage import lineage, register
 from storage.lineage import Edge, Lineage, Node
 
-__all__ = ["Edge", "Lineage", "Node", "trace"]
+__all__ = ["Edge", "Lineage", "Node", "asset_id_of", "trace"]
 
 
 def trace(ws: Workspace, what: str) -> Lineage:
@@ -25,7 +25,7 @@ def trace(ws: Workspace, what: str) -> Lineage:
         NotFound: there is nothing of that name. InvalidInput: several assets have that path.
     """
     with ws.db.read() as conn:
-        asset_id = _asset(conn, canonical.nfc(what))
+        asset_id = asset_id_of(conn, what)
         if asset_id is not None:
             return lineage.of_asset(conn, asset_id)
     if "@" in what:
@@ -36,12 +36,19 @@ def trace(ws: Workspace, what: str) -> Lineage:
     )
 
 
-def _asset(conn: Connection, what: str) -> int | None:
+def asset_id_of(conn: Connection, what: str) -> int | None:
+    """The asset of a number, path, `root/path` or digest; None when there is none.
+
+    Raises:
+        InvalidInput: several assets have that path.
+    """
+
     def ids(sql: str, **args: object) -> list[int]:
         return list(
             conn.execute(sa.text(f"SELECT s.id FROM asset s {sql} ORDER BY s.id LIMIT 9"), args).scalars()
         )
 
+    what = canonical.nfc(what)
     if what.isdecimal() and len(what) < 19:
         found = ids("WHERE s.id = :i", i=int(what))
     elif len(what) == 64 and set(what) <= set("0123456789abcdef"):
