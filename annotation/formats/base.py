@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,8 @@ MAX_SIDE = 2**24
 MAX_ATTRIBUTES = 64
 MAX_TEXT = 4000
 MAX_KEPT_PROBLEMS = 200
+SNIFFED = 1 << 16
+"""Bytes of a file that are looked at to recognise its format."""
 SPLITS = ("", "train", "val", "test")
 _SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
@@ -99,6 +101,29 @@ def checked(
     problems = Problems(where, keep)
     yield from parse(problems)
     problems.finish()
+
+
+def head(path: Path, n: int = SNIFFED) -> bytes:
+    """The first bytes of a file without a byte order mark; none of what is no readable file."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(n).removeprefix(b"\xef\xbb\xbf")
+    except OSError:
+        return b""
+
+
+def tail(path: Path, n: int = SNIFFED) -> bytes:
+    """The last bytes of a file; none of what is no readable file."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - n))
+            return file.read(n)
+    except OSError:
+        return b""
 
 
 def read_text(path: Path, *, limit: int) -> str:
@@ -340,6 +365,17 @@ def strangers(found: Census, schema: LabelSchema) -> list[Loss]:
         for code, n in found.labels.items()
         if code not in ids
     ]
+
+
+def dialect(given: str, known: Sequence[str]) -> str:
+    """The dialect that was asked for; none means the first.
+
+    Raises:
+        InvalidInput: when the format has no such dialect.
+    """
+    if given and given not in known:
+        raise InvalidInput(f"there is no dialect {given!r}", remedy=f"one of {', '.join(known)}")
+    return given or known[0]
 
 
 def target(out: Path, relative: str) -> Path:

@@ -37,6 +37,7 @@ from annotation.formats.base import Loss, Problems, Record, Sizes
 from annotation.labels import LabelSchema, Skeleton
 
 MAX_BYTES = 4 * 2**30
+DIALECTS = ("instances",)
 MAX_IMAGES = 20_000_000
 PLACE = "images"
 """The folder beside `annotations/` that holds the pictures; `file_name` is relative to it."""
@@ -74,19 +75,25 @@ class _Head(msgspec.Struct):
 # Reading
 
 
-def sniff(path: Path) -> bool:
-    """Whether the path is a COCO instances file, or a folder that holds one."""
+def sniff(path: Path) -> str:
+    """Why the path is a COCO file, or a folder that holds one; "" when it is not."""
     if path.is_dir():
-        return any(sniff(file) for file in _files(path)[:20])
-    if path.suffix.lower() != ".json" or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
-        file.seek(max(0, path.stat().st_size - (1 << 16)))
-        text = head + file.read(1 << 16)
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"{":
-        return False
-    return sum(word in text for word in (b'"images"', b'"annotations"', b'"categories"')) >= 2
+        found = ((file, _marks(file)) for file in _files(path)[:20])
+        return next((f"its file {file.name} is {why}" for file, why in found if why), "")
+    why = _marks(path)
+    return f"it is {why}" if why else ""
+
+
+def _marks(file: Path) -> str:
+    """What tells that a file is COCO: its start and, as tools differ in the order, its end are looked at."""
+    if file.suffix.lower() != ".json":
+        return ""
+    text = base.head(file, base.SNIFFED // 2)
+    if not text.lstrip().startswith(b"{"):
+        return ""
+    text += base.tail(file, base.SNIFFED // 2)
+    found = [word for word in ("images", "annotations", "categories") if f'"{word}"'.encode() in text]
+    return f"a JSON object with {' and '.join(found)}" if len(found) >= 2 else ""
 
 
 def _files(folder: Path) -> list[Path]:
@@ -105,7 +112,7 @@ def read(
     Raises:
         InvalidFile: every fault of the file. NotFound, InvalidInput: no file, too large, no JSON.
     """
-    files = [file for file in _files(path) if sniff(file)] if path.is_dir() else [path]
+    files = [file for file in _files(path) if _marks(file)] if path.is_dir() else [path]
     if not files:
         raise InvalidInput("no COCO file in the folder", where=str(path), remedy="give the JSON file itself")
     for file in files:
@@ -338,8 +345,9 @@ def _open(ring: list[float]) -> list[float]:
 # Writing
 
 
-def losses(records: Iterable[Record], schema: LabelSchema) -> list[Loss]:
+def losses(records: Iterable[Record], schema: LabelSchema, dialect: str = "") -> list[Loss]:
     """What COCO cannot hold of these records, with counts."""
+    base.dialect(dialect, DIALECTS)
     found = base.census(records)
     out = base.strangers(found, schema) + found.losses(_LOSSES)
     sizeless = found.traits.get("sizeless")
@@ -348,12 +356,14 @@ def losses(records: Iterable[Record], schema: LabelSchema) -> list[Loss]:
     return out
 
 
-def place(record: Record) -> PurePosixPath:
+def place(record: Record, dialect: str = "") -> PurePosixPath:
     """Where the record's picture belongs in the export."""
     return PurePosixPath(PLACE, base.clean_path(record.path))
 
 
-def write(records: Iterable[Record], out: Path, *, schema: LabelSchema, name: str) -> list[Path]:
+def write(
+    records: Iterable[Record], out: Path, *, schema: LabelSchema, name: str, dialect: str = ""
+) -> list[Path]:
     """`annotations/instances_<split>.json` for every split that occurs ("default" for none), and nothing else.
 
     Category ids are the schema's class ids from 1 and the same in every export; names are the labels' codes.
@@ -361,6 +371,7 @@ def write(records: Iterable[Record], out: Path, *, schema: LabelSchema, name: st
     Raises:
         InvalidInput: for a label that is not in the schema.
     """
+    base.dialect(dialect, DIALECTS)
     ids = schema.class_ids()
     writers: dict[str, _Writer] = {}
     try:

@@ -25,17 +25,15 @@ SCHEMA = "schema.toml"
 VERSION = 1
 MAX_LINE = 64 * 2**20
 PLACE = "images"
+DIALECTS = ("",)
 _UID = re.compile(r"[0-9a-f]{32}\Z")
 _ORIGINS = ("human", "model", "import")
 
 
-def sniff(path: Path) -> bool:
-    """Whether the path is an `annotations.jsonl` of ours, or a folder that holds one."""
-    file = path / FILE if path.is_dir() else path
-    if not file.is_file():
-        return False
-    with file.open("rb") as stream:
-        return b'"format":"lamproom"' in stream.readline(4096)
+def sniff(path: Path) -> str:
+    """Why the path is an `annotations.jsonl` of ours, or a folder that holds one; "" when it is not."""
+    first = base.head(path / FILE if path.is_dir() else path, 4096).partition(b"\n")[0]
+    return "its first line says that it is Lamproom's own format" if b'"format":"lamproom"' in first else ""
 
 
 def read(
@@ -154,22 +152,26 @@ def _annotation(row: Any) -> Annotation:
     )  # fmt: skip
 
 
-def losses(records: Iterable[Record], schema: LabelSchema) -> list[Loss]:
+def losses(records: Iterable[Record], schema: LabelSchema, dialect: str = "") -> list[Loss]:
     """None but labels that the schema does not have, which are refused."""
+    base.dialect(dialect, DIALECTS)
     return base.strangers(base.census(records), schema)
 
 
-def place(record: Record) -> PurePosixPath:
+def place(record: Record, dialect: str = "") -> PurePosixPath:
     """Where the record's picture belongs in the export."""
     return PurePosixPath(PLACE, base.clean_path(record.path))
 
 
-def write(records: Iterable[Record], out: Path, *, schema: LabelSchema, name: str) -> list[Path]:
+def write(
+    records: Iterable[Record], out: Path, *, schema: LabelSchema, name: str, dialect: str = ""
+) -> list[Path]:
     """`annotations.jsonl` and `schema.toml`; the same records in the same order give the same bytes.
 
     Raises:
         InvalidInput: for a label that is not in the schema, or a number that the record cannot hold.
     """
+    base.dialect(dialect, DIALECTS)
     ids = schema.class_ids()
     file = base.target(out, FILE)
     head = {

@@ -36,6 +36,7 @@ from annotation.formats import base, yamlite
 from annotation.formats.base import Loss, Problems, Record, Sizes
 from annotation.labels import LabelSchema
 
+DIALECTS = ("detect", "segment")
 MAX_CONFIG = 4 * 2**20
 MAX_FILE = 64 * 2**20
 MAX_CLASSES = 100_000
@@ -94,15 +95,20 @@ class _Config:
 # Reading
 
 
-def sniff(path: Path) -> bool:
-    """Whether the path is a data.yaml with names, a class list beside labels, or a folder that has one."""
-    if path.is_file() and path.suffix.lower() in (".yaml", ".yml"):
-        with path.open("rb") as file:
-            return re.search(rb"^names\s*:", file.read(MAX_CONFIG), re.MULTILINE) is not None
+def sniff(path: Path) -> str:
+    """Why the path is a data.yaml with names, or a folder with one or with a class list; "" when it is not."""
     if not path.is_dir():
-        return False
-    yamls = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
-    return any(sniff(file) for file in yamls[:20]) or any((path / name).is_file() for name in _CLASS_FILES)
+        return f"its file {path.name} lists class names" if _lists_names(path) else ""
+    yamls = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])[:20]
+    if found := next((file for file in yamls if _lists_names(file)), None):
+        return f"its file {found.name} lists class names"
+    found = next((path / name for name in _CLASS_FILES if (path / name).is_file()), None)
+    return f"its file {found.name} is a list of classes" if found else ""
+
+
+def _lists_names(file: Path) -> bool:
+    is_yaml = file.suffix.lower() in (".yaml", ".yml")
+    return is_yaml and re.search(rb"^names\s*:", base.head(file), re.MULTILINE) is not None
 
 
 def read(
@@ -126,7 +132,7 @@ def read(
 
 def _config(path: Path) -> _Config:
     if path.is_dir():
-        candidates = [f for f in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if sniff(f)]
+        candidates = [f for f in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if _lists_names(f)]
         candidates += [path / name for name in _CLASS_FILES if (path / name).is_file()]
         if not candidates:
             raise InvalidInput(
@@ -331,8 +337,9 @@ def _skeleton(numbers: Sequence[float], dims: int, w: int, h: int) -> Keypoints 
 # Writing
 
 
-def losses(records: Iterable[Record], schema: LabelSchema, *, polygons: bool = False) -> list[Loss]:
+def losses(records: Iterable[Record], schema: LabelSchema, dialect: str = "") -> list[Loss]:
     """What YOLO labels cannot hold of these records, with counts."""
+    polygons = base.dialect(dialect, DIALECTS) == "segment"
     found = base.census(records)
     table = {trait: what for trait, what in (_POLYGON_LOSSES if polygons else _LOSSES).items() if what}
     out = base.strangers(found, schema) + found.losses(table)
@@ -341,15 +348,15 @@ def losses(records: Iterable[Record], schema: LabelSchema, *, polygons: bool = F
     return out
 
 
-def place(record: Record) -> PurePosixPath:
+def place(record: Record, dialect: str = "") -> PurePosixPath:
     """Where the record's picture belongs in the export: `images/<split or train>/<path>`."""
     return PurePosixPath("images", record.split or "train", base.clean_path(record.path))
 
 
 def write(
-    records: Iterable[Record], out: Path, *, schema: LabelSchema, name: str, polygons: bool = False
+    records: Iterable[Record], out: Path, *, schema: LabelSchema, name: str, dialect: str = ""
 ) -> list[Path]:
-    """A label file for every picture, then `data.yaml`, which is returned: boxes, or with `polygons` only polygons.
+    """A label file for every picture, then `data.yaml`, which is returned: "detect" boxes, "segment" only polygons.
 
     Ultralytics reads a whole file as polygons as soon as one line is one, so the two are never mixed here. Class ids
     are the schema's. Pictures without a split count as train.
@@ -357,6 +364,7 @@ def write(
     Raises:
         InvalidInput: unknown label, unknown picture size, or two pictures that would share one label file.
     """
+    polygons = base.dialect(dialect, DIALECTS) == "segment"
     ids = schema.class_ids()
     splits: set[str] = set()
     for record in records:

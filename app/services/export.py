@@ -16,9 +16,9 @@ from types import ModuleType
 
 from blake3 import blake3
 
-from annotation import labels
+from annotation import formats, labels
 from annotation.errors import InvalidInput, LamproomError, NotFound, Unavailable
-from annotation.formats import FORMATS, Loss, Record
+from annotation.formats import Loss, Record
 from annotation.labels import LabelSchema
 from app.events import Changes, Finished, Progress, Started, Warned, Work
 from app.services import labelling, versions
@@ -50,20 +50,18 @@ class _Source:
     total: int
 
 
-def losses(
-    ws: Workspace, ref: str, format: str, *, predictions: bool | None = None, polygons: bool = False
-) -> list[Loss]:
+def losses(ws: Workspace, ref: str, format: str, *, predictions: bool | None = None) -> list[Loss]:
     """What the format cannot hold of `dataset@tag` or of the dataset as it is now; nothing is written.
 
     Args:
-        predictions, polygons: as for `run`.
+        format, predictions: as for `run`.
 
     Raises:
         NotFound: no such dataset or version. InvalidInput: no such format.
     """
-    module, source = _module(format), _source(ws, ref, predictions)
+    (module, dialect), source = formats.target(format), _source(ws, ref, predictions)
     found: dict[str, Loss] = {}
-    for _ in _weigh(ws, source, module, _options(format, polygons), found):
+    for _ in _weigh(ws, source, module, dialect, found):
         pass
     return list(found.values())
 
@@ -77,34 +75,32 @@ def run(
     accept_losses: bool = False,
     pictures: str = "link",
     predictions: bool | None = None,
-    polygons: bool = False,
 ) -> Work:
     """Export `dataset@tag`, or a dataset as it is now, into a new folder. Killed or cancelled, `out` does not exist.
 
     Every loss is a `Warned` before anything is written.
 
     Args:
-        format: a name of FORMATS.
+        format: one of `annotation.formats.names()`, such as coco or yolo-segment.
         out: a folder that does not exist or is empty.
         accept_losses: write although the format cannot hold everything.
         pictures: "link" = symbolic links to the sources (a copy where there is none to link: archives, systems
             without links), "copy", or "none".
         predictions: also predictions that nobody has accepted; by default only where the version was frozen with them.
-        polygons: YOLO outlines instead of boxes.
 
     Raises:
         NotFound: no such dataset or version.
         InvalidInput: `out` is not empty; no such format; losses were not accepted, nothing was written.
         Conflict: another export to the same folder is under way.
     """
-    module, source, options = _module(format), _source(ws, ref, predictions), _options(format, polygons)
+    (module, dialect), source = formats.target(format), _source(ws, ref, predictions)
     if pictures not in PICTURES:
         raise InvalidInput(f"pictures {pictures!r} is not known", remedy="link, copy or none")
     out = out.absolute()
     _demand_empty(out)
     yield Started(f"export {ref} · {format}", source.total)
     found: dict[str, Loss] = {}
-    for done in _weigh(ws, source, module, options, found):
+    for done in _weigh(ws, source, module, dialect, found):
         yield Progress(done, source.total, "looking for losses")
     yield from (Warned(f"{loss.n} × {loss.what}", loss.example) for loss in found.values())
     if found and not accept_losses:
@@ -118,9 +114,11 @@ def run(
         held.enter_context(files.alone(staging / ".lock", what="another export to this folder is under way"))
         try:
             _clear(staging)
-            yield from _write(ws, source, module, options, staging, counts)
+            yield from _write(ws, source, module, dialect, staging, counts)
             if pictures != "none":
-                for done, fault in _place_pictures(ws, source, module, staging, link=pictures == "link"):
+                for done, fault in _place_pictures(
+                    ws, source, module, dialect, staging, link=pictures == "link"
+                ):
                     if fault is not None:
                         faults += 1
                         yield fault
@@ -161,21 +159,6 @@ def _translated(out: Path) -> Iterator[None]:
         raise Unavailable(
             f"cannot be written: {error.strerror or error}", where=str(out), remedy=remedy
         ) from error
-
-
-def _module(format: str) -> ModuleType:
-    try:
-        return FORMATS[format]
-    except KeyError:
-        raise InvalidInput(
-            f"the format {format!r} is not known", remedy=f"one of {', '.join(FORMATS)}"
-        ) from None
-
-
-def _options(format: str, polygons: bool) -> Mapping[str, bool]:
-    if polygons and format != "yolo":
-        raise InvalidInput(f"{format} needs no choice of polygons", remedy="leave it out: they are kept")
-    return {"polygons": True} if polygons else {}
 
 
 def _source(ws: Workspace, ref: str, predictions: bool | None) -> _Source:
@@ -261,12 +244,12 @@ def _records(
 
 
 def _weigh(
-    ws: Workspace, source: _Source, module: ModuleType, options: Mapping[str, bool], found: dict[str, Loss]
+    ws: Workspace, source: _Source, module: ModuleType, dialect: str, found: dict[str, Loss]
 ) -> Iterator[int]:
     """Add up the losses of all parts in `found`; yields how many assets have been looked at."""
     done = 0
     for part in _parts(ws, source):
-        for loss in module.losses(_records(ws, source, part), source.schema, **options):
+        for loss in module.losses(_records(ws, source, part), source.schema, dialect):
             old = found.get(loss.what)
             found[loss.what] = loss if old is None else replace(old, n=old.n + loss.n)
         done += len(part)
@@ -284,7 +267,7 @@ def _write(
     ws: Workspace,
     source: _Source,
     module: ModuleType,
-    options: Mapping[str, bool],
+    dialect: str,
     staging: Path,
     counts: _Counts,
 ) -> Iterator[Progress]:
@@ -301,7 +284,7 @@ def _write(
 
     def work(write: Callable[..., list[Path]]) -> None:
         try:
-            paths = write(records(), staging, schema=source.schema, name=source.ref, **options)
+            paths = write(records(), staging, schema=source.schema, name=source.ref, dialect=dialect)
             counts.files = tuple(p.relative_to(staging).as_posix() for p in paths)
         except BaseException as error:
             failed.append(error)
@@ -320,7 +303,7 @@ def _write(
 
 
 def _place_pictures(
-    ws: Workspace, source: _Source, module: ModuleType, staging: Path, *, link: bool
+    ws: Workspace, source: _Source, module: ModuleType, dialect: str, staging: Path, *, link: bool
 ) -> Iterator[tuple[int, Warned | None]]:
     """Link or copy every picture to where the format wants it. Never a hard link: it would let others write to a source."""
     read = versions.media_of(ws)
@@ -332,7 +315,7 @@ def _place_pictures(
         for m in part:
             fact, place = facts[m.asset_id], places[m.asset_id]
             w, h = fact.wh or (None, None)
-            target = staging.joinpath(*module.place(Record(fact.key, w, h, (), m.split)).parts)
+            target = staging.joinpath(*module.place(Record(fact.key, w, h, (), m.split), dialect).parts)
             done += 1
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)

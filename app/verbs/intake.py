@@ -59,10 +59,12 @@ def relink(
         return console.drive(ctx.obj, service.relink(ws, root, folder))
 
 
-@verb(app, "import", "Take annotations of another tool into a dataset: coco, yolo or native.")
+@verb(app, "import", "Take annotations of another tool into a dataset.")
 def import_(
     ctx: typer.Context,
-    format: Annotated[str, arg("coco, yolo or native.", metavar="FORMAT")],
+    format: Annotated[
+        str, arg("A format such as coco or yolo; `lamproom sniff` names it.", metavar="FORMAT")
+    ],
     path: Annotated[Path, arg("The file or folder.")],
     dataset: Dataset,
     strict: Annotated[bool, opt("Refuse classes that the label schema does not know.", "--strict")] = False,

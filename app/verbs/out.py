@@ -68,11 +68,11 @@ def diff(ctx: typer.Context, a: Reference, b: Reference) -> Outcome:
 @verb(
     app,
     "export",
-    "Write a version or a dataset for another tool: coco, yolo or native; losses are listed first.",
+    "Write a version or a dataset for another tool; losses are listed first.",
 )
 def export(
     ctx: typer.Context,
-    format: Annotated[str, arg("coco, yolo or native.", metavar="FORMAT")],
+    format: Annotated[str, arg("A format such as coco, yolo-segment or native.", metavar="FORMAT")],
     reference: Annotated[
         str, arg("A version DATASET@TAG, or a DATASET as it is now.", metavar="DATASET[@TAG]")
     ],

@@ -200,7 +200,7 @@ def test_a_file_never_mixes_boxes_and_polygons(tmp_path: Path) -> None:
     for polygons, numbers, n in ((False, {5}, 4), (True, {7, 9}, 4)):
         out = tmp_path / str(polygons)
         out.mkdir()
-        yolo.write([record], out, schema=SCHEMA, name="t", polygons=polygons)
+        yolo.write([record], out, schema=SCHEMA, name="t", dialect="segment" if polygons else "detect")
         lines = (out / "labels/train/a.txt").read_text().splitlines()
         assert {len(line.split()) for line in lines} == numbers
         assert len(lines) == n
@@ -325,12 +325,12 @@ def test_kinds_that_yolo_does_not_know_are_boxes_or_outlines_and_captions_stay_b
     )
     record = Record("a.jpg", 100, 80, found)
     for polygons in (False, True):
-        lost = {loss.what for loss in yolo.losses([record], SCHEMA, polygons=polygons)}
+        lost = {loss.what for loss in yolo.losses([record], SCHEMA, "segment" if polygons else "detect")}
         assert "captions: left out" in lost
         assert len(lost) == 4
         out = tmp_path / str(polygons)
         out.mkdir()
-        yolo.write([record], out, schema=SCHEMA, name="t", polygons=polygons)
+        yolo.write([record], out, schema=SCHEMA, name="t", dialect="segment" if polygons else "detect")
         (got,) = yolo.read(out, sizes=lambda _: (100, 80))
         assert [a.kind for a in got.annotations] == ["polygon" if polygons else "box"] * 3
         for a, shape in zip(got.annotations, shapes, strict=True):
