@@ -168,6 +168,7 @@ class Asset(Record, table=True):
     __table_args__ = (
         Index("uq_asset_uid", "uid", unique=True),
         Index("ix_asset_blake3", "blake3"),
+        Index("ix_asset_sha256", "sha256"),
         Index("ix_asset_path_hash", "path_hash"),
     )
 
@@ -189,6 +190,12 @@ class SeenFile(Record, table=True):
     __table_args__ = (
         Index("ix_seen_file_path_hash", "path_hash"),
         Index("ix_seen_file_state", "state", "id"),
+        Index(
+            "ix_seen_file_asset_id",
+            "asset_id",
+            sqlite_where=text("asset_id IS NOT NULL"),
+            postgresql_where=text("asset_id IS NOT NULL"),
+        ),
     )
 
 

@@ -98,3 +98,8 @@ def upgrade() -> None:
     op.execute(f'ALTER TABLE dataset_version ADD COLUMN audit_head {binary}')
     op.execute('ALTER TABLE dataset_version ADD COLUMN statement VARCHAR')
     op.execute(f'ALTER TABLE dataset_version ADD COLUMN statement_signature {binary}')
+
+    # A picture is traced by the digest that other tools know it by, and to the copies that were left out.
+    op.create_index('ix_asset_sha256', 'asset', ['sha256'], unique=False)
+    op.create_index('ix_seen_file_asset_id', 'seen_file', ['asset_id'], unique=False,
+                    sqlite_where=sa.text('asset_id IS NOT NULL'), postgresql_where=sa.text('asset_id IS NOT NULL'))
