@@ -36,7 +36,7 @@ def everything(path: Path, name: str) -> list[Record]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_format_recognises_what_it_wrote_and_no_other_does(name: str, tmp_path: Path) -> None:
     written = FORMATS[name].write(records(5), tmp_path, schema=SCHEMA, name="t")
-    assert all(file.is_file() and tmp_path in file.parents for file in written)
+    assert all(path.exists() and tmp_path in (path, *path.parents) for path in written)
     assert formats.guess(tmp_path).name == name
     assert formats.guess(written[0]).name == name
     assert [n for n in NAMES if FORMATS[n].sniff(tmp_path)] == [name]
@@ -136,7 +136,7 @@ def test_writing_and_reading_need_memory_for_a_few_records_only(name: str, tmp_p
     assert read < 8e6
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "labelme"])  # one file a picture and nothing else
 def test_an_empty_dataset_is_written_and_recognised(name: str, tmp_path: Path) -> None:
     FORMATS[name].write([], tmp_path, schema=SCHEMA, name="t")
     assert formats.guess(tmp_path).name == name
