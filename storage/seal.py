@@ -1,10 +1,6 @@
-"""The workspace's Ed25519 key: made on first use, private, and what it signs."""
+"""Ed25519: keys as text, fingerprints, and whether a signature holds. Where keys are kept: storage/keys.py."""
 
 from __future__ import annotations
-
-import os
-from contextlib import suppress
-from pathlib import Path
 
 from blake3 import blake3
 from cryptography.exceptions import InvalidSignature
@@ -19,40 +15,27 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from annotation.errors import InvalidInput
-from storage import files
-
-KEY_FILE = "ed25519.pem"
 
 
-def own_key(folder: Path) -> Ed25519PrivateKey:
-    """The private key in this folder; made there, readable by its owner only, when there is none.
+def private_pem(key: Ed25519PrivateKey) -> str:
+    """The private key as PKCS 8 in PEM, in the clear."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def from_private_pem(text: str, *, where: str = "") -> Ed25519PrivateKey:
+    """The key of `private_pem`.
 
     Raises:
-        InvalidInput: the file there is not an Ed25519 key.
+        InvalidInput: not an Ed25519 key.
     """
-    path = folder / KEY_FILE
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = folder / f".{KEY_FILE}.{os.getpid()}"
-        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        files.write(fresh, pem, mode=0o600)
-        # A link fails where the key exists, a rename would replace it: two processes must not end with two keys.
-        try:
-            with suppress(FileExistsError):
-                (fresh.rename if os.name == "nt" else path.hardlink_to)(path if os.name == "nt" else fresh)
-        except OSError:  # a file system without hard links
-            if not path.exists():
-                fresh.rename(path)
-        fresh.unlink(missing_ok=True)
-        files.sync_folder(folder)
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(text.encode(), password=None)
     except (ValueError, TypeError) as error:
         raise InvalidInput(
-            "the signing key cannot be read", where=str(path), remedy="restore it from a copy"
+            "the signing key cannot be read", where=where, remedy="restore it from a copy"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise InvalidInput("the signing key is not Ed25519", where=str(path), remedy="restore it from a copy")
+        raise InvalidInput("the signing key is not Ed25519", where=where, remedy="restore it from a copy")
     return key
 
 

@@ -77,6 +77,7 @@ def _settle(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("XDG_RUNTIME_DIR", str(runtime))
     for name in [n for n in os.environ if n.startswith("LAMPROOM_") and n != "LAMPROOM_SHARED"]:
         patch.delenv(name)
+    patch.setenv("LAMPROOM_KEYS", "plain")  # no test reaches the developer's own key store
     for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES"):
         patch.delenv(name, raising=False)
     patch.setenv("LANG", "C.UTF-8")

@@ -16,7 +16,7 @@ from typing import Literal
 
 from annotation.errors import InvalidInput, LamproomError
 from app import log, settings
-from app.services import accelerators, browse, builds, workspace
+from app.services import accelerators, browse, builds, keys, workspace
 from app.services.display import qt_fault
 from storage import db as database
 
@@ -231,6 +231,22 @@ def _disk(location: str | None) -> Iterator[Finding]:
     )
 
 
+def _keys(ws: workspace.Workspace) -> Finding:
+    """Keys in the clear are a choice that stays in sight."""
+    kept = keys.show(ws).kept
+    match kept.method:
+        case "os":
+            return Finding("keys", "good", "the keys are in the system's key store")
+        case "passphrase":
+            return Finding("keys", "good", "the keys are sealed with a passphrase")
+        case "none":
+            said = "the keys lie in the clear, by choice: whoever reads the workspace can sign in its name"
+            return Finding("keys", "note", said, "`lamproom keys protect` seals them")
+    if kept.old:
+        return Finding("keys", "bad", "the signing key lies in the clear", "`lamproom keys protect` seals it")
+    return Finding("keys", "good", "no key was made yet")
+
+
 def _workspace(location: str) -> Iterator[Finding]:
     with workspace.open(location) as ws:
         totals = browse.totals(ws)
@@ -239,6 +255,7 @@ def _workspace(location: str) -> Iterator[Finding]:
             "good",
             f"{totals.assets} pictures, {totals.truth} objects, revision {totals.revision}",
         )
+        yield _keys(ws)
         said = database.fault(ws.db)
         yield Finding(
             "record",

@@ -1,7 +1,7 @@
 """Model packs: send a model out as one signed file, take one in after its signature, its digests and its test.
 
-Keys that this workspace trusts stand in keys/trusted.json; its own key is trusted. What came with a model (manifest, licence,
-test picture) is kept beside it, so that it can be sent on and its class mapping is used.
+Whose packs are taken: storage/trust.py. What came with a model (manifest, licence, test picture) is kept beside it, so
+that it can be sent on and its class mapping is used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import secrets
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from annotation import canonical, scenes
 from annotation.core import Box
 from annotation.errors import InvalidInput, LamproomError, NotFound, Unavailable
 from annotation.outline import Picture
+from app.services import keys as key_rows
 from app.services import onnx
 from app.services.onnx import ModelRow, PairRow
 from app.services.orders import recipe_for
@@ -30,13 +31,13 @@ from models import recipe as recipes
 from models.pack import Manifest, Opened
 from models.recipe import PLAIN, Recipe
 from models.sample import Result
-from storage import files, media, seal
-from storage.db import now_ms
+from storage import files, keys, media, seal
+from storage import trust as trusts
+from storage.trust import Standing
 
 SCENES = 24
 """Drawn scenes that are tried when no test picture is given."""
 SCENE_WH = (960, 540)
-MAX_KEYS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +46,12 @@ class Looked:
 
     opened: Opened
     fingerprint: str
-    trust: Literal["own", "trusted", "unknown"]
+    trust: Standing
 
     @property
     def manifest(self) -> Manifest:
         """What it holds."""
         return self.opened.manifest
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key that this workspace trusts."""
-
-    fingerprint: str
-    public: str
-    since_ms: int
-    own: bool = False
 
 
 # --- out ---------------------------------------------------------------------------------------------------------
@@ -100,7 +91,7 @@ def export(
     text, called = _licence(licence, licence_name, row, came, ws)
     using = _using(recipe, row, came)
     data, expected = _tried(ws, row, picture, came)
-    key = seal.own_key(ws.folder / "keys")
+    key = keys.signing_key(ws)
     kind, parts = _parts(row)
 
     def manifest(listed: tuple[pack.Part, ...], licence_file: pack.File, picture_file: pack.File) -> Manifest:
@@ -113,11 +104,6 @@ def export(
         )  # fmt: skip
 
     return pack.write(target, manifest, parts, licence=text, picture=data, sign=key.sign)
-
-
-def fingerprint(ws: Workspace) -> str:
-    """Short name of the key that this workspace signs packs with; the receiver compares it."""
-    return seal.fingerprint(seal.public_bytes(seal.own_key(ws.folder / "keys")))
 
 
 def _row(ws: Workspace, name: str) -> ModelRow | PairRow:
@@ -262,11 +248,7 @@ def look(ws: Workspace, file: Path) -> Looked:
     """
     opened = pack.read(file, verify=seal.holds)
     public = bytes.fromhex(opened.manifest.public)
-    known = {key.public: key.own for key in keys(ws)}
-    trust: Literal["own", "trusted", "unknown"] = "unknown"
-    if opened.manifest.public in known:
-        trust = "own" if known[opened.manifest.public] else "trusted"
-    return Looked(opened, seal.fingerprint(public), trust)
+    return Looked(opened, seal.fingerprint(public), trusts.standing(ws, public))
 
 
 def take(ws: Workspace, file: Path, *, name: str | None = None, trust: str = "") -> ModelRow | PairRow:
@@ -281,7 +263,7 @@ def take(ws: Workspace, file: Path, *, name: str | None = None, trust: str = "")
         Unavailable: no room, or a file cannot be read.
     """
     looked = look(ws, file)
-    if looked.trust == "unknown" and _plain(trust) != _plain(looked.fingerprint):
+    if looked.trust == "unknown" and not trusts.same(trust, bytes.fromhex(looked.manifest.public)):
         what = (
             f"it is signed by another key, {looked.fingerprint}, than the one you trust"
             if trust
@@ -303,7 +285,7 @@ def take(ws: Workspace, file: Path, *, name: str | None = None, trust: str = "")
         bodies = {part.sha256: parts[part.role] for part in manifest.parts}
         taken = onnx.adopt(ws, title, row.card, bodies)
         if looked.trust == "unknown":
-            _trust(ws, manifest.public)
+            key_rows.trust(ws, bytes.fromhex(manifest.public))
     except OSError as error:
         raise Unavailable(
             f"the model cannot be copied into the workspace: {error.strerror}", where=str(file),
@@ -394,61 +376,6 @@ def _came(ws: Workspace, opened: Opened, staged: Path) -> None:
         target.rename(staged / "old")
     fresh.rename(target)
     files.sync_folder(target.parent)
-
-
-# --- keys --------------------------------------------------------------------------------------------------------
-
-
-def keys(ws: Workspace) -> list[Key]:
-    """The keys that this workspace trusts, its own first.
-
-    Raises:
-        InvalidInput: the list of trusted keys cannot be read.
-    """
-    own = seal.public_bytes(seal.own_key(ws.folder / "keys"))
-    return [Key(seal.fingerprint(own), own.hex(), 0, True), *_trusted(ws)]
-
-
-def forget(ws: Workspace, wanted: str) -> None:
-    """Trust a key no longer; models that came under it stay. NotFound."""
-    rest = [key for key in _trusted(ws) if _plain(key.fingerprint) != _plain(wanted)]
-    if len(rest) == len(_trusted(ws)):
-        raise NotFound(f"no trusted key is called {wanted!r}", remedy="`lamproom models keys`")
-    _write_keys(ws, rest)
-
-
-def _trust(ws: Workspace, public: str) -> None:
-    known = _trusted(ws)
-    fresh = Key(seal.fingerprint(bytes.fromhex(public)), public, now_ms())
-    _write_keys(ws, [*known, fresh])
-
-
-def _trusted(ws: Workspace) -> list[Key]:
-    file = ws.folder / "keys" / "trusted.json"
-    try:
-        listed = json.loads(file.read_bytes())
-        return [
-            Key(seal.fingerprint(bytes.fromhex(row["public"])), str(row["public"]), int(row["since_ms"]))
-            for row in listed["keys"]
-        ]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(
-            "the list of trusted keys cannot be read",
-            where=str(file),
-            remedy="restore it from a copy, or remove it",
-        ) from error
-
-
-def _write_keys(ws: Workspace, known: list[Key]) -> None:
-    listed = [{"public": key.public, "since_ms": key.since_ms} for key in known]
-    files.write(ws.folder / "keys" / "trusted.json", canonical.encode({"keys": listed}), mode=0o600)
-
-
-def _plain(text: str) -> str:
-    """A fingerprint as it is compared: letters and digits alone."""
-    return "".join(c for c in text.lower() if c.isalnum())
 
 
 def told(looked: Looked) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from annotation.errors import InvalidInput, NotFound
 from app.events import Finished, Progress, Started, Warned, Work
 from app.services import versions
 from app.services.workspace import Workspace
-from storage import blobs, lineage, manifest, names, record, seal
+from storage import blobs, keys, lineage, manifest, names, record, seal
 from storage import versions as rows
 from storage.hub import folder
 from storage.hub.folder import Package
@@ -76,7 +76,7 @@ def _package(ws: Workspace, version: Version, root: Root) -> Package:
         "lineage.json": lineage.to_prov(origin, workspace_uid=ws.uid),
         "card.md": _card(version, root, blake3(data).hexdigest(), public, origin).encode(),
     }
-    key = seal.own_key(ws.folder / "keys")
+    key = keys.signing_key(ws)
     if seal.public_bytes(key) != public:
         raise InvalidInput(
             "the version was sealed with the key of another machine", where=version.ref,

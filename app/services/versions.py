@@ -19,7 +19,7 @@ from annotation.core import new_uid
 from annotation.errors import Conflict, InvalidInput, LamproomError, NotFound, Unavailable
 from app.events import Changes, Finished, Progress, Started, Warned, Work
 from app.services.workspace import Workspace
-from storage import blobs, files, manifest, media, proof, queries, record, seal
+from storage import blobs, files, keys, manifest, media, proof, queries, record, seal
 from storage import db as database
 from storage import versions as rows
 from storage.hub import folder as hub_folder
@@ -290,7 +290,7 @@ def _seal(ws: Workspace, version: Version, data: bytes) -> Version:
     with ws.db.read() as conn:
         now = rows.find(conn, version.dataset, version.tag)
     if now.root is None:
-        key = seal.own_key(ws.folder / "keys")
+        key = keys.signing_key(ws)
         with ws.db.write() as conn:
             if rows.seal(conn, version.id, root=bytes.fromhex(digest), signature=key.sign(data)):
                 record.link(conn, version.activity_id, "used", "key", seal.public_bytes(key).hex())

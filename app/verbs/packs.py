@@ -1,4 +1,4 @@
-"""Verbs of model packs: send a model out as one signed file, see one before it is taken in, the keys that are trusted."""
+"""Verbs of model packs: send a model out as one signed file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from app import console
 from app.console import Outcome
-from app.i18n import tr
-from app.verbs.parts import arg, models_app, opened, opt, verb, when
+from app.verbs.parts import arg, models_app, opened, opt, verb
 
 
 @verb(
@@ -28,7 +26,7 @@ def models_export(
     recipe: Annotated[Path | None, opt("A TOML file with thresholds, tiles and the mapping of its classes to labels.", "--recipe")] = None,
     schema: Annotated[str, opt("Code of the label schema that the mapping speaks of.", "--schema")] = "",
 ) -> Outcome:  # fmt: skip
-    from app.services import packs
+    from app.services import keys, packs
 
     with opened(ctx) as ws:
         manifest = packs.export(
@@ -38,22 +36,6 @@ def models_export(
             {
                 "name": manifest.name, "kind": manifest.kind, "sha256": manifest.sha256, "bytes": manifest.size_bytes,
                 "licence": manifest.licence, "tested": len(manifest.expected.objects) or len(manifest.expected.vector),
-                "key": packs.fingerprint(ws),
+                "key": keys.fingerprint(ws),
             }
         )  # fmt: skip
-
-
-@verb(models_app, "keys", "The keys whose model packs this workspace takes; its own comes first.")
-def models_keys(
-    ctx: typer.Context,
-    forget: Annotated[str, opt("Trust this key (a fingerprint) no longer.", "--forget")] = "",
-) -> Outcome:
-    from app.services import packs
-
-    with opened(ctx) as ws:
-        if forget:
-            packs.forget(ws, forget)
-        known = packs.keys(ws)
-    rows = [{"key": k.fingerprint, "own": k.own, "since": None if k.own else when(k.since_ms)} for k in known]
-    shown = [[k.fingerprint, tr("own") if k.own else when(k.since_ms)] for k in known]
-    return Outcome({"keys": rows}, text=console.table(("key", "trusted since"), shown))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -128,8 +130,35 @@ def opened(ctx: typer.Context) -> Iterator[Workspace]:
     location = ctx.obj.workspace
     if not location:
         raise NotFound("no workspace was named", remedy="-w DIR, or set LAMPROOM_WORKSPACE")
+    _ask_here()
     with workspace.open(location, person=str(settings.get("person")) or None) as ws:
         yield ws
+
+
+def _ask_here() -> None:
+    """In a terminal a person is asked for the passphrase of the keys; a script gives it by the environment."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    from app.services import keys
+
+    def ask(asked: keys.Asked) -> str | None:
+        if asked.wrong:
+            print(tr("That is not the passphrase."), file=sys.stderr)
+        if not asked.new:
+            return getpass.getpass(tr("Passphrase of the workspace's keys: "), stream=sys.stderr) or None
+        print(
+            tr(
+                "The workspace's keys are sealed with a passphrase. Without it they are lost: keep it elsewhere too."
+            ),
+            file=sys.stderr,
+        )
+        while word := getpass.getpass(tr("New passphrase: "), stream=sys.stderr):
+            if word == getpass.getpass(tr("Once more: "), stream=sys.stderr):
+                return word
+            print(tr("The two differ."), file=sys.stderr)
+        return None
+
+    keys.ask_by(ask)
 
 
 def query_of(ws: Workspace, dataset: str, *, state: str | None = None, label: str | None = None, origin: str | None = None,

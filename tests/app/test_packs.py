@@ -21,13 +21,14 @@ import pytest
 from annotation import canonical, scenes
 from annotation.errors import Conflict, InvalidInput, LamproomError, NotFound, Unavailable
 from app import cli
-from app.services import onnx, orders, packs, workspace
+from app.services import keys, onnx, orders, packs, workspace
 from app.services.workspace import Workspace
 from models import demo, pack, promptable, sample, session
 from models.pack import Manifest
 from models.recipe import PLAIN
 from models.sample import Result, Seen
 from storage import seal
+from storage.keys import signing_key
 from tests.models import test_reader, toy_pairs
 from tests.models.hostile import outside
 from tests.models.toys import columns, toy_model
@@ -61,7 +62,7 @@ def kept(ws: Workspace) -> tuple[list[str], list[str], list[str]]:
     names = [row.name for row in onnx.listing(ws)] + [row.name for row in onnx.pairs(ws)]
     folder = ws.folder / "models"
     files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
-    return names, files, [key.fingerprint for key in packs.keys(ws)]
+    return names, files, keys.trusted(ws)
 
 
 def entries(path: Path) -> dict[str, bytes]:
@@ -83,7 +84,7 @@ def signed(
     held = {**entries(path), **(files or {})}
     manifest = json.loads(held["manifest.json"])
     change(manifest)
-    key = seal.own_key(ws.folder / "keys")
+    key = signing_key(ws)
     manifest["public"] = seal.public_bytes(key).hex()
     held["manifest.json"] = canonical.encode(manifest)
     held["signature"] = key.sign(pack.SIGNED + held["manifest.json"])
@@ -102,7 +103,7 @@ def refused(ws: Workspace, path: Path, match: str, **options: Any) -> None:
 def test_a_pack_made_here_is_taken_in_elsewhere_after_its_key_is_trusted(
     ws: Workspace, other: Workspace, made: Path
 ) -> None:
-    key = packs.fingerprint(ws)
+    key = keys.fingerprint(ws)
     looked = packs.look(other, made)
     assert (looked.trust, looked.fingerprint) == ("unknown", key)
     refused(other, made, f"signed by the unknown key {key} .*--trust FINGERPRINT")
@@ -114,11 +115,11 @@ def test_a_pack_made_here_is_taken_in_elsewhere_after_its_key_is_trusted(
     session.open_session(row.path, row.card)
     assert packs.look(other, made).trust == "trusted"
     assert packs.look(ws, made).trust == "own"
-    assert [k.fingerprint for k in packs.keys(other)] == [packs.fingerprint(other), key]
-    packs.forget(other, key)
+    assert [k.fingerprint for k in keys.trusted(other)] == [key]
+    keys.forget(other, key)
     assert packs.look(other, made).trust == "unknown"
     with pytest.raises(NotFound, match="no trusted key"):
-        packs.forget(other, key)
+        keys.forget(other, key)
 
 
 def test_any_tool_can_look_into_a_pack_and_find_all_that_belongs_to_the_model(
@@ -155,7 +156,7 @@ def test_weights_beside_the_model_travel_with_it(
     row = onnx.add(ws, path, name="outside")
     packs.export(ws, "outside", tmp_path / "o.lrmodel", licence=licence)
     shutil.rmtree(path.parent)
-    taken = packs.take(other, tmp_path / "o.lrmodel", trust=packs.fingerprint(ws))
+    taken = packs.take(other, tmp_path / "o.lrmodel", trust=keys.fingerprint(ws))
     assert isinstance(taken, onnx.ModelRow)
     assert taken.card == row.card
     assert (taken.path.parent / "part/w.bin").is_file()
@@ -178,7 +179,7 @@ def test_a_promptable_pair_travels_with_both_halves_and_its_weights(
     row = onnx.add_pair(ws, *halves, name="sam")
     manifest = packs.export(ws, "sam", tmp_path / "sam.lrmodel", licence=licence, licence_name="MIT")
     assert (manifest.kind, manifest.licence, len(manifest.expected.prompt)) == ("pair", "MIT", 4)
-    taken = packs.take(other, tmp_path / "sam.lrmodel", trust=packs.fingerprint(ws), name="sam 2")
+    taken = packs.take(other, tmp_path / "sam.lrmodel", trust=keys.fingerprint(ws), name="sam 2")
     assert isinstance(taken, onnx.PairRow)
     assert (taken.name, taken.sha256) == ("sam 2", row.sha256)
     promptable.open_pair(taken.encoder, taken.decoder, taken.card)
@@ -213,7 +214,7 @@ def test_a_reader_of_text_travels_with_both_files(
     )
     assert manifest.kind == "reader"
     assert [seen.text for seen in manifest.expected.objects] != [""]
-    taken = packs.take(other, tmp_path / "r.lrmodel", trust=packs.fingerprint(ws))
+    taken = packs.take(other, tmp_path / "r.lrmodel", trust=keys.fingerprint(ws))
     assert (taken.sha256, taken.card, taken.present) == (row.sha256, row.card, True)
 
 
@@ -224,7 +225,7 @@ def test_class_mapping_and_thresholds_come_along_and_are_used(
     recipe = tmp_path / "r.toml"
     recipe.write_text('score = 0.5\n[map]\nperson = "worker"\nlarge_coal = ""\n', encoding="utf-8")
     packs.export(ws, "demo", tmp_path / "d.lrmodel", licence=licence, recipe=recipe, schema="coal_mine")
-    packs.take(other, tmp_path / "d.lrmodel", trust=packs.fingerprint(ws))
+    packs.take(other, tmp_path / "d.lrmodel", trust=keys.fingerprint(ws))
     found = packs.recipe(other, "demo")
     assert (found.score_micro, found.target("person"), found.target("large_coal")) == (500_000, "worker", "")
     assert orders.recipe_for(None, base=found).target("person") == "worker"
@@ -332,10 +333,10 @@ def test_a_manifest_that_was_changed_or_signed_by_somebody_else_is_refused(
     refused(ws, written(made, changed), "the pack was changed or forged")
     forged = {
         **held,
-        "signature": seal.own_key(other.folder / "keys").sign(pack.SIGNED + held["manifest.json"]),
+        "signature": signing_key(other).sign(pack.SIGNED + held["manifest.json"]),
     }
     refused(ws, written(made, forged), "the pack was changed or forged")
-    bare = {**held, "signature": seal.own_key(ws.folder / "keys").sign(held["manifest.json"])}
+    bare = {**held, "signature": signing_key(ws).sign(held["manifest.json"])}
     refused(ws, written(made, bare), "the pack was changed or forged")  # signed for another purpose
 
 
@@ -451,7 +452,7 @@ def test_a_bomb_is_refused_by_its_directory_before_anything_is_read(ws: Workspac
 def test_a_taken_name_or_a_full_disk_leaves_nothing(
     ws: Workspace, other: Workspace, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = packs.fingerprint(ws)
+    key = keys.fingerprint(ws)
     outer = toy_model(columns((32, 32, 16, 16, 0.9)), metadata={"names": "['a', 'b']"})
     path = made.with_name("toy.onnx")
     path.write_bytes(outer.SerializeToString())
@@ -469,11 +470,11 @@ def test_a_taken_name_or_a_full_disk_leaves_nothing(
 
 
 def test_a_list_of_keys_that_cannot_be_read_is_said_and_never_taken_as_empty(
-    ws: Workspace, made: Path
+    other: Workspace, made: Path
 ) -> None:
-    (ws.folder / "keys/trusted.json").write_bytes(b"{")
+    (other.folder / "keys/trusted.json").write_bytes(b"{")
     with pytest.raises(InvalidInput, match="trusted keys cannot be read"):
-        packs.look(ws, made)
+        packs.look(other, made)
 
 
 # --- the comparison ----------------------------------------------------------------------------------------------
@@ -535,6 +536,6 @@ def test_the_command_line_sends_shows_and_takes_in(
     assert told["key"] in said
     code, taken, _ = run("models", "add", file, "--trust", told["key"], on=other)
     assert (code, taken["sha256"], taken["key"]) == (0, told["sha256"], told["key"])
-    code, listed, _ = run("models", "keys", on=other)
-    assert [row["own"] for row in listed["keys"]] == [True, False]
-    assert run("models", "keys", "--forget", told["key"], on=other)[0] == 0
+    code, listed, _ = run("keys", "show", on=other)
+    assert [row["key"] for row in listed["trusted"]] == [told["key"]]
+    assert run("keys", "forget", told["key"], on=other)[0] == 0

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app.events import Warned
 from app.services import bulk, labelling, versions
 from app.services.versions import Filter
 from app.services.workspace import Workspace
-from storage import blobs, manifest, record, register, seal
+from storage import blobs, manifest, record, register
 from storage import versions as rows
 from storage.queries import Query
 from tests.app.sealed import Sealed, many, run, sealed
@@ -238,7 +239,7 @@ def test_verify_finds_a_damaged_chunk_and_a_foreign_signature(world: Sealed, tmp
     path.write_bytes(good.replace(b"1", b"2", 1))
     assert run(versions.verify(ws, "face-3@v1"))[0].problems
     path.write_bytes(good)
-    other = seal.own_key(tmp_path / "other")
+    other = Ed25519PrivateKey.generate()
     with ws.db.write() as conn:
         conn.exec_driver_sql("UPDATE dataset_version SET signature = NULL")
         conn.exec_driver_sql("UPDATE dataset_version SET root = NULL")

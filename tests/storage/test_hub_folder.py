@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from blake3 import blake3
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from annotation.errors import Conflict, InvalidInput, NotFound
 from storage import files, manifest, seal
@@ -24,9 +25,9 @@ class Source:
     """A version to publish: media and chunk objects in memory."""
 
     def __init__(
-        self, keys: Path, names: Iterable[str] = (), dataset: str = "掘进面-3", tag: str = "v1"
+        self, key: Ed25519PrivateKey, names: Iterable[str] = (), dataset: str = "掘进面-3", tag: str = "v1"
     ) -> None:
-        self.keys, self.dataset, self.tag = keys, dataset, tag
+        self.key, self.dataset, self.tag = key, dataset, tag
         self.media: dict[str, bytes] = {}
         self.objects: dict[str, bytes] = {}
         self.reads: list[str] = []
@@ -62,7 +63,7 @@ class Source:
         schema = SchemaRef(blake3=blake3(documents["schema.toml"]).hexdigest(), code="coal_mine", number=1)
         chunks = manifest.write(sorted(entries, key=lambda e: e.key), self.put)
         root = manifest.root_bytes(manifest.root(chunks, dataset=self.dataset, schema=schema))
-        key = seal.own_key(self.keys)
+        key = self.key
         statement = folder.package_bytes(self.dataset, self.tag, root, documents)
         return Package(
             self.dataset,
@@ -80,7 +81,7 @@ class Source:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    return Source(tmp_path / "keys")
+    return Source(Ed25519PrivateKey.generate())
 
 
 def faults(hub: Path, source: Source, *, bytes_too: bool = True) -> list[str]:
@@ -115,7 +116,7 @@ def test_publishing_again_reads_no_media_and_writes_nothing(tmp_path: Path, sour
 def test_a_later_version_sends_only_the_difference(tmp_path: Path, source: Source) -> None:
     hub = tmp_path / "hub"
     source.send(hub)
-    later = Source(source.keys, tag="v2")
+    later = Source(source.key, tag="v2")
     entries = [later.entry(n, 2 if n == "a/7.jpg" else 1) for n in [*later.names, "b/new.jpg"]]
     package = later.package(entries)
     last = later.send(hub, package)[-1]

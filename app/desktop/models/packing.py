@@ -171,10 +171,10 @@ class SendSheet(_PackSheet):
             return
 
         def work() -> str:
-            from app.services import packs
+            from app.services import keys, packs
 
             packs.export(ws, model, target, picture=picture, licence=licence, licence_name=called)
-            return packs.fingerprint(ws)
+            return keys.fingerprint(ws)
 
         def done(key: str) -> None:
             self.cancel.hide()

@@ -14,7 +14,7 @@ from app.desktop.models.machine import ReportSheet
 from app.desktop.models.packing import SendSheet, TakeSheet
 from app.desktop.models.prelabelling import PrelabelSheet
 from app.desktop.models.shelf import ShelfSheet
-from app.services import browse, labelling, onnx, packs, schema, workspace
+from app.services import browse, keys, labelling, onnx, packs, schema, workspace
 from models import demo
 from tests.app.desktop.conftest import Hand
 from tests.app.desktop.test_models import drop, models, press, previewed
@@ -93,7 +93,7 @@ def test_a_model_travels_in_a_pack_and_is_taken_in_only_with_its_makers_key(
     with workspace.create(str(tmp_path / "maker"), person="maker") as maker:
         onnx.add(maker, demo.path(), name="demo")
         packs.export(maker, "demo", stick / "demo.lrmodel", licence=stick / "LICENCE", licence_name="MIT")
-        key = packs.fingerprint(maker)
+        key = keys.fingerprint(maker)
     assert drop(hand, stick / "demo.lrmodel")
     sheet = hand.window.sheets.open
     assert isinstance(sheet, TakeSheet)
