@@ -13,10 +13,11 @@ from annotation.errors import LamproomError
 from app import VERSION, console, i18n, log, settings
 from app.console import Call, Outcome
 
-from app.verbs import record, intake, recipes, packs, clean, work, worth, judge, out, keys, program  # noqa: F401  # isort: skip - they add their verbs, in the order of the help
+from app.verbs import record, intake, recipes, packs, clean, work, worth, judge, rights, out, keys, program  # noqa: F401  # isort: skip - they add their verbs, in the order of the help
 from app.verbs.parts import app, opt
 
 GLOBAL_FLAGS = ("--json",)
+GROUPS = tuple(name for found in app.registered_groups if (name := found.name))
 GLOBAL_OPTIONS = ("-w", "--workspace", "--debug")
 
 
@@ -87,7 +88,7 @@ def _name(argv: Sequence[str]) -> str:
     while words and words[0].startswith("-"):
         words = words[2 if words[0] in GLOBAL_OPTIONS else 1 :]
     group = words[0] if words else ""
-    return " ".join(words[:2]) if group in ("schema", "models", "recipes", "review", "jobs", "keys") else group
+    return " ".join(words[:2]) if group in GROUPS else group
 
 
 def _usage(error: Any) -> int:

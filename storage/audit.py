@@ -105,6 +105,32 @@ def verify(conn: Connection, anchors: Mapping[int, bytes] | None = None) -> Iter
         yield Fault(seq, "a signed version names this line, and it is gone")
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a version was sealed under: canonical JSON, its signature and the key's 32 public bytes."""
+
+    ref: str
+    root: str
+    text: str
+    signature: bytes
+    public: bytes
+
+
+def statements(conn: Connection) -> list[Statement]:
+    """The signed statement of every sealed version that has one."""
+    rows = conn.execute(
+        sa.text(
+            "SELECT d.name || '@' || v.tag, v.root, v.statement, v.statement_signature, "
+            "(SELECT max(k.ref) FROM link k WHERE k.activity_id = v.activity_id AND k.entity = 'key') "
+            "FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id WHERE v.statement IS NOT NULL ORDER BY v.id"
+        )
+    )
+    return [
+        Statement(r[0], bytes(r[1] or b"").hex(), r[2], bytes(r[3] or b""), bytes.fromhex(r[4] or ""))
+        for r in rows
+    ]
+
+
 def _rows(
     conn: Connection, after: int, limit: int
 ) -> list[tuple[int, int, str, str, str, str, bytes, bytes]]:

@@ -72,7 +72,7 @@ def listing(ws: Workspace, *, open_only: bool = False, limit: int = 200) -> list
     return out
 
 
-RESUMABLE = ("prelabel", "ingest", "import", "measure", "likeness", "clean", "track", "worth", "undo")
+RESUMABLE = ("prelabel", "ingest", "import", "measure", "likeness", "clean", "track", "worth", "redact", "undo")
 """Kinds of job that `resume` goes on with; others are cancelled and run again."""
 
 
@@ -124,6 +124,10 @@ def resume(
             from app.services import worth
 
             return worth.go_on(ws, job)
+        case "redact":
+            from app.services import redaction
+
+            return redaction.go_on(ws, job)
         case "undo":
             from app.services import labelling
 

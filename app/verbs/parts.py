@@ -73,12 +73,16 @@ models_app = group("ONNX models of a workspace.")
 recipes_app = group("Recipes: how a model is used; kept by name.")
 review_app = group("Accept or reject predictions in bulk; one step, undone as one.")
 jobs_app = group("Machine work: what runs, what was interrupted.")
+policy_app = group("What may leave: tags of visibility, purpose, time and place on sources, pictures and versions.")
+audit_app = group("The audit log: who let what leave, and who changed rights; every line seals the one before.")
 for _word, _sub in (
     ("schema", schema_app),
     ("models", models_app),
     ("recipes", recipes_app),
     ("review", review_app),
     ("jobs", jobs_app),
+    ("policy", policy_app),
+    ("audit", audit_app),
 ):
     app.add_typer(_sub, name=_word)
 

@@ -1,0 +1,259 @@
+"""What may leave: policy tags set and read, and the gate that every export and publish passes. Enforcement, not secure computation.
+
+The gate asks for whom and what for; it refuses with every reason and a count, or lets through what a person answers for by
+name, which the audit log keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy.engine import Connection
+
+from annotation import canonical
+from annotation.errors import InvalidInput, NotFound
+from app.services import lineage
+from app.services.workspace import Workspace
+from storage import audit, policy, queries, register
+from storage import db as database
+from storage import versions as rows
+from storage.policy import FREE, PLACES, PURPOSES, VISIBILITIES, Held, Row, Tag
+from storage.queries import Query
+from storage.tables import SCOPES
+from storage.versions import Filter
+
+__all__ = [
+    "AUDIENCES", "FREE", "PLACES", "PURPOSES", "SCOPES", "VISIBILITIES", "Ask", "Reason", "Row", "Tag", "check", "checked",
+    "demand", "listing", "set_pictures", "set_tag", "sources", "tag_of", "tag_of_named",
+]  # fmt: skip
+
+AUDIENCES = VISIBILITIES[:-1]
+LEAST_WORDS = 8
+"""Characters of a reason that lets something through against its tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Who is to have it, and what for. override: a person's reason to let it through all the same."""
+
+    audience: str = "internal"
+    purpose: str = ""
+    override: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why pictures may not leave: one sentence, how many, and one of them."""
+
+    what: str
+    n: int
+    example: str
+
+
+def checked(ask: Ask) -> Ask:
+    """The ask, if it names an audience and a purpose we know and answers with more than a word.
+
+    Raises:
+        InvalidInput: it does not.
+    """
+    if ask.audience not in AUDIENCES:
+        raise InvalidInput(
+            f"the audience {ask.audience!r} is not known", remedy=f"one of {', '.join(AUDIENCES)}"
+        )
+    if ask.purpose and ask.purpose not in PURPOSES:
+        raise InvalidInput(
+            f"the purpose {ask.purpose!r} is not known", remedy=f"one of {', '.join(PURPOSES)}"
+        )
+    if ask.override and len(ask.override.strip()) < LEAST_WORDS:
+        raise InvalidInput(
+            "the reason is too short to answer for",
+            where=ask.override,
+            remedy=f"at least {LEAST_WORDS} characters",
+        )
+    return replace(ask, override=canonical.nfc(ask.override.strip()))
+
+
+def check(
+    ws: Workspace, *, dataset_id: int, rev: int, filter: Filter, version_id: int | None, ask: Ask
+) -> list[Reason]:
+    """Every reason why this state of a dataset may not leave; [] when it may. Reads page by page.
+
+    Args:
+        rev, filter: the state that is to leave. version_id: the version it is, whose own tag then counts too.
+    """
+    now = database.now_ms()
+    with ws.db.read() as conn:
+        if not policy.any_here(conn):
+            return []
+        whole = FREE if version_id is None else policy.of(conn, "version", [version_id]).get(version_id, FREE)
+    found: dict[str, tuple[int, int]] = {}
+    for page in rows.member_pages(ws.db, dataset_id, rev, filter):
+        ids = [m.asset_id for m in page]
+        with ws.db.read() as conn:
+            held = policy.of_assets(conn, ids)
+        if whole != FREE:
+            held = {i: _within(held.get(i), whole) for i in ids}
+        for asset_id, one in held.items():
+            for what in policy.refusals(one, audience=ask.audience, purpose=ask.purpose, now_ms=now):
+                n, example = found.get(what, (0, asset_id))
+                found[what] = (n + 1, example)
+    with ws.db.read() as conn:
+        names = rows.facts(conn, [example for _, example in found.values()])
+    return [Reason(what, n, names[example].key) for what, (n, example) in found.items()]
+
+
+def _within(held: Held | None, whole: Tag) -> Held:
+    return Held(whole, False) if held is None else Held(policy.strictest((held.tag, whole)), held.derived)
+
+
+def demand(
+    ws: Workspace,
+    subject: str,
+    *,
+    dataset_id: int,
+    rev: int,
+    filter: Filter,
+    version_id: int | None,
+    ask: Ask,
+    verb: str,
+) -> list[Reason]:
+    """Let it pass, or refuse. What passes against its tags is in the audit log before anything leaves.
+
+    Args:
+        subject: what leaves, for people and the log ("d@v1"). verb: "export", "publish", …
+
+    Returns:
+        the reasons that a person's answer overrode, [] when there were none.
+
+    Raises:
+        InvalidInput: it may not leave: every reason with its count.
+    """
+    ask = checked(ask)
+    reasons = check(ws, dataset_id=dataset_id, rev=rev, filter=filter, version_id=version_id, ask=ask)
+    if not reasons:
+        return []
+    if not ask.override:
+        told = "; ".join(f"{r.n} × {r.what}" for r in reasons)
+        raise InvalidInput(
+            f"its policy tags keep it in: {told}", where=f"{subject} ({reasons[0].example})",
+            remedy="leave those pictures out, redact them, say another audience or purpose, or answer for it by name: --override REASON",
+        )  # fmt: skip
+    with ws.db.write() as conn:
+        audit.append(
+            conn, agent=ws.person.name, verb="override", subject=subject,
+            detail={"answer": ask.override, "audience": ask.audience, "purpose": ask.purpose, "to": verb,
+                    "reasons": [{"n": r.n, "what": r.what, "example": r.example} for r in reasons]},
+        )  # fmt: skip
+    return reasons
+
+
+# --- setting tags -------------------------------------------------------------------------------------------------
+
+
+def set_tag(ws: Workspace, scope: str, name: str, tag: Tag) -> int:
+    """Tag a source (by code), a picture (by number, path or digest) or a version (`dataset@tag`); FREE takes it away.
+
+    Returns:
+        1, or 0 when it had that very tag.
+
+    Raises:
+        NotFound: no such thing. InvalidInput: no such scope, or a tag that says nothing we know.
+    """
+    policy.checked(tag)
+    with ws.db.read() as conn:
+        ref_id = _ref(conn, scope, name)
+    return _put(ws, scope, [ref_id], tag, name)
+
+
+def set_pictures(ws: Workspace, query: Query, tag: Tag) -> int:
+    """Tag every picture that a query meets. Returns how many have another tag now.
+
+    Raises:
+        InvalidInput: a tag that says nothing we know.
+    """
+    policy.checked(tag)
+    n = 0
+    for part in _asset_ids(ws, query):
+        n += _put(ws, "asset", part, tag, f"{len(part)} pictures", quiet=True)
+    if n:
+        with ws.db.write() as conn:
+            audit.append(
+                conn, agent=ws.person.name, verb="tag", subject=f"{n} pictures", detail={"tag": tag.to_json()}
+            )
+    return n
+
+
+def _asset_ids(ws: Workspace, query: Query) -> Iterator[list[int]]:
+    after = 0
+    while True:
+        with ws.db.read() as conn:
+            part = queries.asset_ids(conn, query, after=after, limit=500)
+        if not part:
+            return
+        yield part
+        after = part[-1]
+
+
+def _put(ws: Workspace, scope: str, ids: Sequence[int], tag: Tag, name: str, *, quiet: bool = False) -> int:
+    with ws.db.write() as conn:
+        n = policy.put(conn, scope, ids, tag, ws.person.id)
+        if n and not quiet:
+            audit.append(
+                conn,
+                agent=ws.person.name,
+                verb="tag",
+                subject=f"{scope} {name}",
+                detail={"tag": tag.to_json()},
+            )
+        return n
+
+
+def _ref(conn: Connection, scope: str, name: str) -> int:
+    match scope:
+        case "source":
+            found = {r.code: r.id for r in register.roots(conn)}.get(canonical.nfc(name))
+            if found is None:
+                raise NotFound(f"there is no source {name!r}", remedy="`lamproom policy list` names them")
+            return found
+        case "version":
+            dataset, _, tag = name.rpartition("@")
+            return rows.find(conn, dataset, tag).id
+        case "asset":
+            asset_id = lineage.asset_id_of(conn, name)
+            if asset_id is None:
+                raise NotFound(
+                    f"there is no picture {name!r}", remedy="name it by its number, path or digest"
+                )
+            return asset_id
+        case _:
+            raise InvalidInput(f"a {scope} has no policy tags", remedy=f"one of {', '.join(SCOPES)}")
+
+
+def tag_of_named(ws: Workspace, name: str) -> Tag:
+    """`tag_of` of a picture by its number, path or digest.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with ws.db.read() as conn:
+        return tag_of(ws, _ref(conn, "asset", name))
+
+
+def tag_of(ws: Workspace, asset_id: int) -> Tag:
+    """What holds for a picture: the strictest of all that speak of it."""
+    with ws.db.read() as conn:
+        held = policy.of_assets(conn, [asset_id]).get(asset_id)
+    return held.tag if held else FREE
+
+
+def listing(ws: Workspace, scope: str | None = None, *, limit: int = 200) -> list[Row]:
+    """Live tags, newest first, of one scope or of all."""
+    with ws.db.read() as conn:
+        return [row for s in SCOPES if scope in (None, s) for row in policy.listing(conn, s, limit=limit)]
+
+
+def sources(ws: Workspace) -> list[str]:
+    """Codes of every source, tagged or not."""
+    with ws.db.read() as conn:
+        return [r.code for r in register.roots(conn)]

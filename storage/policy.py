@@ -1,0 +1,259 @@
+"""Policy tags: who may see a source, a picture or a version, for what, until when; and what of a dataset they keep in.
+
+Append-only: setting a tag ends the one before. What holds for a picture is the strictest of the tag of its source, its own
+tag, and, for one derived from another (redaction), of the original's. This is enforcement by this program, not secure
+computation: whoever owns the files can copy them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from annotation import canonical
+from annotation.errors import InvalidInput
+from storage import db as database
+from storage.tables import SCOPES
+
+VISIBILITIES = ("public", "partners", "internal", "closed")
+"""From open to shut: who may see it. "closed" never leaves."""
+PLACES = ("", "unpublished")
+"""unpublished: where it was taken is not to be known outside; only a derived picture without metadata may leave."""
+PURPOSES = ("training", "evaluation", "research", "display")
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """What may be done with a thing.
+
+    Attributes:
+        visibility: the widest audience that may see it.
+        purposes: what it may be used for, of PURPOSES; () = anything.
+        expires_ms: UTC milliseconds after which it no longer leaves; None = never.
+        place: of PLACES.
+        note: why, for people.
+    """
+
+    visibility: str = "public"
+    purposes: tuple[str, ...] = ()
+    expires_ms: int | None = None
+    place: str = ""
+    note: str = ""
+
+    def to_json(self) -> str:
+        """Canonical JSON, defaults left out."""
+        value: dict[str, object] = {}
+        if self.visibility != "public":
+            value["visibility"] = self.visibility
+        if self.purposes:
+            value["purposes"] = sorted(set(self.purposes))
+        if self.expires_ms is not None:
+            value["expires_ms"] = self.expires_ms
+        if self.place:
+            value["place"] = self.place
+        if self.note:
+            value["note"] = canonical.nfc(self.note)
+        return canonical.encode(value).decode()
+
+
+FREE = Tag()
+"""What holds where no tag is."""
+
+
+def from_json(text: str) -> Tag:
+    """The tag of a row."""
+    v = json.loads(text)
+    return Tag(
+        v.get("visibility", "public"), tuple(v.get("purposes", ())), v.get("expires_ms"), v.get("place", ""), v.get("note", "")
+    )  # fmt: skip
+
+
+def checked(tag: Tag) -> Tag:
+    """The tag, if it says something we know.
+
+    Raises:
+        InvalidInput: an unknown visibility, purpose or place, or a note past 500 characters.
+    """
+    for what, given, known in (
+        ("visibility", (tag.visibility,), VISIBILITIES),
+        ("purpose", tag.purposes, PURPOSES),
+        ("place", (tag.place,), PLACES),
+    ):
+        if wrong := [g for g in given if g not in known]:
+            raise InvalidInput(
+                f"the {what} {wrong[0]!r} is not known", remedy=f"one of {', '.join(filter(None, known))}"
+            )
+    if len(tag.note) > 500:
+        raise InvalidInput(f"a note of {len(tag.note)} characters", remedy="at most 500")
+    return tag
+
+
+def strictest(tags: Iterable[Tag]) -> Tag:
+    """What holds when all of these do. No purposes in common is told by ("none",), which no use meets."""
+    out = FREE
+    for tag in tags:
+        purposes = (
+            out.purposes and tag.purposes and tuple(p for p in out.purposes if p in tag.purposes)
+        ) or (("none",) if out.purposes and tag.purposes else out.purposes or tag.purposes)
+        ends = [e for e in (out.expires_ms, tag.expires_ms) if e is not None]
+        out = Tag(
+            max(out.visibility, tag.visibility, key=VISIBILITIES.index), purposes, min(ends, default=None),
+            out.place or tag.place, "; ".join(dict.fromkeys(filter(None, (out.note, tag.note)))),
+        )  # fmt: skip
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A live tag and what it is about: scope of SCOPES, id, name for people."""
+
+    scope: str
+    ref_id: int
+    name: str
+    tag: Tag
+    agent: str
+    at_ms: int
+
+
+def put(conn: Connection, scope: str, ref_ids: Sequence[int], tag: Tag, agent_id: int) -> int:
+    """Tag these; what they had ends. A tag that says nothing only ends. Returns how many differ from before."""
+    text, now, number = tag.to_json(), database.now_ms(), SCOPES.index(scope)
+    changed = 0
+    for part in (ref_ids[i : i + 500] for i in range(0, len(ref_ids), 500)):
+        ids = ",".join(map(str, part))
+        same = set(
+            conn.execute(
+                sa.text(f"SELECT ref_id FROM policy WHERE scope = {number} AND ended_ms IS NULL AND tag = :t AND ref_id IN ({ids})"),
+                {"t": text},
+            ).scalars()
+        )  # fmt: skip
+        todo = [i for i in part if i not in same]
+        if not todo:
+            continue
+        ended = conn.execute(
+            sa.text(
+                f"UPDATE policy SET ended_ms = :n WHERE scope = {number} AND ended_ms IS NULL AND ref_id IN ({','.join(map(str, todo))})"
+            ),
+            {"n": now},
+        ).rowcount
+        if tag == FREE:
+            changed += ended
+            continue
+        changed += len(todo)
+        database.insert(
+            conn, "policy", ("scope", "ref_id", "tag", "agent_id", "at_ms"), [(number, i, text, agent_id, now) for i in todo]
+        )  # fmt: skip
+    return changed
+
+
+_NAMES = {
+    "source": "SELECT code FROM source_root WHERE id = p.ref_id",
+    "asset": "SELECT r.code || '/' || s.path FROM asset s JOIN source_root r ON r.id = s.source_root_id WHERE s.id = p.ref_id",
+    "version": "SELECT d.name || '@' || v.tag FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id WHERE v.id = p.ref_id",
+}
+
+
+def listing(conn: Connection, scope: str, *, limit: int = 200) -> list[Row]:
+    """Live tags of a scope, newest first."""
+    rows = conn.execute(
+        sa.text(
+            f"SELECT p.ref_id, ({_NAMES[scope]}), p.tag, g.name, p.at_ms FROM policy p JOIN agent g ON g.id = p.agent_id "
+            "WHERE p.scope = :s AND p.ended_ms IS NULL ORDER BY p.id DESC LIMIT :n"
+        ),
+        {"s": SCOPES.index(scope), "n": limit},
+    )
+    return [Row(scope, r[0], r[1] or str(r[0]), from_json(r[2]), r[3], r[4]) for r in rows]
+
+
+def of(conn: Connection, scope: str, ref_ids: Sequence[int]) -> dict[int, Tag]:
+    """Live tags of these; those without one are not in it."""
+    out: dict[int, Tag] = {}
+    for part in (ref_ids[i : i + 500] for i in range(0, len(ref_ids), 500)):
+        rows = conn.exec_driver_sql(
+            f"SELECT ref_id, tag FROM policy WHERE scope = {SCOPES.index(scope)} AND ended_ms IS NULL "
+            f"AND ref_id IN ({','.join(map(str, part))})"
+        )
+        out.update((r[0], from_json(r[1])) for r in rows)
+    return out
+
+
+def any_here(conn: Connection) -> bool:
+    """Whether anything is tagged at all: most workspaces ask no further."""
+    return conn.exec_driver_sql("SELECT 1 FROM policy WHERE ended_ms IS NULL LIMIT 1").first() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What holds for one picture: `derived` = made from another one, without its metadata."""
+
+    tag: Tag
+    derived: bool
+
+
+def of_assets(conn: Connection, asset_ids: Sequence[int]) -> dict[int, Held]:
+    """The strictest of source, own and original's tags, of those pictures that have any."""
+    out: dict[int, Held] = {}
+    for part in (asset_ids[i : i + 500] for i in range(0, len(asset_ids), 500)):
+        rows = conn.exec_driver_sql(
+            "SELECT s.id, s.source_root_id, v.from_id, o.source_root_id FROM asset s LEFT JOIN derivation v ON v.asset_id = s.id "
+            f"LEFT JOIN asset o ON o.id = v.from_id WHERE s.id IN ({','.join(map(str, part))})"
+        ).all()
+        sources = of(conn, "source", sorted({r[1] for r in rows} | {r[3] for r in rows if r[3] is not None}))
+        assets = of(conn, "asset", sorted({r[0] for r in rows} | {r[2] for r in rows if r[2] is not None}))
+        for asset, root, original, original_root in rows:
+            tags = [sources.get(root), assets.get(asset)]
+            if original is not None:
+                # Its own tag may open it wider than its original: that is what a redaction is for. Purpose and time hold on.
+                far = strictest(filter(None, (sources.get(original_root), assets.get(original))))
+                own = assets.get(asset)
+                tags.append(far if own is None else Tag("public", far.purposes, far.expires_ms, "", far.note))
+            kept = [t for t in tags if t is not None]
+            if kept and (tag := strictest(kept)) != FREE:
+                out[asset] = Held(tag, original is not None)
+    return out
+
+
+def refusals(held: Held, *, audience: str, purpose: str, now_ms: int) -> list[str]:
+    """Why a picture may not leave to this audience for this purpose: one English sentence each, [] when it may."""
+    tag, out = held.tag, []
+    if VISIBILITIES.index(tag.visibility) > VISIBILITIES.index(audience) or tag.visibility == "closed":
+        out.append(f"may be seen by {tag.visibility} only, and this is for {audience}")
+    if tag.purposes and purpose not in tag.purposes:
+        allowed = "nothing that all its tags allow" if tag.purposes == ("none",) else ", ".join(tag.purposes)
+        out.append(f"may be used for {allowed}, and this is for {purpose or 'no purpose that was said'}")
+    if tag.expires_ms is not None and now_ms >= tag.expires_ms:
+        out.append("the time it may be used for has ended")
+    if tag.place == "unpublished" and audience != "internal" and not held.derived:
+        out.append("it shows a place that is not published, and is not a redacted copy")
+    return out
+
+
+# --- derived pictures -----------------------------------------------------------------------------------------------
+
+
+def derive(conn: Connection, rows: Sequence[tuple[int, int, int, str]]) -> None:
+    """Remember (asset, made from, activity, recipe as canonical JSON)."""
+    database.insert(conn, "derivation", ("asset_id", "from_id", "activity_id", "recipe"), rows)
+
+
+def derived(conn: Connection, asset_ids: Sequence[int]) -> dict[int, int]:
+    """Of these, those made from another asset, and from which."""
+    out: dict[int, int] = {}
+    for part in (asset_ids[i : i + 500] for i in range(0, len(asset_ids), 500)):
+        rows = conn.exec_driver_sql(
+            f"SELECT asset_id, from_id FROM derivation WHERE asset_id IN ({','.join(map(str, part))})"
+        )
+        out.update((r[0], r[1]) for r in rows)
+    return out
+
+
+def regions(conn: Connection, activity_id: int) -> list[int]:
+    """How many regions were covered in each copy that an activity made."""
+    rows = conn.execute(
+        sa.text("SELECT recipe FROM derivation WHERE activity_id = :a"), {"a": activity_id}
+    ).scalars()
+    return [int(json.loads(r)["regions"]) for r in rows]
