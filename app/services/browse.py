@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from annotation.errors import InvalidInput
 from app.services.workspace import Workspace
 from storage import media, queries, record, register
-from storage.queries import AssetRow, DatasetRow, ItemRow, LabelCount
+from storage.queries import AssetRow, DatasetRow, ItemRow, LabelCount, Place
 from storage.queries import Query as Query  # callers build queries without importing storage
 from storage.tables import SEEN
 
@@ -140,7 +140,12 @@ def read_bytes(ws: Workspace, asset_id: int) -> bytes:
         if place is None:
             queries.asset(conn, asset_id)
             raise AssertionError("an asset always has a place")
-    return media.read_asset(ws.folder, place.location, place.path, place.disk_path, place.blake3)
+    return bytes_at(ws.folder, place)
+
+
+def bytes_at(folder: Path, place: Place) -> bytes:
+    """The source bytes that lie at a place; Unavailable when the file is gone. folder: the workspace's."""
+    return media.read_asset(folder, place.location, place.path, place.disk_path, place.blake3)
 
 
 def picture(ws: Workspace, asset_id: int, *, max_side_px: int | None = None) -> NDArray[np.uint8]:

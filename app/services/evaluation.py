@@ -23,7 +23,7 @@ from annotation.evaluation import Tally
 from annotation.overlap import BYS, By, objects
 from annotation.schema import LabelSchema
 from app.events import Finished, Progress, Started, Warned, Work
-from app.services import accelerators, coco_results, labelling, onnx, orders, report, truth
+from app.services import accelerators, browse, coco_results, labelling, onnx, orders, report, truth
 from app.services import schema as schemas
 from app.services.acceptance import looked_since
 from app.services.onnx import ModelRow
@@ -406,7 +406,7 @@ def _fresh(job: _Job, row: ModelRow, counted: array[int], lost: set[int], told: 
     floor = round(FLOOR * canonical.MICRO)
     wanted = replace(job.ask.recipe or Recipe(), score_micro=floor, class_scores=())
     with batch.predict(
-        items(), partial(_read, job.ws.folder), row.path, row.card, decode=media.decode, recipe=wanted,
+        items(), partial(browse.bytes_at, job.ws.folder), row.path, row.card, decode=media.decode, recipe=wanted,
         provider=job.ask.provider, shrink=media.shrunk, path_of=lambda place: place.path,
     ) as work:  # fmt: skip
         told.provenance = work.provenance
@@ -417,10 +417,6 @@ def _fresh(job: _Job, row: ModelRow, counted: array[int], lost: set[int], told: 
                 yield item, None, []
                 continue
             yield item, given, [_as_kept(a, schema.resolve(a.label) or a.label) for a in result.annotations]
-
-
-def _read(folder: Path, place: Place) -> bytes:
-    return media.read_asset(folder, place.location, place.path, place.disk_path, place.blake3)
 
 
 def _as_kept(a: Annotation, code: str) -> Annotation:

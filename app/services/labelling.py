@@ -16,10 +16,12 @@ from annotation.rows import from_row, to_row
 from app.events import Changes, Finished, Started, Work
 from app.services import schema as schemas
 from app.services.workspace import Workspace
+from storage import history as past
 from storage import queries, record
 from storage import steps as undoing
+from storage.history import Deleted, HistoryRow, ItemEvent
 from storage.jobs import Job
-from storage.queries import Deleted, HistoryRow, ItemEvent, Stored
+from storage.queries import Stored
 from storage.record import Content, Edit
 from storage.steps import Inverted, Step
 from storage.tables import KINDS, ORIGINS
@@ -283,13 +285,13 @@ def steps(ws: Workspace, *, before: int | None = None, limit: int = 50) -> list[
 def history(ws: Workspace, *, asset_id: int, uid: str | None = None, limit: int = 100) -> list[HistoryRow]:
     """What happened on a page, or to one object of it, newest first."""
     with ws.db.read() as conn:
-        return queries.history(conn, asset_id=asset_id, uid=uid, limit=limit)
+        return past.history(conn, asset_id=asset_id, uid=uid, limit=limit)
 
 
 def item_events(ws: Workspace, asset_id: int, dataset_id: int) -> list[ItemEvent]:
     """Review, assignment and split of a picture, newest first."""
     with ws.db.read() as conn:
-        return queries.item_events(conn, asset_id, dataset_id)
+        return past.item_events(conn, asset_id, dataset_id)
 
 
 def recycled(
@@ -297,7 +299,7 @@ def recycled(
 ) -> list[Deleted]:
     """The recycle bin of a dataset, newest first, below (rev, row_id) `before`."""
     with ws.db.read() as conn:
-        return queries.deleted(conn, dataset_id, before=before, limit=limit)
+        return past.deleted(conn, dataset_id, before=before, limit=limit)
 
 
 def restore(ws: Workspace, row_ids: Sequence[int]) -> Changes:

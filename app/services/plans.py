@@ -13,6 +13,8 @@ import msgspec
 import platformdirs
 
 from annotation import canonical
+from annotation.errors import LamproomError
+from app.services import browse
 from app.services.onnx import ModelRow
 from app.services.workspace import Workspace
 from models import calibrate, session
@@ -51,10 +53,8 @@ def measure(ws: Workspace, row: ModelRow, query: Query, provider: str, recipe: R
         places = queries.places(conn, ids[:: max(1, len(ids) // SAMPLE)][:SAMPLE])
     for place in places.values():
         try:
-            sample.append(
-                media.read_asset(ws.folder, place.location, place.path, place.disk_path, place.blake3)
-            )
-        except OSError:
+            sample.append(browse.bytes_at(ws.folder, place))
+        except LamproomError:
             continue  # the job will say so
     found = calibrate.calibrate(
         row.path, row.card, sample, decode=media.decode, recipe=recipe, provider=provider

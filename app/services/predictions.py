@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from app.services import labelling
 from app.services.workspace import Workspace
 from models.batch import Result
-from storage import jobs, likeness, queries, record
+from storage import history, jobs, likeness, record
 from storage.db import now_ms
 from storage.jobs import Job, Lease
 from storage.queries import DatasetRow
@@ -136,7 +136,7 @@ class Writer:
             if self.step is None:
                 self.step = self._first_step(conn, draft.rev)
             own, truth = _on_pages(conn, ids, self.digest)
-            refused = queries.rejected(conn, ids, self.digest)
+            refused = history.rejected(conn, ids, self.digest)
             edits = [Edit(closes=row) for rows in own.values() for row in rows]
             for result in results:
                 edits += self._predictions(result, truth.get(result.id, []), refused.get(result.id, []))

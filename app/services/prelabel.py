@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -21,7 +20,7 @@ from app import hours
 from app.events import Changes, Finished, Progress, Started, Warned, Work
 from app.hours import CLOCK, Clock, Hours
 from app.i18n import tr
-from app.services import accelerators, batching, farm, orders, pace, plans, predictions
+from app.services import accelerators, batching, browse, farm, orders, pace, plans, predictions
 from app.services import schema as schemas
 from app.services.onnx import ModelRow
 from app.services.orders import PLAINLY, Course
@@ -186,8 +185,8 @@ def opened(
         fit = batching.fitting(ws, row, provider) if left >= plans.LEAST_PICTURES else row
         plan = Plan(threads) if threads else plans.plan_for(ws, fit, query, provider, recipe, left)
         return batch.predict(
-            items, partial(read, ws.folder), fit.path, fit.card, decode=media.decode, recipe=recipe, provider=provider,
-            plan=plan, shrink=media.shrunk, path_of=path_of,
+            items, partial(browse.bytes_at, ws.folder), fit.path, fit.card, decode=media.decode, recipe=recipe, provider=provider,
+            plan=plan, shrink=media.shrunk, path_of=lambda place: place.path,
         )  # fmt: skip
 
     return accelerators.choose(providers.listed(wanted), open_on)
@@ -340,16 +339,6 @@ def _end(ws: Workspace, job: Job, data: DatasetRow, row: ModelRow, sitting: _Sit
 def whereabouts() -> dict[str, object]:
     """Which process this is: host and id."""
     return {"host": platform.node(), "pid": os.getpid()}
-
-
-def path_of(place: Place) -> str:
-    """The path that a recipe's regions go by."""
-    return place.path
-
-
-def read(folder: Path, place: Place) -> bytes:
-    """A picture's bytes for a model."""
-    return media.read_asset(folder, place.location, place.path, place.disk_path, place.blake3)
 
 
 class _Feed:

@@ -94,7 +94,7 @@ def predict(
     paths = {asset: place.path for asset, place in pictures}
     with batch.predict(
         pictures,
-        partial(_read, ws.folder),
+        partial(browse.bytes_at, ws.folder),
         file,
         card,
         decode=media.decode,
@@ -161,7 +161,7 @@ def run(
             yield Warned(shown.problem, shown.path)
             continue
         kept = [a for a in shown.annotations if (a.score or 0.0) >= least]
-        picture = draw(media.decode(_read(ws.folder, places[shown.asset_id])), kept, card.labels)
+        picture = draw(media.decode(browse.bytes_at(ws.folder, places[shown.asset_id])), kept, card.labels)
         name = f"{len(written) + 1:02d}-{_safe(shown.path)}.jpg"
         files.write(out / name, cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
         written.append({"file": name, "picture": shown.path, "objects": len(kept)})
@@ -213,7 +213,3 @@ def _safe(path: str) -> str:
     """A file name out of a picture's path."""
     stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
     return re.sub(r"[^\w.-]+", "_", stem)[:60] or "picture"
-
-
-def _read(folder: Path, place: Place) -> bytes:
-    return media.read_asset(folder, place.location, place.path, place.disk_path, place.blake3)

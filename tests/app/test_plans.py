@@ -48,6 +48,15 @@ def test_a_measured_plan_is_kept_and_used_again(
     assert plans.kept(row, "cpu", Recipe(tiling=Tiling())) is None
 
 
+def test_pictures_that_are_gone_or_undecodable_are_left_out_of_the_measuring(
+    model: tuple[Workspace, str, Query], tmp_path: Path
+) -> None:
+    ws, name, query = model
+    (tmp_path / "pictures" / "0.png").unlink()
+    (tmp_path / "pictures" / "1.png").write_bytes(b"no picture any more")
+    assert plans.measure(ws, onnx.show(ws, name), query, "cpu", PLAIN).tried
+
+
 def test_a_small_job_is_not_measured(
     model: tuple[Workspace, str, Query], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from storage import db as database
-from storage import jobs, listing, queries, steps
+from storage import history, jobs, listing, queries, steps
 from storage.queries import Query
 
 BIG = {"annotation", "item", "asset", "change", "seen_file"}
@@ -19,8 +19,8 @@ HOT: dict[str, Callable[[Connection], object]] = {
     "live": lambda c: queries.live(c, 1),
     "at_revision": lambda c: queries.at_revision(c, 1, 1),
     "sets_at": lambda c: list(queries.sets_at(c, [1, 2], 1)),
-    "history": lambda c: queries.history(c, asset_id=1),
-    "history of an object": lambda c: queries.history(c, asset_id=1, uid="00" * 16),
+    "history": lambda c: history.history(c, asset_id=1),
+    "history of an object": lambda c: history.history(c, asset_id=1, uid="00" * 16),
     "items": lambda c: queries.items(c, Query(1), after=5),
     "items backwards": lambda c: queries.items(c, Query(1), after=5, backwards=True),
     "items by state": lambda c: queries.items(c, Query(1, state="predicted"), after=5),
@@ -47,8 +47,8 @@ HOT: dict[str, Callable[[Connection], object]] = {
     "asset_ids": lambda c: queries.asset_ids(c, Query(1)),
     "count": lambda c: queries.count_items(c, Query(1)),
     "places": lambda c: queries.places(c, [1]),
-    "rejected": lambda c: queries.rejected(c, [1, 2], bytes(32)),
-    "recycle bin": lambda c: queries.deleted(c, 1),
+    "rejected": lambda c: history.rejected(c, [1, 2], bytes(32)),
+    "recycle bin": lambda c: history.deleted(c, 1),
     "facets": lambda c: queries.facets(c, 1),
     "tops of undo and redo": lambda c: steps.tops(c, 1, 1),
     "steps": lambda c: steps.steps(c),
@@ -124,7 +124,7 @@ def test_the_recycle_bin_does_not_walk_the_predictions_that_every_run_replaces(t
             plan = conn.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
             seen.extend(row[3] for row in plan)
 
-        queries.deleted(conn, 1)
+        history.deleted(conn, 1)
     db.close()
     assert any("USING INDEX ix_annotation_deleted" in step for step in seen), seen
     assert not any("ORDER BY" in step for step in seen), seen

@@ -74,7 +74,7 @@ def test_all_of_a_jobs_predictions_are_taken_back_as_one_step_from_its_report(ha
 
 def test_a_paused_job_goes_on_where_it_stopped(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, reached, never = threading.Event(), threading.Event(), threading.Event()
-    real = prelabel.read
+    real = browse.bytes_at
 
     def slowly(folder, place):
         if place.path.endswith("003.png"):
@@ -85,7 +85,7 @@ def test_a_paused_job_goes_on_where_it_stopped(hand: Hand, monkeypatch: pytest.M
             never.wait(0.5)  # the stop is heard before this one is there
         return real(folder, place)
 
-    monkeypatch.setattr(prelabel, "read", slowly)
+    monkeypatch.setattr(browse, "bytes_at", slowly)
     monkeypatch.setattr(prelabel, "COMMIT_EVERY_S", 0.0)
     task = begin(hand, threads=1)
     sheet = report(hand, task)
