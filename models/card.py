@@ -157,12 +157,15 @@ def from_json(data: bytes, *, where: str = "model card") -> ModelCard:
         not all(32 <= side <= MAX_SIDE_PX for side in card.input_wh)
         or not all(s > 0 for s in card.std_micro)
         or not 0 <= card.batch <= MAX_BATCH
+        or not 0 <= card.pad <= 255
     ):
         raise InvalidInput(
             "not a model card: numbers out of range", where=where, remedy="add the model again"
         )
     if not card.labels and card.task != "embed":
         raise InvalidInput("not a model card: no classes", where=where, remedy="add the model again")
+    if not card.outputs:
+        raise InvalidInput("not a model card: no outputs", where=where, remedy="add the model again")
     return card
 
 

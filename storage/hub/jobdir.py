@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
@@ -244,7 +244,7 @@ def load(folder: Path, *, digest: str | None = None) -> Opened:
         digest: what the record keeps of job.json.
 
     Raises:
-        NotFound: there is none. InvalidInput: it is another one, or of another version.
+        NotFound: there is none. InvalidInput: it is another one, damaged, or of another version.
     """
     data = _read(folder / "job.json", MAX_JOB_BYTES)
     found = blake3(data).hexdigest()
@@ -257,7 +257,20 @@ def load(folder: Path, *, digest: str | None = None) -> Opened:
             where=str(folder),
             remedy=f"this program reads {FORMAT}",
         )
+    if not _has_paths(order):
+        raise InvalidInput("what it gives as paths can be none", where=str(folder / "job.json"))
     return Opened(folder, order, found)
+
+
+def _has_paths(order: Order) -> bool:
+    """Whether everything that an order names can be a path, the model's one within its folder."""
+    model = PurePath(order.model)
+    try:
+        named = [bytes.fromhex(root) for root in order.roots]
+        named += [os.fsencode(name) for name in (order.model, order.hub, order.store)]
+    except ValueError:
+        return False
+    return not any(b"\0" in path for path in named) and not model.is_absolute() and ".." not in model.parts
 
 
 def manifest(work: Opened, shard: int) -> list[Item]:
@@ -276,7 +289,12 @@ def manifest(work: Opened, shard: int) -> list[Item]:
     data = _read(path, MAX_LINES_BYTES)
     if blake3(data).hexdigest() != part.b3:
         raise InvalidInput("the manifest is not the one of this job", where=str(path))
-    return [_decoded(line, Item, path) for line in data.split(b"\n")[:-1]]
+    items = [_decoded(line, Item, path) for line in data.split(b"\n")[:-1]]
+    if not all(0 <= item.root < len(work.order.roots) for item in items):
+        raise InvalidInput(
+            "a source folder of its pictures is not named", where=str(work.folder / "job.json")
+        )
+    return items
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -488,6 +488,24 @@ def test_a_worker_of_another_version_and_a_strange_directory_are_refused_in_one_
     assert cli.main(["worker", str(tmp_path), "--shard", "0"]) == 1
 
 
+def test_a_damaged_order_of_a_job_is_refused_in_one_line(
+    ws: Workspace, model: str, data: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = begin(ws, tmp_path).folder / "job.json"
+    whole = order.read_bytes()
+    plain = json.loads(whole)
+    wrong = (
+        {"roots": ["zz"]}, {"roots": []}, {"roots": ["00"]}, {"model": "\0"}, {"model": "../../m.onnx"}, {"model": "/m.onnx"},
+        {"hub": "\0"}, {"store": "\0"}, {"card": {**plain["card"], "outputs": []}}, {"card": {**plain["card"], "pad": -1}},
+        {"card": {**plain["card"], "pad": 10**30}},
+    )  # fmt: skip
+    for damaged in (whole[:-20], b"", *(json.dumps({**plain, **part}).encode() for part in wrong)):
+        order.write_bytes(damaged)
+        assert cli.main(["worker", str(order.parent), "--shard", "0"]) == 1
+        said = capsys.readouterr().err
+        assert len(said.splitlines()) == 1 and "error of the program" not in said, (damaged, said)
+
+
 def test_a_hub_with_wrong_bytes_is_not_believed(
     ws: Workspace, model: str, data: list[int], tmp_path: Path
 ) -> None:
