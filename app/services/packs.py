@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -281,9 +283,9 @@ def take(ws: Workspace, file: Path, *, name: str | None = None, trust: str = "")
         parts = pack.unpack(looked.opened, staged)
         row = _staged(manifest, title, parts, staged, where=str(file))
         _proved(row, manifest, staged, where=str(file))
-        _came(ws, looked.opened, staged)
         bodies = {part.sha256: parts[part.role] for part in manifest.parts}
-        taken = onnx.adopt(ws, title, row.card, bodies)
+        with _came(ws, looked.opened, staged):
+            taken = onnx.adopt(ws, title, row.card, bodies)
         if looked.trust == "unknown":
             key_rows.trust(ws, bytes.fromhex(manifest.public))
     except OSError as error:
@@ -362,8 +364,9 @@ def _beside(ws: Workspace, sha256: str, name: str) -> Path:
     return ws.folder / "models" / f"{sha256}.pack" / name
 
 
-def _came(ws: Workspace, opened: Opened, staged: Path) -> None:
-    """Keep manifest, signature, licence and picture beside the model."""
+@contextmanager
+def _came(ws: Workspace, opened: Opened, staged: Path) -> Iterator[None]:
+    """Keep manifest, signature, licence and picture beside the model; when the block fails all is as before."""
     fresh = staged / "pack"
     fresh.mkdir()
     (fresh / "manifest.json").write_bytes(opened.data)
@@ -371,11 +374,18 @@ def _came(ws: Workspace, opened: Opened, staged: Path) -> None:
     shutil.copyfile(staged / opened.manifest.licence_text.name, fresh / "licence.txt")
     shutil.copyfile(staged / opened.manifest.picture.name, fresh / "picture.png")
     files.sync_tree(fresh)
-    target = _beside(ws, opened.manifest.sha256, "manifest.json").parent
+    target, old = _beside(ws, opened.manifest.sha256, "manifest.json").parent, staged / "old"
     if target.exists():
-        target.rename(staged / "old")
+        target.rename(old)
     fresh.rename(target)
     files.sync_folder(target.parent)
+    try:
+        yield
+    except BaseException:
+        target.rename(fresh)
+        if old.exists():
+            old.rename(target)
+        raise
 
 
 def told(looked: Looked) -> dict[str, Any]:

@@ -469,6 +469,24 @@ def test_a_taken_name_or_a_full_disk_leaves_nothing(
     refused(other, made, "No space left", trust=key, name="other")
 
 
+def test_what_came_with_a_pack_stays_only_when_the_model_does(
+    ws: Workspace, other: Workspace, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = packs.fingerprint(ws)
+    taken = packs.take(other, made, name="first", trust=key)
+    beside = other.folder / "models" / f"{taken.sha256}.pack" / "signature"
+    beside.write_bytes(b"of before")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(packs.onnx, "adopt", full)
+    refused(other, made, "No space left", name="first")
+    assert beside.read_bytes() == b"of before"
+    refused(ws, made, "No space left", name="灯")
+    assert packs.origin(ws, taken.sha256) is None
+
+
 def test_a_list_of_keys_that_cannot_be_read_is_said_and_never_taken_as_empty(
     other: Workspace, made: Path
 ) -> None:
