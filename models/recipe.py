@@ -230,14 +230,14 @@ def to_toml(recipe: Recipe) -> str:
         if v is not None
     ]
     if recipe.others != PLAIN.others:
-        lines.append(f"others = {_quoted(recipe.others)}")
+        lines.append(f"others = {quoted(recipe.others)}")
     lines += [f"{key} = true" for key in ("reduced", "track") if getattr(recipe, key)]
     if recipe.providers:
-        lines.append(f"providers = [{', '.join(map(_quoted, recipe.providers))}]")
+        lines.append(f"providers = [{', '.join(map(quoted, recipe.providers))}]")
     if recipe.class_scores:
-        lines += ["", "[scores]", *(f"{_quoted(name)} = {_share(v)}" for name, v in recipe.class_scores)]
+        lines += ["", "[scores]", *(f"{quoted(name)} = {_share(v)}" for name, v in recipe.class_scores)]
     if recipe.mapping:
-        lines += ["", "[map]", *(f"{_quoted(name)} = {_quoted(code)}" for name, code in recipe.mapping)]
+        lines += ["", "[map]", *(f"{quoted(name)} = {quoted(code)}" for name, code in recipe.mapping)]
     if (tile := recipe.tiling) is not None:
         whole = str(tile.whole).lower()
         lines += [
@@ -256,8 +256,8 @@ def to_toml(recipe: Recipe) -> str:
         lines += [
             "",
             "[[region]]",
-            f"path = {_quoted(region.path)}",
-            f"keep = {_quoted(region.keep)}",
+            f"path = {quoted(region.path)}",
+            f"keep = {quoted(region.keep)}",
             f"polygons = [{polygons}]",
         ]
     return "\n".join(lines).lstrip("\n") + "\n"
@@ -270,7 +270,7 @@ def _share(micro: int) -> str:
     return f"{'-' if micro < 0 else ''}{whole}.{digits}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A basic string of TOML: as JSON writes one, and without DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 

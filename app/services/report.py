@@ -5,7 +5,6 @@ What a report holds is kept in the lineage as it is, so a key never changes its 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from annotation.evaluation import Tally
 from annotation.resample import Interval
 from app.i18n import tr
 from models.card import ModelCard
+from models.recipe import quoted
 
 FORMAT = 1
 LISTED = 200
@@ -133,13 +133,11 @@ def proposal(report: Mapping[str, Any], place: int = 0) -> str:
     """The best threshold of each class as the [scores] of a recipe, in TOML; classes without one are left as they are."""
     one = report["models"][place]
     lines = [
-        f"# Best F1 at an overlap of {report['iou']:g}: {report['dataset']} r{report['dataset_revision']}, {one['name']}",
+        f"# Best F1 at an overlap of {report['iou']:g}: {report['dataset']} r{report['dataset_revision']}, {quoted(one['name'])}",
         "[scores]",
     ]
     for c in one["classes"]:
         if best := c["best"]:
             told = f"# F1 {best['f1']:.3f}, precision {best['precision']:.3f}, recall {best['recall']:.3f}"
-            lines += [
-                f"{json.dumps(name, ensure_ascii=False)} = {best['score']:.6f}  {told}" for name in c["names"]
-            ]
+            lines += [f"{quoted(name)} = {best['score']:.6f}  {told}" for name in c["names"]]
     return "\n".join(lines) + "\n"

@@ -21,12 +21,14 @@ from app.services import (
     onnx,
     orders,
     prelabel,
+    report,
     review,
     truth,
     versions,
 )
 from app.services.evaluation import Ask
 from app.services.workspace import Workspace
+from models import recipe as recipes
 from models.recipe import Recipe
 from tests.app.conftest import draw, enrol
 from tests.models.toys import columns, toy_model
@@ -405,6 +407,18 @@ def test_the_proposed_thresholds_are_a_recipe(
     assert found.class_scores == (("person", 899_999),) or found.class_scores == (("person", 900_000),)
     with pytest.raises(InvalidInput, match="such a file already"):
         evaluation.write_proposal(judged(ws, fresh=True), tmp_path / "best.toml")
+
+
+def test_thresholds_of_classes_with_odd_names_are_a_recipe_too() -> None:
+    names = ["a\x7fb", 'say "no"', "back\\slash", "two\nlines", "\x85\u2028", "\x00"]
+    best = {"score": 0.25, "f1": 0.5, "precision": 0.5, "recall": 0.5}
+    one = {
+        "name": "m\x7f\n[map]",
+        "classes": [{"best": best, "names": names}, {"best": None, "names": ["x"]}],
+    }
+    found = report.proposal({"iou": 0.5, "dataset": "d", "dataset_revision": 3, "models": [one]})
+    assert dict(recipes.from_toml(found).class_scores) == dict.fromkeys(names, 250_000)
+    assert recipes.from_toml(found).mapping == ()
 
 
 def test_truth_and_predictions_leave_as_coco_files(
