@@ -219,6 +219,8 @@ def models_add(
         raise typer.BadParameter(tr("--demo has nothing to find out: leave out --dry-run"))
     if (file is None) != demo or (file is None and (decoder is not None or recogniser is not None)):
         raise typer.BadParameter(tr("give a file or --demo"))
+    if answers and (file is None or decoder or recogniser or packs.is_pack(file)):
+        raise typer.BadParameter(tr("--answer is for a single .onnx file"))
     with opened(ctx) as ws:
         if file is None:
             return Outcome(_model(onnx.add_demo(ws, name=name or onnx.DEMO_NAME)))

@@ -62,7 +62,8 @@ def test_every_verb_has_a_help_that_exits_with_0(line: tuple[str, ...], capsys: 
 @pytest.mark.parametrize(
     "line",
     [["nonsense"], ["ingest"], ["ingest", "x"], ["log", "--limit", "many"], ["undo", "x"], ["models", "nonsense"], ["--nonsense"],
-     ["prelabel", "--dataset", "d", "--model", "m", "--score", "2"], ["models", "add"], []],
+     ["prelabel", "--dataset", "d", "--model", "m", "--score", "2"], ["models", "add"], [],
+     *(["models", "add", *more, "--answer", "size=64x64"] for more in (["--demo"], ["m.lrmodel"], ["m.onnx", "--decoder", "d.onnx"], ["m.onnx", "--recogniser", "r.onnx"]))],
 )  # fmt: skip
 def test_a_line_that_cannot_be_read_exits_with_2_and_says_nothing_on_stdout(
     line: list[str], capsys: Captured
