@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,6 +45,20 @@ def write(
         raise
     if with_folder:
         sync_folder(path.parent)
+
+
+NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|]+')
+"""What no system, or not every one, takes in a file's name."""
+
+
+def can_name(text: str) -> bool:
+    """Whether a text, an ending added, can be a file's name on every system, seen as it is written."""
+    return not (
+        not text
+        or text != text.strip(" .")
+        or NOT_IN_NAMES.search(text)
+        or any(unicodedata.category(c)[0] == "C" for c in text)
+    )
 
 
 def sync_folder(folder: Path) -> None:

@@ -30,6 +30,7 @@ from storage import files
 from storage.db import now_ms
 
 DEMO_NAME = "demo"
+MAX_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,12 @@ def keep(ws: Workspace, file: Path, found: Recognised, *, name: str | None = Non
     Raises:
         InvalidInput: the name is taken by another file. Unavailable: the file changed since.
     """
-    return _add(ws, file, found.card, canonical.nfc(name or found.card.name))
+    return _add(ws, file, found.card, called(name, found.card.name))
 
 
 def add_demo(ws: Workspace, *, name: str = DEMO_NAME) -> ModelRow:
     """The demonstration detector that comes with the product (drawn scenes; not for safety use)."""
-    return _add(ws, demo.path(), demo.card(), name)
+    return _add(ws, demo.path(), demo.card(), called(name, DEMO_NAME))
 
 
 def look_pair(encoder: Path, decoder: Path, *, name: str | None = None) -> PairCard:
@@ -116,7 +117,7 @@ def add_pair(ws: Workspace, encoder: Path, decoder: Path, *, name: str | None = 
         InvalidInput: broken, no SAM-shaped pair, or the name is taken by another model.
     """
     card = look_pair(encoder, decoder, name=name)
-    title = canonical.nfc(name or card.name)
+    title = called(name, card.name)
     demand_free(ws, title, card.sha256, encoder)
     for file, sha256 in ((encoder, card.encoder_sha256), (decoder, card.decoder_sha256)):
         _keep(ws, file, sha256)
@@ -131,7 +132,7 @@ def add_reader(ws: Workspace, boxes: Path, text: Path, *, name: str | None = Non
         InvalidInput: broken, no such pair, or the name is taken by another model.
     """
     card = look_reader(boxes, text, name=name).card
-    title = canonical.nfc(name or card.name)
+    title = called(name, card.name)
     demand_free(ws, title, card.sha256, boxes)
     for file in (boxes, text):
         _keep(ws, file, session.identify(file).sha256)
@@ -159,6 +160,19 @@ def adopt(
         _keep(ws, file, sha256)
     _note(ws, name, card.sha256, card.to_json())
     return pair(ws, name) if isinstance(card, PairCard) else show(ws, name)
+
+
+def called(name: str | None, default: str) -> str:
+    """What a model is called: the given name; else its own, without what can be in no name.
+
+    Raises:
+        InvalidInput: it can be none, as `../x`.
+    """
+    own = files.NOT_IN_NAMES.sub("-", canonical.nfc(default)).strip(" .") or "model"
+    title = canonical.nfc(name).strip() if name else own
+    if len(title) > MAX_NAME or not files.can_name(title):
+        raise InvalidInput(f"{name!r} is no name for a model", remedy="letters, digits, spaces, - and _")
+    return title
 
 
 def demand_free(ws: Workspace, name: str, sha256: str, file: Path) -> None:

@@ -275,7 +275,7 @@ def take(ws: Workspace, file: Path, *, name: str | None = None, trust: str = "")
             what, where=str(file), remedy="compare it with what its maker says, then --trust FINGERPRINT"
         )
     manifest = looked.manifest
-    title = canonical.nfc(name or manifest.name)
+    title = onnx.called(name, manifest.name)
     onnx.demand_free(ws, title, manifest.sha256, file)
     staged = ws.folder / "models" / f".{manifest.sha256}.{secrets.token_hex(6)}.part"
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from models.tiling import windows as cut
 from storage import files
 
 MAX_NAME = 80
-_NOT_IN_NAMES = set('/\\:*?"<>|')
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +92,7 @@ def _folder(ws: Workspace) -> Path:
 
 def _path(ws: Workspace, name: str) -> Path:
     title = canonical.nfc(name).strip()
-    bad = not title or len(title) > MAX_NAME or title.startswith(".") or title.endswith(".")
-    if bad or any(c in _NOT_IN_NAMES or unicodedata.category(c)[0] == "C" for c in title):
+    if len(title) > MAX_NAME or not files.can_name(title):
         raise InvalidInput(f"{name!r} is no name for a recipe", remedy="letters, digits, spaces, - and _")
     return _folder(ws) / f"{title}.toml"
 

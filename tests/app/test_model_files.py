@@ -32,6 +32,24 @@ def kept(ws: Workspace) -> tuple[list[str], list[str]]:
     return names, sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
 
 
+@pytest.mark.parametrize("name", ("../x", "a/b", "a\\b", ".hidden", "two\nlines", "\x7f", " ", "x" * 201))
+def test_a_model_is_given_no_name_that_could_be_a_path_or_is_not_seen(
+    ws: Workspace, tmp_path: Path, name: str
+) -> None:
+    path = saved(tmp_path / "m.onnx", toy_model(columns((32, 32, 16, 16, 0.9))))
+    for add in (lambda: onnx.add(ws, path, name=name), lambda: onnx.add_demo(ws, name=name)):
+        with pytest.raises(InvalidInput, match="no name for a model"):
+            add()
+    assert kept(ws) == ([], [])
+
+
+def test_a_model_whose_file_is_called_oddly_gets_a_name_that_can_be_one(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    path = saved(tmp_path / ".a\\b:c.onnx", toy_model(columns((32, 32, 16, 16, 0.9))))
+    assert onnx.add(ws, path).name == "a-b-c"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
 def test_a_folder_or_a_pipe_is_refused_at_once(ws: Workspace, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
