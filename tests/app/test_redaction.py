@@ -150,7 +150,7 @@ def test_a_copy_that_cannot_be_proved_is_left_out(
 
 
 def test_what_a_model_finds_is_covered_too(ws: Workspace, tmp_path: Path) -> None:
-    scene = scenes.draw(7)
+    scene = scenes.draw(11)
     folder = tmp_path / "scenes"
     folder.mkdir()
     cv2.imwrite(str(folder / "s.png"), scene.picture)
