@@ -1,0 +1,538 @@
+"""CVAT XML 1.1 for images and for video, both ways: https://docs.cvat.ai/docs/other/xml_format.
+
+Images: one <image> after another with their shapes. Video: one <track> for each object with its key frames; here every
+frame is a record, the marks "@track", "@key" and "@end" say what the tracks were, and what lies between key frames is
+interpolated as CVAT does. CVAT's zips (also of COCO and YOLO) are opened by `formats.opened`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import groupby, pairwise
+from pathlib import Path, PurePosixPath
+
+from annotation import canonical, geometry, marks, tracks
+from annotation.core import Annotation, Caption, Mask, RotatedBox, Tag
+from annotation.errors import InvalidFile, InvalidInput, LamproomError
+from annotation.formats import base, cvat_shapes, foreign, frames, xmlite
+from annotation.formats.base import Loss, Problems, Record, Sizes
+from annotation.formats.cvat_shapes import SHAPES, Seen, Specs
+from annotation.formats.xmlite import Element, written
+from annotation.labels import LabelSchema
+
+DIALECTS = ("images", "video")
+FILE = "annotations.xml"
+PLACE = "images"
+MAX_LOOK = 50
+_SUFFIXES = (".png", ".PNG", ".jpg", ".jpeg", ".JPG")
+
+_SHARED = foreign.ITSELF | {
+    "caption": "captions: left out",
+    "quad": "quadrilaterals: written as polygons of four corners",
+    "hole": "polygons with holes: written as pixel masks",
+    "multipart": "polygons of several parts: written as pixel masks",
+    "straight": "rotated boxes that are not turned: written as boxes",
+    "empty": "masks without a pixel: left out",
+    "@group": "",
+    "@order": "",
+}
+_LOSSES = {
+    "images": _SHARED | {
+        "@key": "key frames of tracks: left out", "@end": "", "tag_order": "order in depth of labels of the whole picture: left out",
+    },
+    "video": _SHARED | {
+        "tag": "labels of the whole picture: left out",
+        "@track": "",
+        "@group": "groups: left out",
+        "mixed": "tracks whose label or kind of shape changes: written as several tracks",
+        "loose": "objects without a track: each becomes a track of one frame",
+        "numberless": "pictures without a frame number in their name: refused",
+    },
+}  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def sniff(path: Path) -> str:
+    """Why the path is CVAT's XML, or a folder that holds one; "" when it is not."""
+    if path.is_dir():
+        for file in _files(path)[:MAX_LOOK]:
+            if _is_cvat(file):
+                return f"{file.name} is CVAT's XML 1.1: annotations with version and meta"
+        return ""
+    if path.suffix.lower() != ".xml" or not _is_cvat(path):
+        return ""
+    return "it is CVAT's XML 1.1: annotations with version and meta"
+
+
+def _is_cvat(file: Path) -> bool:
+    if xmlite.root(file) != "annotations":
+        return False
+    text = base.head(file).replace(b"\0", b"")  # also of UTF-16
+    return any(word in text for word in (b"<meta>", b"<version>1.", b"<image ", b"<track "))
+
+
+def _files(folder: Path) -> list[Path]:
+    found = {*folder.glob("*.xml"), *folder.glob(f"*/{FILE}"), *folder.glob(f"*/*/{FILE}")}
+    return sorted(file for file in found if file.is_file())
+
+
+def read(
+    path: Path, *, sizes: Sizes | None = None, problems: list[LamproomError] | None = None
+) -> Iterator[Record]:
+    """One record an <image>, or one a frame of a video from its first to its last, in the order of their numbers.
+
+    A picture of a subset is named below it, as CVAT stores it; a frame `<video>/frame_000012`, with the suffix it has
+    beside the file (else .png). Occluded, source (unless manual) and attributes become attributes, typed as <meta>
+    says; z_order and group_id marks.
+    With `problems` faulty shapes are left out and listed there; without, nothing is yielded of a faulty file.
+
+    Raises:
+        InvalidFile: every fault, by picture or track and shape. InvalidInput: no file, no XML.
+    """
+    files = [file for file in _files(path) if _is_cvat(file)] if path.is_dir() else [path]
+    if not files:
+        raise InvalidInput("no CVAT file in the folder", where=str(path), remedy="give the XML file itself")
+    for file in files:
+        where = file.relative_to(path).as_posix() if path.is_dir() else file.name
+        yield from base.checked(partial(_sound, file, sizes), where, problems)
+
+
+def _sound(file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:
+    """The records of a file; what breaks the file itself is a fault like any other."""
+    try:
+        yield from _parse(file, sizes, problems)
+    except InvalidFile:
+        raise
+    except InvalidInput as error:
+        problems.error(error)
+
+
+def _parse(file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:
+    specs = Specs()
+    meta: Element | None = None
+    seen: set[bytes] = set()
+    numbers: set[str] = set()
+    with frames.Spool() as spool:
+        film: _Film | None = None
+        for child in xmlite.children(file, "annotations"):
+            match child.tag:
+                case "meta":
+                    specs, meta = Specs.of(child), child
+                case "image":
+                    yield from _image(child, specs, sizes, seen, problems)
+                case "track":
+                    film = film or _Film.of(meta, file)
+                    _track(child, specs, film, numbers, spool, problems)
+                case "version":
+                    if not (child.text or "").strip().startswith("1."):
+                        problems.add("version", f"is {base.short(child.text)}", "CVAT XML 1.1")
+        if film is None and meta is not None and not seen and meta.find(".//original_size") is not None:
+            film = _Film.of(meta, file)
+        if film is not None:
+            yield from _frames(film, spool, sizes)
+        if film is None and not seen and meta is None:
+            problems.add("", "no images and no tracks", "an export of CVAT")
+
+
+def _image(
+    child: Element, specs: Specs, sizes: Sizes | None, seen: set[bytes], problems: Problems
+) -> Iterator[Record]:
+    name = child.get("name")
+    at = f"image {base.short(name)}"
+    try:
+        place = base.clean_path(name)
+        subset = (child.get("subset") or "").strip()
+        if subset and PurePosixPath(place).parts[0] != subset:
+            place = base.clean_path(f"{subset}/{place}")
+        width, height = (base.side(_whole(child.get(key), key), key) for key in ("width", "height"))
+    except InvalidInput as error:
+        problems.add(at, error.what, error.remedy)
+        return
+    mark = canonical.digest(place.encode())[:8]
+    if mark in seen:
+        problems.add(at, "is there twice", "one image a picture")
+        return
+    seen.add(mark)
+    if (width is None or height is None) and sizes is not None:
+        width, height = sizes(place) or (None, None)
+    found: list[Annotation] = []
+    for n, element in enumerate(child):
+        if element.tag not in SHAPES and element.get("label") is None:
+            continue  # something that is no shape
+        try:
+            found.append(cvat_shapes.annotation(element, element.get("label"), specs, (width, height), place))
+        except InvalidInput as error:
+            problems.add(f"{at}: {element.tag:.20}[{n}]", error.what, error.remedy)
+    yield Record(
+        place, width, height, tuple(found), base.split_of(subset) or foreign.split_of(PurePosixPath(place))
+    )
+
+
+def _whole(text: str | None, key: str) -> int | None:
+    return None if text is None else foreign.whole(text, key)
+
+
+class _Film:
+    """The frames of a video as <meta> speaks of them: first, last and step, the size, and where they lie."""
+
+    def __init__(self, file: Path) -> None:
+        self.folder = file.parent / PLACE
+        self.name = ""
+        self.first, self.last, self.step = 0, -1, 1
+        self.wh: tuple[int | None, int | None] = (None, None)
+        self.split = base.split_of(file.parent.name)
+        self._listed: dict[int, str] | None = None
+
+    @staticmethod
+    def of(meta: Element | None, file: Path) -> _Film:
+        film = _Film(file)
+        if meta is None:
+            return film
+        source = (meta.findtext("source") or meta.findtext(".//source") or "").strip()
+        if source:
+            film.name = PurePosixPath(base.clean_path(source)).stem
+        film.split = base.split_of(meta.findtext(".//subset") or "") or film.split
+        size = meta.find(".//original_size")
+        if size is not None:
+            film.wh = (
+                base.side(_whole(size.findtext("width"), "original_size"), "original_size"),
+                base.side(_whole(size.findtext("height"), "original_size"), "original_size"),
+            )
+        task = meta.find("task") if meta.find("task") is not None else meta.find("job")
+        if task is not None:
+            first, last, count = (task.findtext(key) for key in ("start_frame", "stop_frame", "size"))
+            word = (task.findtext("frame_filter") or "").strip().removeprefix("step=")
+            film.first = foreign.whole(first or "0", "start_frame")
+            film.step = foreign.whole(word, "frame_filter") if word else 1
+            if film.step < 1 or film.first < 0:
+                raise InvalidInput(
+                    f"frame_filter is {base.short(word)}", where="meta", remedy="step=1 and more"
+                )
+            film.last = foreign.whole(last, "stop_frame") if last else -1
+            if film.last < 0 and count:
+                film.last = film.first + film.step * (foreign.whole(count, "size") - 1)
+        if not film.last <= frames.MAX_FRAME:
+            raise InvalidInput(f"{film.last} frames", where="meta", remedy=f"at most {frames.MAX_FRAME}")
+        return film
+
+    def place(self, number: int) -> str:
+        """The path of a frame's picture."""
+        if self._listed is None:
+            self._listed = {}
+            if self.folder.is_dir():
+                for picture in sorted(self.folder.iterdir()):
+                    found = frames.number(Record(picture.name, None, None, ()))
+                    if found is not None and picture.suffix in _SUFFIXES:
+                        self._listed.setdefault(found, picture.name)
+        name = self._listed.get(number, f"frame_{number:06d}.png")
+        return base.clean_path(f"{self.name}/{name}" if self.name else name)
+
+
+def _track(
+    child: Element, specs: Specs, film: _Film, numbers: set[str], spool: frames.Spool, problems: Problems
+) -> None:
+    """Put a track's objects into the spool, frame by frame."""
+    name = child.get("id") or str(len(numbers))
+    scope = f"{child.get('task_id', '')} {child.get('subset', '')}".strip()
+    at = f"track {base.short(name)}"
+    if f"{scope} {name}" in numbers:
+        problems.add(at, "is there twice", "ids differ")
+        return
+    numbers.add(f"{scope} {name}")
+    uid = foreign.uid("cvat", problems.where, scope, name)
+    given: dict[int, tuple[Annotation, bool]] = {}
+    group = child.get("group_id")
+    for n, element in enumerate(child):
+        if element.tag not in SHAPES and element.get("frame") is None:
+            continue
+        try:
+            if group:
+                element.set("group_id", group)
+            frame = foreign.whole(element.get("frame") or "", "frame")
+            if not 0 <= frame <= frames.MAX_FRAME:
+                raise InvalidInput(f"frame is {frame}", remedy=f"0 to {frames.MAX_FRAME}")
+            if frame in given:
+                raise InvalidInput(f"frame {frame} is there twice", remedy="one shape a frame")
+            found = cvat_shapes.annotation(element, child.get("label"), specs, film.wh, problems.where)
+            outside, key = (cvat_shapes.flag(element, word) for word in ("outside", "keyframe"))
+            found = marks.with_mark(marks.with_mark(found, "@track", uid), "@key", key)
+            given[frame] = found, outside
+        except InvalidInput as error:
+            problems.add(f"{at}: {element.tag:.20}[{n}]", error.what, error.remedy)
+    try:
+        for frame, a in _shown(given, film.step):
+            spool.add(frame, 0, frames.pack(a))
+    except InvalidInput as error:
+        problems.add(at, error.what, error.remedy)
+
+
+def _shown(given: Mapping[int, tuple[Annotation, bool]], step: int) -> Iterator[tuple[int, Annotation]]:
+    """Every frame on which a track's object is seen: those given and, by the step, those between them."""
+    order = sorted(given)
+    for at, following in pairwise([*order, -1]):
+        a, outside = given[at]
+        if outside:
+            continue
+        after = given.get(following)
+        gone = after is not None and after[1]
+        between = list(range(at + step, following, step)) if after is not None else []
+        if len(between) > frames.MAX_FRAME:
+            raise InvalidInput(f"{len(between)} frames between two", remedy=f"at most {frames.MAX_FRAME}")
+        if gone and not between:
+            a = marks.with_mark(marks.with_mark(a, "@key", True), "@end", True)
+        yield at, a
+        if not between or after is None:
+            continue
+        # up to an absence the object stays where it was, and the last of these frames says that it leaves
+        made = tracks.fill({0: a, len(between) + 1: None if gone else after[0]}, len(between) + 2)
+        for n, frame in enumerate(between, 1):
+            b = made[n]
+            if gone and n == len(between):
+                b = marks.with_mark(marks.with_mark(b, "@key", True), "@end", True)
+            yield frame, b
+
+
+def _frames(film: _Film, spool: frames.Spool, sizes: Sizes | None) -> Iterator[Record]:
+    """A record for every frame of the film and every frame with an object."""
+    w, h = film.wh
+    ahead = iter(range(film.first, film.last + 1, film.step))
+    waiting = next(ahead, None)
+
+    def record(number: int, found: tuple[Annotation, ...]) -> Record:
+        place = film.place(number)
+        size = (w, h) if w is not None and h is not None else (sizes(place) if sizes is not None else None)
+        width, height = size or (None, None)
+        return Record(place, width, height, found, film.split)
+
+    for key, rows in groupby(spool.all(), key=lambda row: row[0]):
+        number = int(key)
+        while waiting is not None and waiting <= number:
+            if waiting < number:
+                yield record(waiting, ())
+            waiting = next(ahead, None)
+        yield record(number, tuple(frames.unpack(body) for _, _, body in rows))
+    while waiting is not None:
+        yield record(waiting, ())
+        waiting = next(ahead, None)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Writing
+
+
+def losses(records: Iterable[Record], schema: LabelSchema, dialect: str = "") -> list[Loss]:
+    """What the dialect cannot hold of these records, with counts."""
+    dialect = base.dialect(dialect, DIALECTS)
+    shared = _numberless if dialect == "video" else None
+    return foreign.loss(records, schema, _LOSSES[dialect], partial(_traits, {}), shared)
+
+
+def _traits(tracks: dict[str, str], a: Annotation, record: Record) -> Iterator[str]:
+    track = marks.track(a)
+    if track is not None and tracks.setdefault(track, f"{a.label} {a.kind}") != f"{a.label} {a.kind}":
+        yield "mixed"
+    if isinstance(a.shape, RotatedBox) and a.shape.degrees % 360 == 0:
+        yield "straight"
+    if isinstance(a.shape, Mask) and geometry.bbox(a.shape) is None:
+        yield "empty"
+    if isinstance(a.shape, Tag) and marks.order(a):
+        yield "tag_order"
+    if track is None and not isinstance(a.shape, Tag | Caption):
+        yield "loose"
+
+
+def _numberless(record: Record) -> Iterator[str]:
+    if frames.number(record) is None:
+        yield "numberless"
+
+
+def place(record: Record, dialect: str = "") -> PurePosixPath:
+    """Where the record's picture belongs: `images/<split>/<path>`, or `<sequence>/images/frame_000012.png`."""
+    if base.dialect(dialect, DIALECTS) == "images":
+        return PurePosixPath(PLACE, record.split, base.clean_path(record.path))
+    number = frames.demand_number(record)
+    suffix = PurePosixPath(record.path).suffix or ".png"
+    return PurePosixPath(frames.sequence(record), PLACE, f"frame_{number:06d}{suffix}")
+
+
+def write(
+    records: Iterable[Record], out: Path, *, schema: LabelSchema, name: str, dialect: str = ""
+) -> list[Path]:
+    """`annotations.xml`, or one in the folder of each sequence of frames for video.
+
+    Raises:
+        InvalidInput: unknown label; for video a picture without a frame number, or two with the same.
+    """
+    if base.dialect(dialect, DIALECTS) == "video":
+        return _write_video(records, out, schema, name)
+    return [_write_images(records, base.target(out, FILE), schema, name)]
+
+
+def _write_images(records: Iterable[Record], file: Path, schema: LabelSchema, name: str) -> Path:
+    """Images wait in a second file until it is known what <meta> must say."""
+    ids = schema.class_ids()
+    seen = Seen()
+    n = 0
+    part = file.with_name(f"{file.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as spool:
+            for record in records:
+                size = "" if record.width is None else f' width="{record.width}" height="{record.height}"'
+                subset = f' subset="{record.split}"' if record.split else ""
+                spool.write(
+                    f'<image id="{n}" name="{written(base.clean_path(record.path))}"{subset}{size}>\n'
+                )
+                for a in record.annotations:
+                    base.class_id(a, ids, record.path)
+                    if text := cvat_shapes.element(a, record, seen, schema):
+                        spool.write(f"{text}\n")
+                spool.write("</image>\n")
+                n += 1
+        head = _head(name, n, "annotation", [*cvat_shapes.labels(schema, seen)])
+        _join(file, head, part)
+    finally:
+        part.unlink(missing_ok=True)
+    return file
+
+
+def _head(name: str, n: int, mode: str, labels: list[str], more: str = "") -> str:
+    inner = "\n".join(labels)
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta>\n<task>\n'
+        f"<name>{written(name)}</name><size>{n}</size><mode>{mode}</mode><overlap>0</overlap>{more}\n"
+        f"<labels>\n{inner}\n</labels>\n</task>\n</meta>\n"
+    )
+
+
+def _join(file: Path, head: str, part: Path) -> None:
+    with file.open("xb") as stream:
+        stream.write(head.encode())
+        with part.open("rb") as spool:
+            shutil.copyfileobj(spool, stream, 1 << 20)
+        stream.write(b"</annotations>\n")
+        base.settle(stream)
+
+
+class _Reel:
+    """What is known of a sequence while its frames go by."""
+
+    def __init__(self) -> None:
+        self.tracks = foreign.Numbers()
+        self.loose = 0
+        self.first, self.last = frames.MAX_FRAME, -1
+        self.step = 0
+        self.seen: set[int] = set()
+        self.wh: tuple[int | None, int | None] = (None, None)
+        self.split = ""
+
+
+def _write_video(records: Iterable[Record], out: Path, schema: LabelSchema, name: str) -> list[Path]:
+    ids = schema.class_ids()
+    reels: dict[str, _Reel] = {}
+    with frames.Spool() as spool:
+        for record in records:
+            where, number = frames.sequence(record), frames.demand_number(record)
+            reel = reels.setdefault(where, _Reel())
+            if number in reel.seen:
+                raise InvalidInput(f"two pictures of frame {number}", where=record.path, remedy="one a frame")
+            reel.seen.add(number)
+            reel.first, reel.last = min(reel.first, number), max(reel.last, number)
+            reel.split = record.split
+            reel.wh = reel.wh if reel.wh[0] is not None else (record.width, record.height)
+            here: Counter[str] = Counter()
+            for a in record.annotations:
+                base.class_id(a, ids, record.path)
+                track = marks.track(a)
+                if track is None:
+                    reel.loose += 1
+                    track = f"loose {reel.loose}"
+                # a track has one label, one kind and one object a frame: what differs is a track of its own
+                here[track] += 1
+                track = f"{track} {here[track]}\0{a.label}\0{a.kind}"
+                spool.add(f"{where}\0{reel.tracks.of(track):012d}", number, frames.pack(a))
+        paths = []
+        rows = groupby(spool.all(), key=lambda row: str(row[0]).partition("\0")[0])
+        found = next(rows, None)
+        for where in sorted(reels):
+            mine: Iterable[tuple[str | int, int, bytes]] = ()
+            if found is not None and found[0] == where:
+                mine = found[1]
+            paths.append(_write_reel(mine, reels[where], base.target(out, f"{where}/{FILE}"), schema, where))
+            if found is not None and found[0] == where:
+                found = next(rows, None)
+        if not reels:
+            file = base.target(out, FILE)
+            with file.open("xb") as stream:
+                stream.write(_head(name, 0, "interpolation", [*cvat_shapes.labels(schema, Seen())]).encode())
+                stream.write(b"</annotations>\n")
+                base.settle(stream)
+            paths.append(file)
+    return paths
+
+
+def _write_reel(
+    rows: Iterable[tuple[str | int, int, bytes]], reel: _Reel, file: Path, schema: LabelSchema, where: str
+) -> Path:
+    seen = Seen()
+    numbers = sorted(reel.seen)
+    after = dict(pairwise(numbers))
+    n = 0
+    part = file.with_name(f"{file.name}.part")
+    record = Record("", *reel.wh, ())
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as spool:
+            for _, track in groupby(rows, key=lambda row: row[0]):
+                shapes = [(number, frames.unpack(body)) for _, number, body in track]
+                text = _one_track(shapes, after, record, seen, schema)
+                if text:
+                    spool.write(
+                        f'<track id="{n}" label="{written(shapes[0][1].label)}" source="manual">\n{text}</track>\n'
+                    )
+                    n += 1
+        w, h = reel.wh
+        size = "" if w is None else f"<original_size><width>{w}</width><height>{h}</height></original_size>"
+        steps = {b - a for a, b in pairwise(numbers)}
+        step = min(steps) if steps and all(s % min(steps) == 0 for s in steps) else 1
+        more = f"<subset>{reel.split}</subset><start_frame>{reel.first}</start_frame><stop_frame>{reel.last}</stop_frame>"
+        more += f"<frame_filter>{f'step={step}' if step > 1 else ''}</frame_filter>{size}"
+        film = written(PurePosixPath(where).name)
+        head = _head(where, len(numbers), "interpolation", [*cvat_shapes.labels(schema, seen)], more)
+        _join(file, head.replace("</meta>", f"<source>{film}.mp4</source>\n</meta>"), part)
+    finally:
+        part.unlink(missing_ok=True)
+    return file
+
+
+def _one_track(
+    shapes: list[tuple[int, Annotation]],
+    after: Mapping[int, int],
+    record: Record,
+    seen: Seen,
+    schema: LabelSchema,
+) -> str:
+    """A track's shapes frame by frame, and one that is outside wherever it is not seen on the next frame."""
+    lines: list[str] = []
+    appears = True
+    for i, (number, a) in enumerate(shapes):
+        following = shapes[i + 1][0] if i + 1 < len(shapes) else None
+        key = appears or marks.is_key(a) or marks.track(a) is None
+        lines.append(_framed(a, number, key, False, record, seen, schema))
+        nearest = after.get(number)
+        appears = nearest is not None and following != nearest
+        if appears and nearest is not None:
+            lines.append(_framed(a, nearest, True, True, record, seen, schema))
+    return "".join(lines)
+
+
+def _framed(
+    a: Annotation, number: int, key: bool, outside: bool, record: Record, seen: Seen, schema: LabelSchema
+) -> str:
+    extra = f' frame="{number}" outside="{int(outside)}" keyframe="{int(key)}"'
+    text = cvat_shapes.element(a, record, seen, schema, extra)
+    return f"{text}\n" if text and not isinstance(a.shape, Tag) else ""
