@@ -10,7 +10,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from xml.etree import ElementTree
 
 from annotation.errors import InvalidInput
@@ -104,14 +104,14 @@ def children(path: Path, name: str) -> Iterator[Element]:
         InvalidInput: as `parse`, when that place is reached.
     """
     where = path.name
-    parser = ElementTree.XMLPullParser(("start", "end"))
+    parser: ElementTree.XMLPullParser[Element] = ElementTree.XMLPullParser(("start", "end"))
     outermost: Element | None = None
     depth = held = size = 0
     try:
         for text in _chunks(path):
             parser.feed(text)
             size += len(text)
-            for event, element in parser.read_events():
+            for event, element in cast(Iterator[tuple[str, Element]], parser.read_events()):
                 if event == "start":
                     depth += 1
                     held += 1 + len(element.attrib)
