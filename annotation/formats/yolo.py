@@ -1,53 +1,39 @@
-"""YOLO text labels with Ultralytics' data.yaml (or classes.txt): boxes, polygons and key points, mixed as found.
+"""YOLO text labels with Ultralytics' data.yaml, darknet's obj.data or a class list, and folders of pictures by class.
 
-A line is `class cx cy w h [score]`, `class x y x y x y …` or, with kpt_shape, `class cx cy w h x y [v] …`, all
-relative to the picture's size; so a size is needed: of the picture beside the labels, or from the caller.
+Lines are in `yololines`; all numbers are relative to the picture's size, so a size is needed: of the picture beside the
+labels, or from the caller. Classification has no lines: see `yoloclasses`.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from annotation import canonical, geometry, raster
-from annotation.core import (
-    Annotation,
-    Box,
-    Caption,
-    Cuboid,
-    Ellipse,
-    Keypoints,
-    Mask,
-    Points,
-    Polygon,
-    Polyline,
-    Quad,
-    RotatedBox,
-    Shape,
-    Tag,
-)
+from annotation import geometry
+from annotation.core import Annotation, Box, Keypoints
 from annotation.errors import InvalidInput, LamproomError
-from annotation.formats import base, yamlite
+from annotation.formats import base, sheets, yamlite, yoloclasses, yololines
 from annotation.formats.base import Loss, Problems, Record, Sizes
+from annotation.formats.yololines import Lines
 from annotation.labels import LabelSchema
 
-DIALECTS = ("detect", "segment")
+DIALECTS = ("detect", "segment", "pose", "obb", "classify")
 MAX_CONFIG = 4 * 2**20
-MAX_FILE = 64 * 2**20
 MAX_CLASSES = 100_000
-MAX_NUMBERS = 2_000_000
-SLACK = 0.01
-"""How far outside 0..1 a number may be (rounding, objects at the border) before it is a fault."""
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+MAX_LIST = 2**30
+"""Bytes of a list of pictures."""
+PROBED = 40
+"""Label files that are looked at to tell turned boxes from polygons of four points."""
 _CLASS_FILES = ("classes.txt", "obj.names", "predefined_classes.txt")
 _NO_LABELS = frozenset(
-    {*_CLASS_FILES, "train.txt", "val.txt", "test.txt", "readme.txt", "readme.roboflow.txt", "license.txt"}
-)
+    {*_CLASS_FILES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt", "readme.dataset.txt",
+     "readme.roboflow.txt", "license.txt", "requirements.txt"}
+)  # fmt: skip
+_SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 _LOSSES = {
     "tag": "labels of the whole picture: left out",
@@ -72,7 +58,8 @@ _LOSSES = {
     "gone": "objects wholly outside the picture: left out",
     "flat": "objects without width or height: left out",
 }
-_POLYGON_LOSSES = _LOSSES | {
+_SEGMENT_LOSSES = _LOSSES | {
+    "box": "boxes: written as polygons of four corners",
     "rotated_box": "rotated boxes: written as polygons of four corners",
     "quad": "quadrilaterals: written as polygons of four corners",
     "ellipse": "ellipses: written as polygons of many corners",
@@ -82,42 +69,79 @@ _POLYGON_LOSSES = _LOSSES | {
     "hole": "holes in polygons: filled",
     "multipart": "polygons of several parts: only the largest is written",
 }
+_POSE_LOSSES = _LOSSES | {
+    "keypoints": "",
+    "short": "skeletons of fewer points than others: filled up with absent ones",
+    "long": "skeletons of more points than the schema's templates: refused",
+    "absent": "skeletons without a visible point: left out",
+}
+_OBB_LOSSES = _LOSSES | {
+    "box": "boxes: written as their four corners",
+    "rotated_box": "",
+    "quad": "",
+    "ellipse": "ellipses: only the smallest turned boxes around them are written",
+    "cuboid": "cuboids: only the smallest turned boxes around them are written",
+    "polygon": "polygons: only the smallest turned boxes around them are written",
+    "mask": "masks: only the smallest turned boxes around them are written",
+    "square": "quadrilaterals with right angles: read back as turned boxes",
+    "outside": "objects that cross the picture's border: their corners are moved onto it",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _Config:
+    """A set: where it is, what its lines mean, which folders and lists say the split of a picture.
+
+    folders: (folder below the root, split), the longest first. listed: hash of a picture's stem -> split.
+    beside: labels lie beside the pictures, there is no `labels` folder.
+    """
+
     root: Path
-    names: Mapping[int, str]
-    keypoints: tuple[int, int] | None
+    lines: Lines
+    folders: tuple[tuple[str, str], ...] = ()
+    lists: tuple[tuple[Path, str], ...] = ()
+    beside: bool = False
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Recognising
+
+
+def sniff(path: Path) -> str:
+    """Why the path is a data.yaml or obj.data, or a folder with one, with a class list or with folders by class."""
+    if not path.is_dir():
+        return f"its file {path.name} lists class names" if _lists_names(path) else ""
+    if found := next(iter(_configs(path)), None):
+        names = "lists class names" if found.name not in _CLASS_FILES else "is a list of classes"
+        return f"its file {found.name} {names}"
+    return yoloclasses.sniff(path)
+
+
+def _lists_names(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    if suffix in (".yaml", ".yml"):
+        return re.search(rb"^names\s*:", base.head(file), re.MULTILINE) is not None
+    return suffix == ".data" and re.search(rb"^names\s*=", base.head(file), re.MULTILINE) is not None
+
+
+def _configs(folder: Path) -> Iterator[Path]:
+    """The files of a folder that can say what its labels mean, the best first."""
+    for suffix in (".yaml", ".yml", ".data"):
+        yield from (file for file in sheets.some(folder, suffix) if _lists_names(file))
+    yield from (folder / name for name in _CLASS_FILES if (folder / name).is_file())
 
 
 # ---------------------------------------------------------------------------------------------------------------
 # Reading
 
 
-def sniff(path: Path) -> str:
-    """Why the path is a data.yaml with names, or a folder with one or with a class list; "" when it is not."""
-    if not path.is_dir():
-        return f"its file {path.name} lists class names" if _lists_names(path) else ""
-    yamls = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])[:20]
-    if found := next((file for file in yamls if _lists_names(file)), None):
-        return f"its file {found.name} lists class names"
-    found = next((path / name for name in _CLASS_FILES if (path / name).is_file()), None)
-    return f"its file {found.name} is a list of classes" if found else ""
-
-
-def _lists_names(file: Path) -> bool:
-    is_yaml = file.suffix.lower() in (".yaml", ".yml")
-    return is_yaml and re.search(rb"^names\s*:", base.head(file), re.MULTILINE) is not None
-
-
 def read(
     path: Path, *, sizes: Sizes | None = None, problems: list[LamproomError] | None = None
 ) -> Iterator[Record]:
-    """One record a label file, in the order of their paths.
+    """One record a label file, in the order of their paths, then one a picture without: a background.
 
     Args:
-        path: the data.yaml, the class list, or the folder that holds one.
+        path: the data.yaml, obj.data or class list, or the folder that holds one; or a folder of folders by class.
         sizes: picture size by path; asked first. The path ends in the picture's suffix only when the picture was
             found beside the labels, so match by stem. A picture that neither `sizes` nor the disk knows comes as a
             record without size and annotations, for the caller to report; without `sizes` it is a fault.
@@ -126,36 +150,56 @@ def read(
     Raises:
         InvalidFile: every fault, by file and line. InvalidInput: no class names, or an unreadable data.yaml.
     """
+    if path.is_dir() and next(iter(_configs(path)), None) is None and yoloclasses.sniff(path):
+        return yoloclasses.read(path, sizes=sizes, problems=problems)
     config = _config(path)
     return base.checked(lambda found: _parse(config, sizes, found), config.root.name, problems)
 
 
 def _config(path: Path) -> _Config:
     if path.is_dir():
-        candidates = [f for f in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if _lists_names(f)]
-        candidates += [path / name for name in _CLASS_FILES if (path / name).is_file()]
-        if not candidates:
+        found = next(iter(_configs(path)), None)
+        if found is None:
             raise InvalidInput(
                 "no data.yaml and no classes.txt", where=str(path), remedy="add the class names"
             )
-        path = candidates[0]
+        path = found
+    root, where = path.parent, path.name
     text = base.read_text(path, limit=MAX_CONFIG)
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        names = [line.strip() for line in text.splitlines()]
-        while names and not names[-1]:
-            names.pop()
-        return _Config(path.parent, _names(names, path.name), None)
-    data = yamlite.loads(text, path.name)
+    suffix = path.suffix.lower()
+    if suffix not in (".yaml", ".yml", ".data"):
+        return _with_layout(root, Lines(_listed_names(text, where)), {}, task="")
+    if suffix == ".data":
+        data: dict[str, Any] = {}
+        for line in text.splitlines():
+            key, equals, value = line.partition("=")
+            if equals:
+                data[key.strip()] = value.strip()
+        names = _below(root, str(data.get("names", "")), Path.is_file)
+        if names is None:
+            raise InvalidInput(
+                f"names are {base.short(data.get('names'))}", where=where, remedy="the class list beside it"
+            )
+        lines = Lines(_listed_names(base.read_text(names, limit=MAX_CONFIG), names.name))
+        return _with_layout(root, lines, data, task="detect")
+    data = yamlite.loads(text, where)
     keypoints = data.get("kpt_shape")
     if keypoints is not None and not (
         isinstance(keypoints, list) and len(keypoints) == 2 and type(keypoints[0]) is int
         and 0 < keypoints[0] <= 1000 and keypoints[1] in (2, 3)
     ):  # fmt: skip
-        raise InvalidInput(
-            f"kpt_shape is {base.short(keypoints)}", where=path.name, remedy="[points, 2 or 3]"
-        )
+        raise InvalidInput(f"kpt_shape is {base.short(keypoints)}", where=where, remedy="[points, 2 or 3]")
     shape = (keypoints[0], keypoints[1]) if keypoints else None
-    return _Config(path.parent, _names(data.get("names"), path.name), shape)
+    return _with_layout(
+        root, Lines(_names(data.get("names"), where), shape), data, task=str(data.get("task", ""))
+    )
+
+
+def _listed_names(text: str, where: str) -> Mapping[int, str]:
+    names = [line.strip() for line in text.splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    return _names(names, where)
 
 
 def _names(value: Any, where: str) -> Mapping[int, str]:
@@ -175,162 +219,204 @@ def _names(value: Any, where: str) -> Mapping[int, str]:
     return out
 
 
+def _with_layout(root: Path, lines: Lines, data: Mapping[str, Any], *, task: str) -> _Config:
+    """The set below a folder: nothing outside it is read, whatever the file says."""
+    beside = not any("labels" in found for _, found, _ in os.walk(root))
+    top = data.get("path")
+    within = (_below(root, top, Path.is_dir) if isinstance(top, str) and top else None) or root
+    places: dict[str, set[str]] = {}
+    lists: list[tuple[Path, str]] = []
+    for key, split in _SPLIT_KEYS.items():
+        value = data.get(key)
+        for item in value if isinstance(value, list) else [value]:
+            if not isinstance(item, str) or not item:
+                continue
+            found = _below(within, item, Path.exists) or _below(root, item, Path.exists)
+            if found is not None and found.is_dir():
+                places.setdefault(found.relative_to(root).as_posix(), set()).add(split)
+            elif found is not None and found.suffix.lower() == ".txt":
+                lists.append((found, split))
+    ordered = sorted(places, key=len, reverse=True)
+    folders = tuple((p, next(iter(places[p])) if len(places[p]) == 1 else "") for p in ordered)
+    if task == "obb" or (not task and lines.keypoints is None and _turned(root, beside)):
+        lines = Lines(lines.names, lines.keypoints, turned=True)
+    return _Config(root, lines, folders, tuple(lists), beside)
+
+
+def _below(root: Path, text: str, is_one: Callable[[Path], bool]) -> Path | None:
+    """What a path of another machine means here: its longest tail that is there below the root. Never above it."""
+    try:
+        parts = base.clean_path(text.replace("..", ".")).split("/")
+    except InvalidInput:
+        return root if text.strip() in (".", "./") and is_one(root) else None
+    for n in range(len(parts)):
+        found = root.joinpath(*parts[n:])
+        if is_one(found):
+            return found
+    return None
+
+
+def _turned(root: Path, beside: bool) -> bool:
+    """Whether the first label files hold turned boxes: nothing but eight numbers, all rectangles, one not upright."""
+    upright = True
+    seen = False
+    for n, at in enumerate(_label_files(root, beside)):
+        if n == PROBED:
+            break
+        for line in base.head(root / at).decode("utf-8", "replace").splitlines()[:-1] or [""]:
+            words = line.split()
+            if not words:
+                continue
+            try:
+                ring = tuple(float(word) * 1000 for word in words[1:])
+            except ValueError:
+                return False
+            found = yololines.rectangle(ring, within=1.0) if len(ring) == 8 else None
+            if found is None:
+                return False
+            seen, upright = True, upright and min(found.degrees % 90, 90 - found.degrees % 90) < 0.01
+    return seen and not upright
+
+
+def _label_files(root: Path, beside: bool) -> Iterator[str]:
+    """Text files that are labels: those below `labels` folders where there are any, else all but known lists."""
+    for at in sheets.walk(root, ".txt", keep=lambda name: name.lower() not in _NO_LABELS):
+        if beside or "labels" in at.split("/")[:-1]:
+            yield at
+
+
 def _parse(config: _Config, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:
-    stems: set[str] = set()
-    for file in _label_files(config.root):
-        inner = file.relative_to(config.root)
-        at = inner.as_posix()
+    pictures = sheets.Pictures(config.root, sizes)
+    listed = _listed(config, pictures, problems)
+    skipped = {file.relative_to(config.root).as_posix() for file, _ in config.lists}
+    lines, root = config.lines, config.root
+    n = 0
+    for at in _label_files(root, config.beside):
+        if at in skipped:
+            continue
+        n += 1
+        stem = at[:-4]
         try:
-            place, picture = _picture(config.root, inner)
-            if place in stems:
-                raise InvalidInput("two label files for one picture")
-            stems.add(place)
-            lines = [line.split() for line in base.read_text(file, limit=MAX_FILE).splitlines()]
+            home = _home(stem)
+            place = pictures.first((home, stem) if home != stem else (stem,))
+            known = base.clean_path(place or home)
+            rows = base.read_text(root / at, limit=sheets.MAX_SHEET).splitlines()
         except InvalidInput as error:
             problems.add(at, error.what, error.remedy)
             continue
-        size = (sizes(place) if sizes is not None else None) or (_size_of(picture) if picture else None)
-        if size is None and sizes is None and any(lines):
+        size = pictures.size(known, place)
+        if size is None and sizes is None and any(row.strip() for row in rows):
             problems.add(
                 at,
                 "the picture's size is unknown",
                 "put the pictures beside the labels, or ingest them first",
             )
         found: list[Annotation] = []
-        for n, numbers in enumerate(lines, 1):  # also without a size, so that every fault is named at once
+        for number, row in enumerate(rows, 1):  # also without a size, so that every fault is named at once
             try:
-                found += _line(numbers, config, size or (1, 1)) if numbers else ()
+                if words := row.split():
+                    found += yololines.read(words, lines, size or (1, 1))
             except InvalidInput as error:
-                problems.add(f"{at}:{n}", error.what, error.remedy)
+                problems.add(f"{at}:{number}", error.what, error.remedy)
+        split = _split(config, listed, known)
         if size is not None:
-            yield Record(place, *size, tuple(found), _split(inner))
+            yield Record(known, *size, tuple(found), split)
         elif sizes is not None or not found:
-            yield Record(place, None, None, (), _split(inner))
-    if not stems:
+            yield Record(known, None, None, (), split)
+    for place in _unlabelled(config, pictures, problems):
+        n += 1
+        w, h = pictures.size(place, place) or (None, None)
+        yield Record(place, w, h, (), _split(config, listed, place))
+    if not n:
         problems.add("", "no label files below this folder", "put data.yaml at the top of the set")
 
 
-def _label_files(root: Path) -> Iterator[Path]:
-    """Text files that are labels: those below `labels` folders where there are any, else all but known lists."""
-    only = any("labels" in folders for _, folders, _ in os.walk(root))
-    for here, folders, files in os.walk(root):
-        folders.sort()
-        if only and "labels" not in Path(here).relative_to(root).parts:
-            continue
-        for name in sorted(files):
-            if name.lower().endswith(".txt") and name.lower() not in _NO_LABELS:
-                yield Path(here, name)
-
-
-def _split(inner: Path) -> str:
-    return next((split for part in inner.parts[:-1] if (split := base.split_of(part))), "")
-
-
-def _picture(root: Path, inner: Path) -> tuple[str, Path | None]:
-    """The path of a label file's picture, and the picture if it is there."""
-    parts = list(inner.parts)
-    homes = [parts]
+def _home(stem: str) -> str:
+    """Where the picture of a label file belongs: the last `labels` on its way is `images` there."""
+    parts = stem.split("/")
     if "labels" in parts[:-1]:
         spot = len(parts) - 2 - parts[-2::-1].index("labels")
-        homes = [[*parts[:spot], "images", *parts[spot + 1 :]], parts]
-    for home in homes:
-        stem = root.joinpath(*home)
-        for suffix in PICTURES:
-            for cased in (suffix, suffix.upper()):
-                picture = stem.with_name(stem.stem + cased)
-                if picture.is_file():
-                    return base.clean_path(picture.relative_to(root).as_posix()), picture
-    return base.clean_path(PurePosixPath(*homes[0]).with_suffix("").as_posix()), None
+        parts[spot] = "images"
+    return "/".join(parts)
 
 
-def _size_of(picture: Path) -> tuple[int, int] | None:
-    """Width and height after EXIF orientation, from the header alone; None when it is no picture."""
-    from PIL import Image
+def _split(config: _Config, listed: Mapping[int, str], place: str) -> str:
+    if listed and (split := listed.get(hash(sheets.stem(place)))) is not None:
+        return split
+    for folder, split in config.folders:
+        if place.startswith(f"{folder}/"):
+            return split
+    return next((s for part in place.split("/")[:-1] if (s := base.split_of(part))), "")
 
+
+def _listed(config: _Config, pictures: sheets.Pictures, problems: Problems) -> dict[int, str]:
+    """The split of each picture that a list names; in two lists it has none."""
+    found: dict[int, str] = {}
+    for file, split in config.lists:
+        for place in _named(config, file, pictures, problems):
+            mark = hash(sheets.stem(place))
+            found[mark] = split if found.get(mark, split) == split else ""
+    return found
+
+
+def _named(config: _Config, file: Path, pictures: sheets.Pictures, problems: Problems) -> Iterator[str]:
+    """The pictures of a list by their paths below the root, as far as they or their labels are there."""
+    where = file.relative_to(config.root).as_posix()
     try:
-        with Image.open(picture, formats=("JPEG", "PNG", "BMP", "TIFF", "WEBP")) as image:
-            w, h = image.size
-            turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
-    except Exception:  # Pillow's readers raise nearly anything on a broken header
-        return None
-    return (h, w) if turned else (w, h)
+        rows = base.read_text(file, limit=MAX_LIST).splitlines()
+    except InvalidInput as error:
+        problems.add(where, error.what, error.remedy)
+        return
+    skip = 0  # the parts that another machine had in front are the same on every line
+    for n, row in enumerate(rows, 1):
+        if not row.strip():
+            continue
+        try:
+            parts = base.clean_path(row.strip()).split("/")
+        except InvalidInput as error:
+            problems.add(f"{where}:{n}", error.what, error.remedy)
+            continue
+        for k in (skip, *range(len(parts))):
+            place = "/".join(parts[k:])
+            if place and (pictures.there(place) or pictures.there(_label_of(place, config.beside))):
+                skip = k
+                break
+        else:
+            place = "/".join(parts)
+        yield place
 
 
-def _line(words: Sequence[str], config: _Config, size: tuple[int, int]) -> Iterator[Annotation]:
-    if len(words) > MAX_NUMBERS:
-        raise InvalidInput(f"a line of {len(words)} numbers", remedy=f"at most {MAX_NUMBERS}")
-    if not re.match(r"[0-9]{1,6}(\.0*)?\Z", words[0]):
-        raise InvalidInput(f"the class is {base.short(words[0])}", remedy="a whole number from 0")
-    name = config.names.get(int(float(words[0])))
-    if name is None:
-        raise InvalidInput(f"there is no class {words[0]}", remedy="add it to names")
-    numbers = [_number(word) for word in words[1:]]
-    score: float | None = None
-    shapes: list[Shape] = []
-    w, h = size
-    points, dims = config.keypoints or (0, 0)
-    if config.keypoints and len(numbers) == 4 + points * dims:
-        shapes = [_box(numbers[:4], w, h)]
-        if (skeleton := _skeleton(numbers[4:], dims, w, h)) is not None:
-            shapes.append(skeleton)
-    elif len(numbers) in (4, 5):
-        shapes = [_box(numbers[:4], w, h)]
-        if len(numbers) == 5:
-            score = numbers[4]
-            if not 0 <= score <= 1:
-                raise InvalidInput(f"the score is {words[5]}", remedy="0 to 1")
-    elif len(numbers) >= 6 and len(numbers) % 2 == 0:
-        ring = [
-            v * side for v, side in zip(map(_relative, numbers), (w, h) * (len(numbers) // 2), strict=True)
-        ]
-        if len(ring) > 6 and ring[:2] == ring[-2:]:
-            ring = ring[:-2]
-        shapes = [Polygon(((tuple(ring),),))]
-    else:
-        raise InvalidInput(
-            f"a line of {len(words)} numbers",
-            remedy="class and 4 numbers for a box, 6 and more (even) for a polygon",
-        )
-    for shape in shapes:
-        yield Annotation(name, base.sound(shape), score=score, origin="import")
+def _label_of(place: str, beside: bool) -> str:
+    stem = sheets.stem(place)
+    if not beside:
+        parts = stem.split("/")
+        if "images" in parts[:-1]:
+            parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
+        stem = "/".join(parts)
+    return f"{stem}.txt"
 
 
-def _number(word: str) -> float:
-    try:
-        value = float(word)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InvalidInput(f"{base.short(word)} is no number")
-    return value
-
-
-def _relative(value: float) -> float:
-    if not -SLACK <= value <= 1 + SLACK:
-        raise InvalidInput(
-            f"{value:g} is outside the picture", remedy="numbers are relative to its size: 0 to 1"
-        )
-    return value
-
-
-def _box(numbers: Sequence[float], w: int, h: int) -> Box:
-    cx, cy, bw, bh = map(_relative, numbers)
-    if bw <= 0 or bh <= 0:
-        raise InvalidInput(f"a box of size {bw:g} x {bh:g}", remedy="class cx cy w h, with w and h above 0")
-    return Box((cx - bw / 2) * w, (cy - bh / 2) * h, (cx + bw / 2) * w, (cy + bh / 2) * h)
-
-
-def _skeleton(numbers: Sequence[float], dims: int, w: int, h: int) -> Keypoints | None:
-    points: list[float] = []
-    visibility: list[int] = []
-    for i in range(0, len(numbers), dims):
-        x, y = _relative(numbers[i]), _relative(numbers[i + 1])
-        seen = numbers[i + 2] if dims == 3 else 2.0 * bool(x or y)
-        if seen not in (0, 1, 2):
-            raise InvalidInput(f"the visibility is {seen:g}", remedy="0, 1 or 2")
-        points += (x * w, y * h)
-        visibility.append(int(seen))
-    return Keypoints(tuple(points), tuple(visibility)) if any(visibility) else None
+def _unlabelled(config: _Config, pictures: sheets.Pictures, problems: Problems) -> Iterator[str]:
+    """Pictures of the set that have no label file, which says that nothing is on them."""
+    if config.lists:
+        for file, _ in config.lists:
+            for place in _named(config, file, pictures, Problems("")):
+                if not pictures.there(_label_of(place, config.beside)):
+                    yield place
+        return
+    for suffix in sheets.PICTURES:
+        for at in sheets.walk(config.root, suffix):
+            inside = config.beside or "images" in at.split("/")[:-1]
+            if (
+                not inside
+                or pictures.there(_label_of(at, config.beside))
+                or pictures.there(f"{sheets.stem(at)}.txt")
+            ):
+                continue
+            try:
+                yield base.clean_path(at)
+            except InvalidInput as error:
+                problems.add(base.short(at), error.what, error.remedy)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -339,113 +425,169 @@ def _skeleton(numbers: Sequence[float], dims: int, w: int, h: int) -> Keypoints 
 
 def losses(records: Iterable[Record], schema: LabelSchema, dialect: str = "") -> list[Loss]:
     """What YOLO labels cannot hold of these records, with counts."""
-    polygons = base.dialect(dialect, DIALECTS) == "segment"
-    found = base.census(records)
-    table = {trait: what for trait, what in (_POLYGON_LOSSES if polygons else _LOSSES).items() if what}
-    out = base.strangers(found, schema) + found.losses(table)
-    if sizeless := found.traits.get("sizeless"):
-        out.append(Loss("pictures of unknown size: refused", sizeless.n, sizeless.example))
-    return out
+    dialect = base.dialect(dialect, DIALECTS)
+    if dialect == "classify":
+        return yoloclasses.losses(records, schema)
+    refused = {"sizeless": "pictures of unknown size: refused"}
+    match dialect:
+        case "segment":
+            return sheets.losses(records, schema, _SEGMENT_LOSSES | refused)
+        case "pose":
+            points = _template_points(schema)
+
+            def skeletons(a: Annotation, record: Record) -> Iterator[str]:
+                if isinstance(a.shape, Keypoints):
+                    n = len(a.shape.visibility)
+                    yield from ["long"] * (n > points > 0) + ["short"] * (n < points)
+                    yield from ["absent"] * (not any(a.shape.visibility))
+
+            return sheets.losses(records, schema, _POSE_LOSSES | refused, skeletons)
+        case "obb":
+
+            def right(a: Annotation, record: Record) -> Iterator[str]:
+                if a.kind == "quad" and yololines.rectangle(a.shape.points):  # type: ignore[union-attr]
+                    yield "square"
+
+            return sheets.losses(records, schema, _OBB_LOSSES | refused, right)
+        case _:
+            return sheets.losses(records, schema, _LOSSES | refused)
 
 
 def place(record: Record, dialect: str = "") -> PurePosixPath:
-    """Where the record's picture belongs in the export: `images/<split or train>/<path>`."""
+    """Where the record's picture belongs in the export: `images/<split or train>/<path>`; by class for "classify"."""
+    if base.dialect(dialect, DIALECTS) == "classify":
+        return yoloclasses.place(record)
     return PurePosixPath("images", record.split or "train", base.clean_path(record.path))
 
 
 def write(
     records: Iterable[Record], out: Path, *, schema: LabelSchema, name: str, dialect: str = ""
 ) -> list[Path]:
-    """A label file for every picture, then `data.yaml`, which is returned: "detect" boxes, "segment" only polygons.
+    """A label file for every picture below `labels`, and `data.yaml`.
 
-    Ultralytics reads a whole file as polygons as soon as one line is one, so the two are never mixed here. Class ids
-    are the schema's. Pictures without a split count as train.
+    Ultralytics reads a whole file as polygons as soon as one line is one, so boxes and polygons are never mixed here.
+    Class ids are the schema's. Pictures without a split count as train.
 
     Raises:
         InvalidInput: unknown label, unknown picture size, or two pictures that would share one label file.
     """
-    polygons = base.dialect(dialect, DIALECTS) == "segment"
-    ids = schema.class_ids()
+    dialect = base.dialect(dialect, DIALECTS)
+    if dialect == "classify":
+        return yoloclasses.write(records, out, schema=schema)
+    numbers = {code: str(n) for code, n in schema.class_ids().items()}
+    points = _template_points(schema) if dialect == "pose" else 0
     splits: set[str] = set()
+    files = sheets.Sheets(out)
+    text = {"detect": yololines.box, "segment": yololines.polygon, "obb": yololines.corners}.get(dialect)
     for record in records:
-        if record.width is None or record.height is None:
+        w, h = record.width, record.height
+        if w is None or h is None:
             raise InvalidInput(
                 "the picture's size is unknown", where=record.path, remedy="ingest the picture first"
             )
-        splits.add(record.split or "train")
-        spot = PurePosixPath("labels", *place(record).parts[1:]).with_suffix(".txt")
-        file = base.target(out, spot.as_posix())
-        lines = []
-        for a in record.annotations:
-            number = base.class_id(a, ids, record.path)
-            if (numbers := _numbers(a.shape, record.width, record.height, polygons)) is not None:
-                lines.append(" ".join([str(number), *map(_decimal, numbers)]))
-        try:
-            with file.open("x", encoding="ascii", newline="\n") as stream:
-                stream.writelines(f"{line}\n" for line in lines)
-                if not hasattr(os, "sync"):
-                    base.settle(stream)
-        except FileExistsError as error:
+        lines: list[str] = []
+        if text is None:
+            points = points or _most(record)
+            _poses(record, numbers, points, w, h, lines)
+        else:
+            for a in record.annotations:
+                number = numbers.get(a.label)
+                if number is None:
+                    base.class_id(a, schema.class_ids(), record.path)
+                if words := text(a.shape, w, h):
+                    lines.append(f"{number} {words}\n")
+        split = record.split or "train"
+        splits.add(split)
+        files.write(
+            f"labels/{split}/{sheets.stem(base.clean_path(record.path))}.txt", "".join(lines).encode()
+        )
+    files.finish()
+    (out / "labels").mkdir(exist_ok=True)
+    return [_configuration(out, schema, name, dialect, splits, points), out / "labels"]
+
+
+def _template_points(schema: LabelSchema) -> int:
+    """The points of the longest skeleton of a schema; 0 without any."""
+    return max((len(label.skeleton.points) for label in schema.labels if label.skeleton), default=0)
+
+
+def _most(record: Record) -> int:
+    return max(
+        (len(a.shape.visibility) for a in record.annotations if isinstance(a.shape, Keypoints)), default=0
+    )
+
+
+def _poses(record: Record, numbers: Mapping[str, str], points: int, w: int, h: int, lines: list[str]) -> None:
+    """A line for every object: a skeleton takes the smallest box of its label around it, as reading gives the two apart."""
+    free = [a for a in record.annotations if isinstance(a.shape, Box)]
+    skeletons = [a for a in record.annotations if isinstance(a.shape, Keypoints)]
+    taken: set[str] = set()
+    partner: dict[str, Annotation] = {}
+    for a in skeletons:
+        if isinstance(a.shape, Keypoints) and len(a.shape.visibility) > max(points, 1):
             raise InvalidInput(
-                "two pictures that differ only in their suffix would share one label file", where=record.path,
-                remedy="rename one, or export to coco or native",
-            ) from error  # fmt: skip
-    if hasattr(os, "sync"):
-        os.sync()  # once, for a flush for each of a million small files would take hours
+                f"a skeleton of {len(a.shape.visibility)} points where others have {points}",
+                where=record.path, remedy="give the label a template of that many points in the schema",
+            )  # fmt: skip
+        if (box := _box_of(a, free, taken)) is not None:
+            taken.add(box.uid)
+            partner[a.uid] = box
+    for a in record.annotations:
+        number = numbers.get(a.label)
+        if number is None:
+            base.class_id(a, {}, record.path)
+        if a.uid in taken:
+            continue
+        skeleton = a.shape if isinstance(a.shape, Keypoints) else None
+        around = partner[a.uid].shape if a.uid in partner else a.shape
+        if words := yololines.pose(skeleton, around, points, w, h):
+            lines.append(f"{number} {words}\n")
+
+
+def _box_of(a: Annotation, free: Sequence[Annotation], taken: set[str]) -> Annotation | None:
+    inner = geometry.bbox(a.shape)
+    fitting = [
+        b
+        for b in free
+        if b.label == a.label and b.uid not in taken and inner is not None and isinstance(b.shape, Box)
+        and b.shape.x0 <= inner.x0 and b.shape.y0 <= inner.y0 and b.shape.x1 >= inner.x1 and b.shape.y1 >= inner.y1
+    ]  # fmt: skip
+    return min(fitting, key=lambda b: geometry.area(b.shape), default=None)
+
+
+def _configuration(
+    out: Path, schema: LabelSchema, name: str, dialect: str, splits: set[str], points: int
+) -> Path:
     config = base.target(out, "data.yaml")
+    ids = schema.class_ids()
     with config.open("x", encoding="utf-8", newline="\n") as stream:
-        stream.write(f"# {' '.join(name.split())}: {schema.code} version {schema.version}\npath: .\n")
+        stream.write(
+            f"# {' '.join(name.split())}: {schema.code} version {schema.version}\npath: .\ntask: {dialect}\n"
+        )
         for split in ("train", "val"):
             stream.write(f"{split}: images/{split if split in splits else 'train'}\n")
         if "test" in splits:
             stream.write("test: images/test\n")
+        if dialect == "pose":
+            stream.write(f"kpt_shape: [{max(points, 1)}, 3]\n")
+            if swaps := _swaps(schema, points):
+                stream.write(f"flip_idx: [{', '.join(map(str, swaps))}]\n")
         stream.write(f"nc: {len(ids)}\nnames:\n")
         stream.writelines(f"  {n}: {yamlite.quoted(code)}\n" for code, n in ids.items())
         base.settle(stream)
-    return [config]
+    return config
 
 
-def _decimal(value: float) -> str:
-    return f"{value:.12f}".rstrip("0").rstrip(".")
-
-
-def _numbers(shape: Shape, w: int, h: int, polygons: bool) -> list[float] | None:
-    """A shape's numbers on its line, relative and inside the picture; None for what is left out."""
-    box = geometry.bbox(shape)
-    if box is None or box.x0 == box.x1 or box.y0 == box.y1:
-        return None
-    if polygons:
-        ring = _ring(shape, box, w, h)
-        if ring is not None:
-            return [v / side for v, side in zip(ring, (w, h) * (len(ring) // 2), strict=True)]
-        return None
-    inner = base.clipped(box, w, h)
-    if inner is None or min(inner.x1 - inner.x0, inner.y1 - inner.y0) < 1 / canonical.PX:
-        return None  # a sliver that the record cannot hold either
-    return [
-        (inner.x0 + inner.x1) / 2 / w,
-        (inner.y0 + inner.y1) / 2 / h,
-        (inner.x1 - inner.x0) / w,
-        (inner.y1 - inner.y0) / h,
-    ]
-
-
-def _ring(shape: Shape, box: Box, w: int, h: int) -> tuple[float, ...] | None:
-    """The one outline that stands for a shape in a polygon file, inside the picture."""
-    match shape:
-        case Mask():
-            outline: Shape | None = raster.to_polygon(shape)
-        case Polygon() | RotatedBox() | Quad() | Ellipse() | Cuboid():
-            outline = shape
-        case Box() | Polyline() | Points() | Keypoints() | Tag() | Caption():
-            outline = box
-    inner = None if outline is None else geometry.clip(outline, width=w, height=h)
-    match inner:
-        case Box(x0, y0, x1, y1):
-            return (x0, y0, x1, y0, x1, y1, x0, y1)
-        case None:
-            return None
-        case _ if (drawn := geometry.outline(inner)) is not None:
-            return max((part[0] for part in drawn.parts), key=lambda ring: abs(geometry.ring_area(ring)))
-        case _:
-            return None
+def _swaps(schema: LabelSchema, points: int) -> list[int]:
+    """For each point the one it becomes in a mirrored picture; none unless all templates agree."""
+    found = {
+        label.skeleton.swaps
+        for label in schema.labels
+        if label.skeleton and len(label.skeleton.points) == points
+    }
+    if len(found) != 1:
+        return []
+    out = list(range(points))
+    for a, b in found.pop():
+        out[a], out[b] = b, a
+    return out

@@ -18,7 +18,7 @@ from annotation.core import new_uid
 from annotation.errors import InvalidInput, NotFound
 from annotation.formats import FORMATS
 from annotation.formats.base import Record
-from annotation.formats.yolo import PICTURES
+from annotation.formats.sheets import PICTURES
 from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
 from app.services import labelling
 from app.services import schema as schemas

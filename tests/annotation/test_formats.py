@@ -92,7 +92,7 @@ def test_class_ids_do_not_depend_on_what_is_written_nor_on_new_classes(name: str
             data = json.loads((folder / "annotations/instances_default.json").read_text())
             ids.append({c["name"]: c["id"] for c in data["categories"]})
         elif name == "yolo":
-            ids.append({c: i for i, c in yolo._config(folder).names.items()})
+            ids.append({c: i for i, c in yolo._config(folder).lines.names.items()})
     assert all(first.items() <= second.items() for first, second in itertools.pairwise(ids))
 
 
