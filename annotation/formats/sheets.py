@@ -1,6 +1,7 @@
 """What formats of one file a picture share: walking them, finding their pictures and sizes, writing very many of them."""
 
-# ruff: noqa: PTH  (a Path for each of a million small files takes longer than the file)
+# ruff: noqa: PTH103, PTH113, PTH118, PTH120
+# (a Path for each of a million small files takes longer than the file)
 from __future__ import annotations
 
 import errno
@@ -244,7 +245,7 @@ def watched(
 
 
 def losses(
-    records: Iterable[Record], schema: base.LabelSchema, table: dict[str, str],
+    records: Iterable[Record], schema: LabelSchema, table: dict[str, str],
     traits: Callable[[Annotation, Record], Iterable[str]] | None = None,
     pictures: Callable[[Record], Iterable[str]] | None = None,
 ) -> list[base.Loss]:  # fmt: skip
