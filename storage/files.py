@@ -20,6 +20,7 @@ def write(
     staging: Path | None = None,
     mode: int = 0o644,
     with_folder: bool = True,
+    forget: bool = False,
 ) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a part.
 
@@ -29,6 +30,7 @@ def write(
         staging: folder for the unfinished file, on the same file system; by default the target's own.
         mode: permission bits, narrowed by the umask.
         with_folder: also flush the folder; False when the caller does it once for many files.
+        forget: drop what was flushed from the system's cache where it can be: whoever reads it next reads the disk.
     """
     temporary = (staging or path.parent) / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), mode)
@@ -38,6 +40,9 @@ def write(
                 out.write(piece)
             out.flush()
             os.fsync(out.fileno())
+            if forget and hasattr(os, "posix_fadvise"):
+                with suppress(OSError):
+                    os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):

@@ -13,8 +13,12 @@ from app.services import versions
 from app.services.workspace import Workspace
 from storage import blobs, keys, lineage, manifest, names, record, seal
 from storage import versions as rows
-from storage.hub import folder
-from storage.hub.folder import Package
+from storage.hub import package as packages
+from storage.hub import publish as publishing
+from storage.hub import reading
+from storage.hub.folder import FolderStore
+from storage.hub.package import Package
+from storage.hub.publish import Sent
 from storage.manifest import Root
 from storage.versions import Version
 
@@ -32,21 +36,24 @@ def run(ws: Workspace, ref: str, hub: Path) -> Work:
         InvalidInput: media are missing or changed since the freeze: each is a `Warned`, and no root is written.
     """
     version = versions.find(ws, ref)
-    folder.prepare(hub)
+    store = FolderStore(hub)
+    publishing.prepare(store)
     yield from (e for e in versions.sealed(ws, version) if not isinstance(e, Finished))
     version, root = versions.load(ws, version)
     yield Started(f"publish {ref}", root.counts.assets)
     package = _package(ws, version, root)
-    last = folder.Sent(0, 0, 0, 0)
+    last = Sent(0, 0, 0, 0)
     try:
-        for last in folder.publish(hub, package, lambda b3: blobs.get(ws.folder, b3), versions.media_of(ws)):
+        for last in publishing.publish(
+            store, package, lambda b3: blobs.get(ws.folder, b3), versions.media_of(ws)
+        ):
             yield from (Warned(f.what, f.where) for f in last.faults)
             yield Progress(last.done, last.total)
     except NotFound as error:
         raise InvalidInput(
             f"a part of the manifest is missing: {error.line}", remedy=f"`lamproom verify {ref}`"
         ) from error
-    published = folder.load(hub, version.dataset, version.tag)
+    published = reading.load(store, version.dataset, version.tag)
     with ws.db.write() as conn:
         told = {
             "version": ref,
@@ -82,7 +89,7 @@ def _package(ws: Workspace, version: Version, root: Root) -> Package:
             "the version was sealed with the key of another machine", where=version.ref,
             remedy="publish it from there, or freeze it again here under a new tag",
         )  # fmt: skip
-    statement = folder.package_bytes(version.dataset, version.tag, data, documents)
+    statement = packages.package_bytes(version.dataset, version.tag, data, documents)
     return Package(
         version.dataset,
         version.tag,

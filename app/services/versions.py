@@ -22,7 +22,8 @@ from app.services.workspace import Workspace
 from storage import blobs, files, keys, manifest, media, proof, queries, record, seal
 from storage import db as database
 from storage import versions as rows
-from storage.hub import folder as hub_folder
+from storage.hub import reading
+from storage.hub.folder import FolderStore
 from storage.manifest import Chunk, Entry, Fact, Get, Root, SchemaRef
 from storage.proof import Checked
 from storage.versions import Filter, Member, Version
@@ -350,10 +351,11 @@ def verify(where: Workspace | Path, ref: str, *, bytes_too: bool = True) -> Work
 
 
 def _verify_hub(hub: Path, ref: str, bytes_too: bool) -> Work:
-    if not hub_folder.is_hub(hub):
+    store = FolderStore(hub)
+    if not reading.is_hub(store):
         raise NotFound("there is no hub here", where=str(hub), remedy="`lamproom publish` makes one")
-    published = hub_folder.load(hub, *_split(ref))
-    checks = hub_folder.verify(hub, published, bytes_too=bytes_too)
+    published = reading.load(store, *_split(ref))
+    checks = reading.verify(store, published, bytes_too=bytes_too)
     yield from _prove(ref, published.root, [], checks, bytes_too, published.digest, published.public)
 
 

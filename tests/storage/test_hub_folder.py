@@ -16,8 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from annotation.errors import Conflict, InvalidInput, NotFound
 from storage import files, manifest, seal
-from storage.hub import folder
-from storage.hub.folder import Package
+from storage.hub import folder, reading
+from storage.hub import package as packages
+from storage.hub import publish as publishing
+from storage.hub.folder import FolderStore
+from storage.hub.package import Package
+from storage.hub.publish import Sent
 from storage.manifest import Entry, Fact, Object, SchemaRef
 
 
@@ -64,7 +68,7 @@ class Source:
         chunks = manifest.write(sorted(entries, key=lambda e: e.key), self.put)
         root = manifest.root_bytes(manifest.root(chunks, dataset=self.dataset, schema=schema))
         key = self.key
-        statement = folder.package_bytes(self.dataset, self.tag, root, documents)
+        statement = packages.package_bytes(self.dataset, self.tag, root, documents)
         return Package(
             self.dataset,
             self.tag,
@@ -75,8 +79,10 @@ class Source:
             key.sign(statement),
         )
 
-    def send(self, hub: Path, package: Package | None = None) -> list[folder.Sent]:
-        return list(folder.publish(hub, package or self.package(), self.get, self.read_media))
+    def send(self, hub: Path, package: Package | None = None) -> list[Sent]:
+        return list(
+            publishing.publish(FolderStore(hub), package or self.package(), self.get, self.read_media)
+        )
 
 
 @pytest.fixture
@@ -85,9 +91,11 @@ def source(tmp_path: Path) -> Source:
 
 
 def faults(hub: Path, source: Source, *, bytes_too: bool = True) -> list[str]:
-    published = folder.load(hub, source.dataset, source.tag)
+    published = reading.load(FolderStore(hub), source.dataset, source.tag)
     return [
-        f"{f.where}: {f.what}" for c in folder.verify(hub, published, bytes_too=bytes_too) for f in c.faults
+        f"{f.where}: {f.what}"
+        for c in reading.verify(FolderStore(hub), published, bytes_too=bytes_too)
+        for f in c.faults
     ]
 
 
@@ -100,7 +108,7 @@ def test_a_published_version_verifies_from_the_folder_alone(tmp_path: Path, sour
     last = source.send(hub)[-1]
     assert (last.done, last.total) == (60, 60) and last.objects > 60
     assert faults(hub, source) == []
-    assert folder.listing(hub) == [("掘进面-3", "v1")]
+    assert reading.listing(FolderStore(hub)) == [("掘进面-3", "v1")]
     assert (hub / "datasets" / "掘进面-3" / "v1" / "root.json").is_file()
     assert list((hub / "staging").iterdir()) == []
 
@@ -151,7 +159,7 @@ def test_a_publisher_killed_at_any_write_leaves_no_root_and_is_resumed(
             source.send(hub, package)
         monkeypatch.setattr(files, "write", real)
         with pytest.raises(NotFound):
-            folder.load(hub, source.dataset, source.tag)
+            reading.load(FolderStore(hub), source.dataset, source.tag)
         for path in (hub / "objects").glob("*/*"):
             assert blake3(path.read_bytes()).hexdigest() == path.name
         source.send(hub, package)
@@ -165,12 +173,12 @@ def test_media_that_changed_since_the_freeze_are_all_named_and_no_root_is_writte
     package = source.package()
     for name in ("a/3.jpg", "a/5.jpg"):
         source.media[blake3(f"bytes of {name}".encode()).hexdigest()] = b"something else"
-    sent: list[folder.Sent] = []
+    sent: list[Sent] = []
     with pytest.raises(InvalidInput, match="2 of 60"):
-        sent.extend(folder.publish(tmp_path / "hub", package, source.get, source.read_media))
+        sent.extend(publishing.publish(FolderStore(tmp_path / "hub"), package, source.get, source.read_media))
     hub = tmp_path / "hub"
     with pytest.raises(NotFound):
-        folder.load(hub, source.dataset, source.tag)
+        reading.load(FolderStore(hub), source.dataset, source.tag)
     assert not (hub / "datasets" / "掘进面-3" / "v1" / "root.json").exists()
     assert len(list((hub / "objects").glob("*/*"))) == 58, "no chunk is there before all its media are"
 
@@ -180,7 +188,7 @@ def test_faults_are_named_while_the_publisher_runs(tmp_path: Path, source: Sourc
     source.media[blake3(b"bytes of a/3.jpg").hexdigest()] = b"short"
     seen: list[str] = []
     with pytest.raises(InvalidInput):
-        for sent in folder.publish(tmp_path / "hub", package, source.get, source.read_media):
+        for sent in publishing.publish(FolderStore(tmp_path / "hub"), package, source.get, source.read_media):
             seen += [f.where for f in sent.faults]
     assert seen == ["r/a/3.jpg"]
 
@@ -231,7 +239,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path, source
 
 
 def test_a_second_publisher_at_the_same_time_is_told_so(tmp_path: Path, source: Source) -> None:
-    first = folder.publish(tmp_path / "hub", source.package(), source.get, source.read_media)
+    first = publishing.publish(FolderStore(tmp_path / "hub"), source.package(), source.get, source.read_media)
     next(first)
     with pytest.raises(Conflict, match="somebody is publishing"):
         source.send(tmp_path / "hub")
@@ -245,8 +253,8 @@ def test_an_object_name_of_a_foreign_root_cannot_leave_the_hub(tmp_path: Path, s
     root = manifest.load(source.package().root)
     bad = msgspec.structs.replace(root.chunks[0].facts, b3="../../../../etc/passwd")
     forged = msgspec.structs.replace(root, chunks=(msgspec.structs.replace(root.chunks[0], facts=bad),))
-    published = replace(folder.load(hub, source.dataset, source.tag), root=forged)
-    found = [f.what for c in folder.verify(hub, published) for f in c.faults]
+    published = replace(reading.load(FolderStore(hub), source.dataset, source.tag), root=forged)
+    found = [f.what for c in reading.verify(FolderStore(hub), published) for f in c.faults]
     assert any("not named by a digest" in f for f in found)
 
 
@@ -278,11 +286,11 @@ def test_a_pipe_or_link_in_a_foreign_hub_is_not_opened(tmp_path: Path, source: S
     ],
 )
 def test_any_name_becomes_a_file_name_that_stays_in_its_folder(name: str, expected: str) -> None:
-    assert folder.safe_name(name) == expected
+    assert packages.safe_name(name) == expected
 
 
 def test_long_names_stay_apart_and_short_enough_for_any_disk() -> None:
-    a, b = folder.safe_name("面" * 300), folder.safe_name("面" * 300 + "b")
+    a, b = packages.safe_name("面" * 300), packages.safe_name("面" * 300 + "b")
     assert a != b and len(a.encode()) <= 200
 
 
