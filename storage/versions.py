@@ -142,6 +142,12 @@ def find(conn: Connection, dataset: str, tag: str) -> Version:
     )
 
 
+def by_uid(conn: Connection, uid: str) -> Version | None:
+    """The version of a uid (hex); None when there is none."""
+    row = conn.execute(sa.text(f"{_VERSION}WHERE v.uid = :u"), {"u": bytes.fromhex(uid)}).first()
+    return None if row is None else _version(row)
+
+
 def listing(conn: Connection, dataset_id: int | None = None) -> list[Version]:
     """Versions of a dataset (or of all), oldest first."""
     where = "" if dataset_id is None else "WHERE v.dataset_id = :d "

@@ -1,4 +1,4 @@
-"""Verbs on versions: freeze, verify, diff, export, publish, lineage."""
+"""Verbs on versions: freeze, verify, diff, export, publish."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 
 from app import console
 from app.console import Outcome
-from app.i18n import tr
 from app.verbs.parts import (
     Reference,
     app,
@@ -100,24 +99,3 @@ def publish(
 
     with opened(ctx) as ws:
         return console.drive(ctx.obj, service.run(ws, reference, hub))
-
-
-@verb(app, "lineage", "Where a version or a picture comes from, back to the source files.")
-def lineage(
-    ctx: typer.Context,
-    what: Annotated[str, arg("A version DATASET@TAG, or a picture by its number, path or digest.")],
-) -> Outcome:
-    from app.services import lineage as service
-
-    with opened(ctx) as ws:
-        found = service.trace(ws, what)
-    titles = {n.id: n.title for n in found.nodes}
-    nodes = console.table(
-        ("kind", "what", "title"),
-        [[tr(n.kind), tr(n.type), n.title] for n in found.nodes],
-    )
-    edges = console.table(
-        ("what", "relation", "from", "objects"),
-        [[titles[e.source], tr(e.relation), titles[e.target], e.n] for e in found.edges],
-    )
-    return Outcome(found.to_json(), text=f"{nodes}\n\n{edges}")

@@ -326,7 +326,7 @@ def test_the_log_the_jobs_and_lineage_speak_the_language_of_the_person_and_json_
     for line, words in (
         (["log"], ("入库", "类别表")),
         (["jobs", "list"], ("入库", "已完成")),
-        (["lineage", "d@v1"], ("实体", "源自")),
+        (["lineage", "d@v1"], ("类别表", "源自", "入库")),
     ):
         assert cli.main(["-w", place, *line]) == 0
         said = capsys.readouterr().out
