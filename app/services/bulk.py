@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -26,7 +27,7 @@ from app.services.workspace import Workspace
 from storage import jobs, listing, queries, record, register
 from storage.queries import Query
 from storage.record import BATCH_ROWS, PAUSE_S, Content, Draft, Edit, ItemEdit
-from storage.tables import KINDS, REVIEWS
+from storage.tables import KINDS, REVIEWS, SPLITS
 
 TAG = KINDS.index("tag")
 
@@ -58,8 +59,8 @@ def size(ws: Workspace, pick: Pick) -> Size:
     """Count what is picked, for the sentence a person reads before the deed."""
     rows, assets = _objects(ws, pick)
     predictions, _ = _objects(ws, pick, predictions=True)
-    pictures = len(set(assets)) if pick.objects else len(_pictures(ws, pick))
-    return Size(pictures, len(rows), len(predictions))
+    n = len(set(assets)) if pick.objects else len(pictures(ws, pick))
+    return Size(n, len(rows), len(predictions))
 
 
 # --- on objects ---------------------------------------------------------------------------------------------------
@@ -205,6 +206,26 @@ def judge(ws: Workspace, pick: Pick, state: str) -> Work:
     return _on_pictures(ws, pick, f"review: {state}", enter)
 
 
+def split(ws: Workspace, pick: Pick, chosen: Mapping[int, str], *, rule: Mapping[str, object]) -> Work:
+    """Give pictures their split: asset id -> train, val, test or "" for none; those that have it are left.
+
+    Args:
+        rule: how they were chosen, for the lineage.
+    """
+
+    def enter(draft: Draft, assets: Sequence[int]) -> int:
+        rows = register.item_rows(draft.conn, pick.query.dataset_id, assets)
+        edits = [
+            ItemEdit(pick.query.dataset_id, a, row.id, (number, row.review), row.assignee_id)
+            for a, row in rows.items()
+            if row.split != (number := SPLITS.index(chosen[a]))
+        ]
+        draft.enrol(edits)
+        return len(edits)
+
+    return _on_pictures(ws, pick, "split", enter, rule)
+
+
 # --- how ----------------------------------------------------------------------------------------------------------
 
 
@@ -292,7 +313,8 @@ def _objects(ws: Workspace, pick: Pick, *, predictions: bool = False) -> tuple[a
     return rows, assets
 
 
-def _pictures(ws: Workspace, pick: Pick) -> array[int]:
+def pictures(ws: Workspace, pick: Pick) -> array[int]:
+    """Asset ids of what is picked, rising."""
     if pick.objects:
         return array("q", sorted(set(_objects(ws, pick)[1])))
     if pick.ids is not None:
@@ -337,9 +359,15 @@ def _on_objects(
     return _run(ws, pick, verb, rows, assets, enter, "objects")
 
 
-def _on_pictures(ws: Workspace, pick: Pick, verb: str, enter: Callable[[Draft, Sequence[int]], int]) -> Work:
-    assets = _pictures(ws, pick)
-    return _run(ws, pick, verb, assets, assets, enter, "pictures")
+def _on_pictures(
+    ws: Workspace,
+    pick: Pick,
+    verb: str,
+    enter: Callable[[Draft, Sequence[int]], int],
+    told: Mapping[str, object] = MappingProxyType({}),
+) -> Work:
+    assets = pictures(ws, pick)
+    return _run(ws, pick, verb, assets, assets, enter, "pictures", told)
 
 
 def _run(
@@ -350,6 +378,7 @@ def _run(
     assets: array[int],
     enter: Callable[[Draft, Sequence[int]], int],
     noun: str,
+    told: Mapping[str, object] = MappingProxyType({}),
 ) -> Work:
     yield Started(verb, total=len(things))
     if not things:
@@ -357,7 +386,9 @@ def _run(
         return
     data = pick.query.dataset_id
     with ws.db.write() as conn:
-        activity = record.start_activity(conn, "review", ws.person.id, {"verb": verb, noun: len(things)})
+        activity = record.start_activity(
+            conn, "review", ws.person.id, {**told, "verb": verb, noun: len(things)}
+        )
         job = jobs.create(conn, "review", activity_id=activity, dataset_id=data, params={"verb": verb},
                           total=len(things), shards=[(1, 2**62)])  # fmt: skip
     done = seen = 0

@@ -85,3 +85,35 @@ def _told(dataset: str, counts: Sequence[Any], looked: Outcome, *, asked: bool) 
     )
     return Outcome({"dataset": dataset, "found": rows, "removed": 0}, looked.problems, looked.warnings, looked.n_warnings,
                    text=f"{table}\n\n{ending}")  # fmt: skip
+
+
+@verb(
+    app,
+    "split",
+    "Put pictures into train, val and test: whole groups only, so that no twin crosses; one step, undone as one.",
+)
+def split(
+    ctx: typer.Context,
+    dataset: Annotated[str, arg("The dataset's name.", metavar="DATASET")],
+    ratio: Annotated[str, opt("Shares of train, val and test.", "--ratio")] = "8:1:1",
+    stratified: Annotated[
+        bool, opt("Every class in these shares, the rarest first.", "--stratified")
+    ] = False,
+    together: Annotated[
+        list[str] | None,
+        opt(
+            "What stays together: near (duplicates, the default), camera (folder), place (source), time; may be repeated, none for nothing.",
+            "--together",
+        ),
+    ] = None,
+    seed: Annotated[int, opt("Another number, another draw.", "--seed", min=0)] = 0,
+    where: Where = "",
+    dry_run: Annotated[bool, opt("Say what would be done, write nothing.", "--dry-run")] = False,
+) -> Outcome:
+    from annotation import splits
+    from app.services import splitting
+
+    groups = tuple(g for g in together or ("near",) if g != "none")
+    rule = splitting.Rule(splits.ratio(ratio), "stratified" if stratified else "random", groups, seed)
+    with opened(ctx) as ws:
+        return console.drive(ctx.obj, splitting.run(ws, dataset, rule, where=where, dry_run=dry_run))
