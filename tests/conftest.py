@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import i18n
+from storage import db as database
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
@@ -177,6 +179,35 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("no shared test data (set LAMPROOM_SHARED to the folder that holds data/ and models/)")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty SQLite record goes through the migrations once; the next ones of this process are copies of it.
+
+    A record that has tables, one on a server and one of a child process take the real chain.
+    """
+    real = database.migrate
+    made = tmp_path_factory.mktemp("record") / "empty.db"
+
+    def migrate(location: str) -> None:
+        if database.is_address(location):
+            real(location)
+            return
+        with contextlib.closing(sqlite3.connect(location)) as target:
+            empty = target.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+            if empty and made.exists():
+                target.execute("PRAGMA synchronous=OFF")
+                with contextlib.closing(sqlite3.connect(made)) as source:
+                    source.backup(target)
+                return
+        real(location)
+        if empty:
+            database.copy_file(Path(location), made)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "migrate", migrate)
+        yield
 
 
 # --- PostgreSQL --------------------------------------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +19,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from annotation import scenes
-from annotation.core import Annotation, Box
+from annotation.core import Annotation, Box, new_uid
 from app.desktop import main, theme
 from app.desktop.ime import Guard
 from app.desktop.window import Window
@@ -67,6 +71,20 @@ def furnish(place: Path, n: int = N) -> Path:
         pass
     predict(ws, 2)
     ws.close()
+    return place / "W"
+
+
+def copy_furnished(made: Path, place: Path) -> Path:
+    """A furnished workspace of its own at `place`, as if it had been made there: nothing in it names `made` any more."""
+    shutil.copytree(made, place, dirs_exist_ok=True)
+    old, new = made / "pictures", place / "pictures"
+    with contextlib.closing(sqlite3.connect(place / "W" / workspace.RECORD_FILE)) as raw, raw:
+        raw.execute("PRAGMA synchronous=OFF")
+        raw.execute("UPDATE meta SET value = ? WHERE key = 'uid'", [new_uid()])
+        raw.execute("UPDATE source_root SET location = ?", [os.fsencode(new)])
+        for table in ("activity", "job"):
+            for was, now in ((str(old), str(new)), (os.fsencode(old).hex(), os.fsencode(new).hex())):
+                raw.execute(f"UPDATE {table} SET params = replace(params, ?, ?)", [was, now])
     return place / "W"
 
 
@@ -176,16 +194,29 @@ def window(qtbot: QtBot, guard: Guard, qapp, monkeypatch: pytest.MonkeyPatch) ->
     made.activateWindow()
     qtbot.waitUntil(made.isActiveWindow)
     yield made
-    made.close()
-    made.deleteLater()
+    # All of them, a test's second one too: what is left is styled again with every window after it.
+    for one in qapp.topLevelWidgets():
+        if isinstance(one, Window):
+            one.close()
+            one.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     qapp.processEvents()
+    qapp.setStyleSheet("")  # as at a start: widgets that are made under a sheet are styled twice
     theme.choose("dark")
 
 
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `furnish` makes, once; tests work on copies."""
+    folder = tmp_path_factory.mktemp("furnished")
+    furnish(folder)
+    return folder
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(furnished: Path, tmp_path: Path) -> Path:
     """A furnished workspace on the disk."""
-    return furnish(tmp_path)
+    return copy_furnished(furnished, tmp_path)
 
 
 @pytest.fixture

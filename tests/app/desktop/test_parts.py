@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,3 +195,12 @@ def test_a_fault_while_a_widget_paints_itself_is_logged_and_goes_no_further(
     qtbot.addWidget(broken)
     broken.grab()
     assert "painting Broken" in caplog.text
+
+
+def test_a_copied_workspace_names_nothing_of_the_one_it_was_copied_from(furnished: Path, place: Path) -> None:
+    with contextlib.closing(sqlite3.connect(place / "record.db")) as raw:
+        text = "\n".join(raw.iterdump()).lower()
+    for old in (str(furnished), str(furnished).encode().hex()):
+        assert old.lower() not in text
+        assert old.encode().hex() not in text  # a column of bytes
+    assert (place.parent / "pictures").as_posix().encode().hex() in text
