@@ -92,6 +92,8 @@ def _marks(file: Path) -> str:
     if not text.lstrip().startswith(b"{"):
         return ""
     text += base.tail(file, base.SNIFFED // 2)
+    if b'"items"' in text and b'"images"' not in text:
+        return ""  # Datumaro's, which has categories and annotations too
     found = [word for word in ("images", "annotations", "categories") if f'"{word}"'.encode() in text]
     return f"a JSON object with {' and '.join(found)}" if len(found) >= 2 else ""
 
