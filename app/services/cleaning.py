@@ -121,6 +121,7 @@ def find(ws: Workspace, dataset: str, wanted: Wanted = Wanted()) -> Work:
             else:
                 yield event
     with ws.db.write() as conn:
+        _supersede(conn, data.id, wanted)
         params = {
             "dataset": data.name, "kinds": list(wanted.kinds), "near": wanted.near, "alike": wanted.alike, "frozen": wanted.frozen,
             "against": others, "every": wanted.every, "apart_s": wanted.apart_s, "scene": wanted.scene, "left": left,
@@ -132,13 +133,33 @@ def find(ws: Workspace, dataset: str, wanted: Wanted = Wanted()) -> Work:
     yield from find_again(ws, job)
 
 
+def _supersede(conn: Connection, dataset_id: int, wanted: Wanted) -> None:
+    """End searches that nobody works on and whose every kind is now found anew: nothing need wait for their end."""
+    for old in _searching(conn, dataset_id):
+        before = _wanted(old)
+        if set(before.all_kinds()) <= set(wanted.all_kinds()) and jobs.held_by(conn, old.id) is None:
+            jobs.finish(conn, old.id, "cancelled")
+
+
+def _searching(conn: Connection, dataset_id: int) -> list[Job]:
+    """Searches of a dataset that are not at their end."""
+    found = jobs.listing(conn, open_only=True)
+    return [job for job in found if job.kind == "likeness" and job.dataset_id == dataset_id]
+
+
+def _wanted(job: Job) -> Wanted:
+    """What a search looks for, but for the other datasets, which it knows by number."""
+    p: Any = job.params
+    return Wanted(
+        tuple(p["kinds"]), p["near"], p["alike"], p["frozen"], (), p["every"], p["apart_s"], p["scene"]
+    )
+
+
 def find_again(ws: Workspace, job: Job) -> Work:
     """Look for the groups of a job, from the beginning: it takes seconds, and half of a search is worth nothing."""
     assert job.dataset_id is not None
     p: Any = job.params
-    wanted = Wanted(
-        tuple(p["kinds"]), p["near"], p["alike"], p["frozen"], (), p["every"], p["apart_s"], p["scene"]
-    )
+    wanted = _wanted(job)
     dataset_id, kinds = job.dataset_id, wanted.all_kinds()
     yield Started("likeness", len(kinds), str(job.id))
     try:
@@ -493,10 +514,9 @@ def exclude(ws: Workspace, dataset: str, what: Sequence[Pass], *, held: bool = F
 
 
 def _settled(conn: Connection, dataset_id: int) -> None:
-    for job in jobs.listing(conn, open_only=True):
-        if job.kind == "likeness" and job.dataset_id == dataset_id:
-            raise Conflict("the search for duplicates is not at its end", where=f"job {job.id}",
-                           remedy=f"wait for it, or `lamproom jobs resume {job.id}`")  # fmt: skip
+    for job in _searching(conn, dataset_id):
+        raise Conflict("the search for duplicates is not at its end", where=f"job {job.id}",
+                       remedy=f"wait for it, or `lamproom jobs resume {job.id}`")  # fmt: skip
 
 
 @dataclass(slots=True)

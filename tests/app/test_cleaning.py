@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +383,24 @@ def test_nothing_leaves_while_a_search_is_not_at_its_end(ws: Workspace, tmp_path
     work.close()
     assert [j.state for j in jobs.listing(ws) if j.kind == "likeness"] == ["cancelled"]
     run(cleaning.exclude(ws, "d", [Pass("near", "duplicate:near")]))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "free"), [(("near",), ("exact", "near"), True), (("near",), ("exact",), False)]
+)
+def test_a_search_that_was_killed_is_replaced_by_one_that_finds_its_groups_anew(
+    ws: Workspace, tmp_path: Path, before: tuple[str, ...], after: tuple[str, ...], free: bool
+) -> None:
+    fill(ws, tmp_path / "src", twins(2))
+    run(cleaning.find(ws, "d", Wanted(before)))
+    with ws.db.write() as conn:  # as a process leaves it that was killed in its midst
+        conn.exec_driver_sql("UPDATE job SET ended_ms = NULL, outcome = NULL WHERE kind = 'likeness'")
+        conn.exec_driver_sql("UPDATE shard SET state = 0, until_ms = 0, position = first - 1")
+    run(cleaning.find(ws, "d", Wanted(after)))
+    with pytest.raises(Conflict, match="not at its end") if not free else nullcontext():
+        run(cleaning.exclude(ws, "d", [Pass("near", "duplicate:near")]))
+    states = [j.state for j in jobs.listing(ws) if j.kind == "likeness"]
+    assert states == ["finished", "cancelled" if free else "waiting"]
 
 
 def test_histograms_count_every_measured_picture_once_and_agree_with_the_query(
