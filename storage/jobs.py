@@ -89,11 +89,15 @@ def lives(name: str) -> bool:
     return bool(name) and not _is_dead(name)
 
 
+def is_here(name: str) -> bool:
+    """Whether an owner is a process of this machine."""
+    return name.partition(":")[0] == socket.gethostname()
+
+
 def _is_dead(name: str) -> bool:
     """True when the owner was a process of this machine that has ended."""
-    host, _, rest = name.partition(":")
-    pid, _, started = rest.partition(":")
-    return host == socket.gethostname() and bool(started) and pid.isdigit() and _started(int(pid)) != started
+    pid, _, started = name.partition(":")[2].partition(":")
+    return is_here(name) and bool(started) and pid.isdigit() and _started(int(pid)) != started
 
 
 def create(

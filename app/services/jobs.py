@@ -215,8 +215,12 @@ def _another_goes_first(ws: Workspace, row: JobRow, stuck: frozenset[int], clock
     )
 
 
-def cancel(ws: Workspace, job_id: int) -> Job:
+def cancel(ws: Workspace, job_id: int, *, machine_gone: bool = False) -> Job:
     """End a job that waits; what it committed stays and can be undone as one step.
+
+    Args:
+        machine_gone: a person's word that the other machine whose process holds the job is no more, which nobody can
+            tell from here. Of this machine's processes nothing need be believed.
 
     Raises:
         Conflict: a living process works on it. InvalidInput: it has ended.
@@ -228,9 +232,14 @@ def cancel(ws: Workspace, job_id: int) -> Job:
         work: Any = (job.params.get("course") or {}).get("work") or {}  # type: ignore[attr-defined]
         watcher = str(work.get("watcher", ""))
         if holder := jobs.held_by(conn, job_id) or (watcher if jobs.lives(watcher) else None):
-            raise Conflict(
-                f"process {holder.split(':')[1]} works on job {job_id}", remedy="interrupt that process first"
-            )
+            host, pid = holder.split(":")[:2]
+            if jobs.is_here(holder):
+                raise Conflict(f"process {pid} works on job {job_id}", remedy="interrupt that process first")
+            if not machine_gone:
+                raise Conflict(
+                    f"process {pid} of {host} works on job {job_id}",
+                    remedy=f"interrupt it there; if that machine is gone: `lamproom jobs cancel {job_id} --machine-gone`",
+                )
         conn.execute(
             sa.text(
                 "UPDATE shard SET fence = fence + 1, state = 0, until_ms = 0 WHERE job_id = :j AND state = 1"

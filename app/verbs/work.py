@@ -206,9 +206,13 @@ def jobs_resume(
 
 
 @verb(jobs_app, "cancel", "End a job for good; what it has written stays and can be undone.")
-def jobs_cancel(ctx: typer.Context, job: Annotated[int, arg("The job's number.")]) -> Outcome:
+def jobs_cancel(
+    ctx: typer.Context,
+    job: Annotated[int, arg("The job's number.")],
+    machine_gone: Annotated[bool, opt("Also one that a process of another machine holds, because that machine is no more.", "--machine-gone")] = False,
+) -> Outcome:  # fmt: skip
     from app.services import jobs
 
     with opened(ctx) as ws:
-        ended = jobs.cancel(ws, job)
+        ended = jobs.cancel(ws, job, machine_gone=machine_gone)
     return Outcome({"cancelled": ended.id, "kind": ended.kind})

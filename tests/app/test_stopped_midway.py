@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from annotation.errors import Conflict, InvalidInput, Unavailable
-from app import worker
+from app import cli, worker
 from app.events import Finished, Progress, Warned, Work
 from app.hours import CLOCK
 from app.services import (
@@ -229,6 +229,22 @@ def test_a_job_beyond_this_process_is_looked_after_by_one_process_of_a_machine(
     finally:
         other.communicate(b"\n")
     assert finish(jobs.resume(ws, job.id))["finished"] is True
+
+
+def test_a_job_that_a_machine_held_which_is_gone_ends_on_a_persons_word_and_a_living_ones_never(
+    ws: Workspace, begun: jobdir.Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = the_job(ws)
+    line = ["-w", ws.location, "jobs", "cancel", str(job.id)]
+    orders.note_work(ws, job, watcher=shards.owner())
+    with pytest.raises(Conflict, match=f"process {os.getpid()} works on job"):
+        jobs.cancel(ws, job.id, machine_gone=True)
+    orders.note_work(ws, job, watcher="elsewhere:77:1")
+    assert cli.main(line) == 1
+    assert "process 77 of elsewhere" in (said := capsys.readouterr().err) and "--machine-gone" in said
+    assert cli.main([*line, "--machine-gone"]) == 0
+    assert jobs.listing(ws)[0].state == "cancelled"
+    assert not begun.folder.exists()
 
 
 def test_what_two_processes_note_of_a_job_is_kept_of_both(ws: Workspace, begun: jobdir.Opened) -> None:
