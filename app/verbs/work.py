@@ -76,7 +76,13 @@ def prelabel(
 
 
 def _for_people(done: Outcome) -> Outcome:
-    """A run's outcome as text: thresholds as they are given, stages by their names, without the figures of the plan."""
+    """A run's outcome as text: thresholds as they are given, stages by their names, without the figures of the plan.
+
+    Of a run of this process that found nothing left to take no figures: they would all be 0.
+    """
+    alone = "runner" not in done.result
+    if alone and done.result.get("finished") is False and done.result.get("pictures") == 0:
+        return replace(done, text=tr("this run did no picture of job {job}", job=done.result["job"]))
     facts = {k: v for k, v in done.result.items() if k not in ("plan", "decode_scale")}
     for name in ("score", "iou"):
         if isinstance(micro := facts.pop(f"{name}_micro", None), int):

@@ -247,6 +247,24 @@ def test_a_job_that_a_machine_held_which_is_gone_ends_on_a_persons_word_and_a_li
     assert not begun.folder.exists()
 
 
+def test_a_run_that_comes_too_late_for_a_job_says_so_without_figures(
+    ws: Workspace, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(tmp_path / "p", 3)
+    finish(ingest.run(ws, [tmp_path / "p"], dataset="late"))
+    first = prelabel.run(ws, "late", model, later=True)
+    finish(first)
+    job = the_job(ws)
+    set_shard(ws, 0, 1, "elsewhere:1:1")
+    line = ["-w", ws.location, "prelabel", "--dataset", "late", "--model", model]
+    assert cli.main(line) == 3
+    said = capsys.readouterr()
+    assert said.out.strip() == f"this run did no picture of job {job.id}"
+    assert "another process works on the rest" in said.err
+    assert cli.main([*line, "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["predictions"] == 0
+
+
 def test_what_two_processes_note_of_a_job_is_kept_of_both(ws: Workspace, begun: jobdir.Opened) -> None:
     stale = the_job(ws)
     orders.note_work(ws, stale, ticket={"runner": "slurm", "job": 1, "shards": [0]})
