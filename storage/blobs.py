@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from blake3 import blake3
@@ -21,13 +24,66 @@ def put(folder: Path, data: bytes) -> str:
     """Store the bytes durably and return their digest; nothing is written when the object is there already."""
     digest = blake3(data).hexdigest()
     target = path_of(folder, digest)
-    if not target.exists():
+    if not _touched(folder, target):
         made = not target.parent.exists()
         target.parent.mkdir(parents=True, exist_ok=True)
         files.write(target, data)
         if made:
             files.sync_folder(target.parent.parent)
     return digest
+
+
+@contextmanager
+def _short(folder: Path, *, alone: bool) -> Iterator[None]:
+    """The lock between those who rely on an object that is there already and those who drop it; held for a moment."""
+    (folder / "objects").mkdir(parents=True, exist_ok=True)
+    with files.locked(folder / "objects" / ".lock", alone=alone):
+        yield
+
+
+def _touched(folder: Path, target: Path) -> bool:
+    """Whether the object is there; if so it counts as written now, so that `drop` spares it."""
+    with _short(folder, alone=False):
+        try:
+            os.utime(target)
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def drop(folder: Path, digests: Iterable[str], *, before: float) -> Iterator[tuple[str, int]]:
+    """Remove objects that were neither written nor relied upon since `before` (seconds); yields (digest, bytes) of each.
+
+    Beside writers: whoever puts an object that is there already makes it younger, under the same lock.
+    """
+    for digest in digests:
+        target = path_of(folder, digest)
+        with _short(folder, alone=True):
+            try:
+                found = target.stat()
+                if found.st_mtime >= before:
+                    continue
+                target.unlink()
+            except FileNotFoundError:
+                continue
+        yield digest, found.st_size
+
+
+def listed(folder: Path) -> set[str]:
+    """The digests of every object here; unfinished files are left out."""
+    return {name for _, name in _files(folder) if len(name) == 64}
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Unfinished files that killed writers left among the objects."""
+    return [where / name for where, name in _files(folder) if name.endswith(".part")]
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+    objects = folder / "objects"
+    for part in sorted(p.name for p in objects.iterdir()) if objects.is_dir() else ():
+        if len(part) == 2:
+            yield from ((objects / part, name) for name in sorted(p.name for p in (objects / part).iterdir()))
 
 
 def get(folder: Path, digest: str) -> bytes:

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from annotation.errors import Conflict
 
@@ -97,14 +98,27 @@ def alone(lock: Path, *, what: str) -> Iterator[None]:
     """
     with lock.open("ab") as held:
         try:
-            if os.name == "nt":
-                import msvcrt
-
-                msvcrt.locking(held.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-            else:
-                import fcntl
-
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(held, alone=True, wait=False)
         except OSError as error:
             raise Conflict(what, where=str(lock.parent), remedy="wait until it has ended") from error
         yield
+
+
+@contextmanager
+def locked(lock: Path, *, alone: bool) -> Iterator[None]:
+    """Hold a lock file for a moment, waiting for it; alone, or beside others who do not hold it alone (not on Windows)."""
+    with lock.open("ab") as held:
+        _lock(held, alone=alone, wait=True)
+        yield
+
+
+def _lock(held: BinaryIO, *, alone: bool, wait: bool) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(held.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        import fcntl
+
+        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        fcntl.flock(held, kind if wait else kind | fcntl.LOCK_NB)

@@ -75,7 +75,10 @@ def parse_filter(text: str) -> Filter:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A frozen version. root, signature and public (hex) are None until its manifest has been built."""
+    """A frozen version. root, signature and public (hex) are None until its manifest has been built.
+
+    statement: canonical JSON that ties the root to the audit log's head; its signature (hex) is by the same key.
+    """
 
     id: int
     uid: str
@@ -93,6 +96,8 @@ class Version:
     root: str | None
     signature: str | None
     public: str | None
+    statement: str | None
+    statement_signature: str | None
 
     @property
     def ref(self) -> str:
@@ -103,17 +108,21 @@ class Version:
 _VERSION = (
     "SELECT v.id, v.uid, v.dataset_id, d.name, v.tag, v.rev, v.schema_version_id, s.code, s.number, v.filter, "
     "v.activity_id, g.name, v.at_ms, v.root, v.signature, "
-    "(SELECT max(k.ref) FROM link k WHERE k.activity_id = v.activity_id AND k.entity = 'key') "
+    "(SELECT max(k.ref) FROM link k WHERE k.activity_id = v.activity_id AND k.entity = 'key'), "
+    "v.statement, v.statement_signature "
     "FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id JOIN schema_version s ON s.id = v.schema_version_id "
     "JOIN activity a ON a.id = v.activity_id JOIN agent g ON g.id = a.agent_id "
 )
 
 
 def _version(r: Sequence[Any]) -> Version:
-    uid, root, signature = (bytes(x).hex() if x is not None else None for x in (r[1], r[13], r[14]))
+    uid, root, signature, stated = (
+        bytes(x).hex() if x is not None else None for x in (r[1], r[13], r[14], r[17])
+    )
     assert uid is not None
     return Version(
-        r[0], uid, r[2], r[3], r[4], r[5], r[6], r[7], r[8], parse_filter(r[9]), r[10], r[11], r[12], root, signature, r[15]
+        r[0], uid, r[2], r[3], r[4], r[5], r[6], r[7], r[8], parse_filter(r[9]), r[10], r[11], r[12], root, signature, r[15],
+        r[16], stated,
     )  # fmt: skip
 
 
@@ -175,6 +184,18 @@ def seal(conn: Connection, version_id: int, *, root: bytes, signature: bytes) ->
     done = conn.execute(
         sa.text("UPDATE dataset_version SET root = :r, signature = :s WHERE id = :i AND root IS NULL"),
         {"r": root, "s": signature, "i": version_id},
+    )
+    return done.rowcount == 1
+
+
+def state(conn: Connection, version_id: int, seq: int, head: bytes, statement: str, signature: bytes) -> bool:
+    """Note the signed statement, once. False when there was one."""
+    done = conn.execute(
+        sa.text(
+            "UPDATE dataset_version SET audit_seq = :q, audit_head = :h, statement = :t, statement_signature = :s "
+            "WHERE id = :i AND statement IS NULL"
+        ),
+        {"q": seq, "h": head, "t": statement, "s": signature, "i": version_id},
     )
     return done.rowcount == 1
 

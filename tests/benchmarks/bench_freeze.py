@@ -69,6 +69,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--assets", type=int, default=200_000)
     args = parser.parse_args()
+    os.environ["LAMPROOM_KEYS"] = "plain"
     base = Path(tempfile.mkdtemp(prefix="lr-freeze-"))
     print(f"machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {args.assets} assets", flush=True)
     try:

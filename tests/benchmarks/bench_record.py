@@ -35,12 +35,14 @@ ASSET_COLUMNS = (
 )  # fmt: skip
 
 
-def asset_rows(first: int, n: int, root: int, activity: int) -> list[tuple[object, ...]]:
+def asset_rows(
+    first: int, n: int, root: int, activity: int, per_folder: int = 6_000
+) -> list[tuple[object, ...]]:
     """Rows like those of ingest."""
     rng = random.Random(first)
     return [
         (bytes.fromhex(new_uid()), 0, rng.randbytes(32), rng.randbytes(32), 250_000, 1920, 1080, 1, "image/jpeg", root,
-         f"综采面/{i // 6000:04d}/KJ-07_{i:08d}.jpg", rng.getrandbits(63), 1_700_000_000_000_000_000 + i, activity)
+         f"综采面/{i // per_folder:04d}/KJ-07_{i:08d}.jpg", rng.getrandbits(63), 1_700_000_000_000_000_000 + i, activity)
         for i in range(first, first + n)
     ]  # fmt: skip
 
@@ -60,10 +62,12 @@ def contents(assets: range, numbers: list[int]) -> Iterator[Content]:
                           (x, y, x + 90_000, y + 200_000), polygon, None, rng.randrange(10**6) if origin else None, origin)  # fmt: skip
 
 
-def build(folder: Path, n_assets: int, *, every: int = 1) -> tuple[Workspace, float, int]:
+def build(
+    folder: Path, n_assets: int, *, every: int = 1, per_folder: int = 6_000
+) -> tuple[Workspace, float, int]:
     """A workspace of 248 datasets at most, filled through the record's own code. Returns (workspace, CPU seconds, rows).
 
-    One asset in `every` has annotations.
+    One asset in `every` has annotations; a folder holds `per_folder`.
 
     CPU seconds, here and in `raw_rate`: both are one thread without a wait, and other programs on the machine cancel out.
     """
@@ -94,7 +98,9 @@ def build(folder: Path, n_assets: int, *, every: int = 1) -> tuple[Workspace, fl
             assets=ids,
             durable=False,
         ) as draft:
-            database.insert(draft.conn, "asset", ASSET_COLUMNS, asset_rows(first, n, root, activity))
+            database.insert(
+                draft.conn, "asset", ASSET_COLUMNS, asset_rows(first, n, root, activity, per_folder)
+            )
             draft.enrol([ItemEdit(data, a, opens=(0, 0)) for a in ids])
         with record.change(
             ws.db,
