@@ -83,6 +83,7 @@ def _package(ws: Workspace, version: Version, root: Root) -> Package:
         "lineage.json": lineage.to_prov(origin, workspace_uid=ws.uid),
         "card.md": _card(version, root, blake3(data).hexdigest(), public, origin).encode(),
     }
+    documents["statement.json"] = (version.statement or "").encode()
     key = keys.signing_key(ws)
     if seal.public_bytes(key) != public:
         raise InvalidInput(
@@ -98,6 +99,7 @@ def _package(ws: Workspace, version: Version, root: Root) -> Package:
         public,
         documents,
         key.sign(statement),
+        bytes.fromhex(version.statement_signature or ""),
     )
 
 
