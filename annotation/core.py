@@ -163,6 +163,18 @@ def new_uid() -> str:
     return f"{value:032x}"
 
 
+def new_uids(n: int) -> list[str]:
+    """As many new uids as `new_uid` would make one by one, at a fraction of the time; not in order among themselves."""
+    head = f"{time.time_ns() // 1_000_000:012x}7"
+    text = os.urandom(10 * n).hex()
+    return [
+        f"{head}{text[i : i + 3]}{_VARIANT[text[i + 3]]}{text[i + 4 : i + 19]}" for i in range(0, 20 * n, 20)
+    ]
+
+
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
+
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """One object on one asset, or a prediction of one.

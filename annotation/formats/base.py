@@ -29,6 +29,11 @@ SNIFFED = 1 << 16
 SPLITS = ("", "train", "val", "test")
 _SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
+_PLAIN_PATH = re.compile(
+    r"(?![.]{1,2}/)[A-Za-z0-9_.@+=()-][A-Za-z0-9_.@+=() -]*(?:/(?![.]{1,2}(?:/|\Z))[A-Za-z0-9_.@+=() -]+)*(?<![/.])"
+)
+"""A path that is as clean as can be: most are."""
+
 Sizes = Callable[[str], "tuple[int, int] | None"]
 """The (width, height) in px, after orientation, of a picture by its path in the file; None when unknown."""
 
@@ -182,6 +187,8 @@ def clean_path(text: object) -> str:
     """
     if not isinstance(text, str):
         raise InvalidInput(f"a picture path that is no text: {short(text)}")
+    if _PLAIN_PATH.fullmatch(text) and len(text) <= MAX_PATH:
+        return text
     path = canonical.nfc(text).replace("\\", "/")
     if len(path) > MAX_PATH or any(unicodedata.category(c) == "Cc" for c in path):
         raise InvalidInput(
