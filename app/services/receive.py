@@ -1,0 +1,517 @@
+"""Take in a published version from a hub: proved, trusted, brought into the record so that it rebuilds to the same root.
+
+The media go below the workspace's `received` folder, under the codes of the sources they came from; annotations keep their
+uids; the version keeps its publisher's signature. Nothing of it is believed before its digest holds, and a version that
+does not rebuild to the root that was signed is not received. Interrupted, the same call goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from annotation import canonical, labels
+from annotation.core import new_uid
+from annotation.errors import Conflict, InvalidInput, LamproomError, Unavailable
+from annotation.rows import from_row, to_row
+from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
+from app.services import versions
+from app.services.workspace import Workspace
+from storage import audit, blobs, files, jobs, keys, manifest, media, names, receipts, record, register, seal
+from storage import db as database
+from storage import trust as trusts
+from storage import versions as rows
+from storage.hub import package, reading, store
+from storage.hub.reading import Published, Reader
+from storage.hub.store import Store
+from storage.jobs import Job, Lease
+from storage.manifest import Entry, Fact, Root
+from storage.media import Probe
+from storage.record import Content, Edit, ItemEdit
+from storage.register import NewAsset
+from storage.sources import needs_copy
+from storage.tables import KINDS, ORIGINS, SPLITS
+from storage.versions import Filter, Version
+
+FOLDER = "received"
+PART = 40
+"""Pictures of one change."""
+
+_fact = msgspec.json.Decoder(Fact).decode
+_labelled = msgspec.json.Decoder(manifest.Labelled).decode
+
+
+class _Object(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """As manifest.Object, for reading: b"" where there is none."""
+
+    kind: str
+    label: str
+    origin: str
+    uid: str
+    attributes: msgspec.Raw = msgspec.Raw(b"")
+    bbox: tuple[int, int, int, int] | None = None
+    points: msgspec.Raw = msgspec.Raw(b"")
+    score: int | None = None
+
+
+_objects = msgspec.json.Decoder(list[_Object]).decode
+
+
+def run(ws: Workspace, hub: Store, ref: str, *, trust: str = "") -> Work:
+    """Receive `dataset@tag`.
+
+    Args:
+        hub: an opened hub of any kind.
+        trust: the fingerprint of a key this workspace does not trust yet, as its owner told it.
+
+    Raises:
+        NotFound: it is not published there.
+        InvalidInput: it is not what was signed (each fault is a `Warned`), or signed by a key that nobody here trusts.
+        Conflict: the workspace holds a dataset, a source or objects of the same names that are not of this version.
+    """
+    dataset, _, tag = ref.rpartition("@")
+    if not dataset or not tag:
+        raise InvalidInput(
+            "a version is named DATASET@TAG", where=ref, remedy="`lamproom hub versions` lists them"
+        )
+    published = reading.load(hub, dataset, tag)
+    if published.faults:
+        yield from (Warned(f.what, f.where) for f in published.faults)
+        raise InvalidInput(
+            "the version is not what was signed", where=f"{hub.where} {ref}", remedy="have it published again"
+        )
+    _demand_trust(ws, published, ref, trust)
+    params: dict[str, object] = {
+        "hub": hub.where, "version": ref, "root": published.digest, "key": seal.fingerprint(published.public)
+    }  # fmt: skip
+    with ws.db.read() as conn:
+        known = next((v for v in rows.listing(conn) if v.ref == ref), None)
+        same = [
+            j for j in jobs.listing(conn, open_only=True) if j.kind == "receive" and dict(j.params) == params
+        ]
+    if known is not None and known.root == published.digest and not same:
+        yield Started(f"receive {ref}", 0)
+        yield Finished({"version": ref, "root": published.digest, "assets": 0, "already": True})
+        return
+    if not same:
+        yield from _proved(hub, published, ref)
+        with ws.db.read() as conn:
+            _demand_room(conn, ws, published, known)
+    job = same[-1] if same else _create(ws, published, params)
+    yield from _take(ws, hub, published, job)
+
+
+def _demand_trust(ws: Workspace, published: Published, ref: str, trust: str) -> None:
+    mark = seal.fingerprint(published.public)
+    if trusts.standing(ws, published.public) != "unknown":
+        return
+    if not trust or not trusts.same(trust, published.public):
+        what = (
+            f"it is signed by another key, {mark}, than the one you trust"
+            if trust
+            else f"nobody here trusts its key, {mark}"
+        )
+        raise InvalidInput(
+            what, where=ref, remedy="compare it with what its publisher says, then --trust FINGERPRINT"
+        )
+    trusts.trust(ws, published.public)
+    with ws.db.write() as conn:
+        audit.append(conn, agent=ws.person.name, verb="keys trust", subject=mark, detail={"for": ref})
+
+
+def _proved(hub: Store, published: Published, ref: str) -> Iterator[Event]:
+    """The manifest, before anything is written; media are proved one by one as they come."""
+    total = published.root.counts.assets
+    yield Started(f"prove {ref}", total)
+    faults = done = 0
+    for checked in reading.verify(hub, published, bytes_too=False):
+        faults += len(checked.faults)
+        done += len(checked.facts)
+        yield from (Warned(f.what, f.where) for f in checked.faults)
+        yield Progress(done, total, "manifest")
+    if faults:
+        raise InvalidInput(f"{faults} faults in the manifest; nothing was received", where=f"{hub.where} {ref}",
+                           remedy="have it published again")  # fmt: skip
+
+
+def _demand_room(conn: Connection, ws: Workspace, published: Published, known: Version | None) -> None:
+    """Nothing of these names may be here: what is received must rebuild to the very same root."""
+    if known is not None:
+        raise Conflict(
+            f"{known.ref} exists here with another content", remedy="receive it into a workspace of its own"
+        )
+    if (
+        conn.execute(sa.text("SELECT 1 FROM dataset WHERE name = :n"), {"n": published.dataset}).first()
+        is not None
+    ):
+        raise Conflict(
+            f"there is a dataset {published.dataset!r} here already",
+            remedy="receive it into a workspace of its own",
+        )
+    codes = {c.first.partition("/")[0] for c in published.root.chunks}
+    taken = [
+        r.code for r in register.roots(conn) if r.code in codes and r.location != _root_location(ws, r.code)
+    ]
+    if taken:
+        raise Conflict(
+            f"there is a source {taken[0]!r} here already", remedy="receive it into a workspace of its own"
+        )
+
+
+def _root_location(ws: Workspace, code: str) -> bytes:
+    return os.fsencode((ws.folder / FOLDER / code).resolve())
+
+
+def _create(ws: Workspace, published: Published, params: dict[str, object]) -> Job:
+    code = published.root.schema.code
+    with ws.db.write() as conn:
+        activity = record.start_activity(conn, "receive", ws.person.id, params)
+        record.link(conn, activity, "used", "package", f"{params['version']} {published.digest}")
+        record.link(conn, activity, "used", "key", published.public.hex())
+        dataset_id = register.add_dataset(conn, published.dataset, code)
+        record.link(conn, activity, "generated", "dataset", published.dataset)
+        job_id = jobs.create(
+            conn, "receive", activity_id=activity, dataset_id=dataset_id, params=params,
+            total=published.root.counts.assets, shards=[(1, 2**62)],
+        )  # fmt: skip
+        return jobs.get(conn, job_id)
+
+
+# --- taking it in ---------------------------------------------------------------------------------------------------
+
+
+def _take(ws: Workspace, hub: Store, published: Published, job: Job) -> Work:
+    root, ref = published.root, str(job.params["version"])
+    yield Started(f"receive {ref}", root.counts.assets, str(job.id))
+    reader, done = Reader(hub), job.done
+    step = job.step
+    with (
+        jobs.held(ws.db, job.id) as lease,
+        ThreadPoolExecutor(max(1, hub.threads), "lamproom-receive") as pool,
+    ):
+        documents = _keep_documents(ws, hub, published)
+        schema_id = _schema(ws, job, root, documents["schema.toml"])
+        n = 0
+        for chunk in root.chunks:
+            if n + chunk.n <= lease.position:  # done before
+                n += chunk.n
+                continue
+            entries = manifest.read(chunk, reader.get)
+            for part in (entries[i : i + PART] for i in range(0, len(entries), PART)):
+                n += len(part)
+                if n <= lease.position:
+                    continue
+                facts = [_fact(e.facts) for e in part]
+                probes = list(pool.map(partial(_fetch, ws, reader), facts))
+                step = _commit(ws, job, lease, part, facts, probes, n, step)
+                done += len(part)
+                yield Progress(done, root.counts.assets, "pictures")
+        yield from _sealed(ws, hub, job, published, schema_id)
+    version = versions.find(ws, ref)
+    receipt, fault = _receipt(ws, hub, published, version)
+    if fault:
+        yield Warned(f"the receipt could not be left there: {fault}", hub.where)
+    yield Finished(
+        {"version": ref, "root": published.digest, "assets": root.counts.assets, "annotations": root.counts.objects,
+         "media_bytes": root.counts.size, "key": seal.fingerprint(published.public), "job": job.id, "already": False,
+         "documents": sorted(documents), "receipt": str(receipt)},
+        Changes(version.rev, datasets=(version.dataset_id,), everything=True),
+    )  # fmt: skip
+
+
+def _keep_documents(ws: Workspace, hub: Store, published: Published) -> dict[str, bytes]:
+    """What was published beside the data stays readable here: lineage, card, report."""
+    found = reading.documents(hub, published.dataset, published.tag)
+    folder = documents_folder(ws, published.dataset, published.tag)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in found.items():
+        files.write(folder / name, data)
+    return found
+
+
+def documents_folder(ws: Workspace, dataset: str, tag: str) -> Path:
+    """Where the documents of a received version lie."""
+    return ws.folder / FOLDER / ".documents" / package.safe_name(f"{dataset}@{tag}")
+
+
+def _schema(ws: Workspace, job: Job, root: Root, body: bytes) -> int:
+    """The row of the very schema version, made when it is not here; its number must not mean another one.
+
+    Raises:
+        InvalidInput: the text is no schema. Conflict: the workspace's schema of that code went another way.
+    """
+    ref, text = root.schema, body.decode()
+    labels.loads(text, f"{ref.code}@{ref.number}")
+    with ws.db.read() as conn:
+        agent_id = register.agent_of(conn, job.activity_id)
+        found = conn.execute(
+            sa.text("SELECT id, number, blake3, died FROM schema_version WHERE code = :c ORDER BY number"), {"c": ref.code}
+        ).all()  # fmt: skip
+    for row in found:
+        if bytes(row[2]).hex() == ref.blake3 and row[1] == ref.number:
+            return int(row[0])
+    if found and found[-1][1] >= ref.number:
+        raise Conflict(
+            f"the label schema {ref.code} is another one here", where=f"{ref.code}@{ref.number}",
+            remedy="receive it into a workspace of its own",
+        )  # fmt: skip
+    live = [r[0] for r in found if r[3] is None]
+    with record.change(ws.db, agent_id=agent_id, activity_id=job.activity_id, verb="schema") as draft:
+        draft.close("schema_version", live)
+        return int(
+            draft.conn.execute(
+                sa.text(
+                    "INSERT INTO schema_version (code, number, body, blake3, born) VALUES (:c, :n, :b, :d, :r) RETURNING id"
+                ),
+                {"c": ref.code, "n": ref.number, "b": text, "d": canonical.digest(body), "r": draft.rev},
+            ).scalar_one()
+        )
+
+
+def _fetch(ws: Workspace, reader: Reader, fact: Fact) -> tuple[Probe, int]:
+    """The picture's bytes in their place on the disk, proved; what they are, and their mtime in ns.
+
+    Raises:
+        InvalidInput: the hub gives other bytes, or they are no picture of the announced size.
+    """
+    data = b"".join(reader.media(fact))
+    try:
+        probe = media.probe(data)
+    except InvalidInput as error:
+        raise InvalidInput(error.what, where=fact.key, remedy=error.remedy) from error
+    if (probe.blake3.hex(), probe.sha256.hex(), probe.size_bytes) != (fact.asset, fact.sha256, fact.size):
+        raise InvalidInput(
+            "the bytes are not those that were frozen", where=fact.key, remedy="`lamproom verify --hub`"
+        )
+    if fact.wh is not None and (probe.width_px, probe.height_px) != fact.wh:
+        raise InvalidInput("the picture has another size than was frozen", where=fact.key)
+    code, _, path = fact.key.partition("/")
+    if needs_copy(path):  # a member of an archive: its bytes lie in the workspace, as after an ingest
+        blobs.put(ws.folder, data)
+        return probe, 0
+    target = Path(os.fsdecode(names.native(_root_location(ws, code), path.encode())))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not (
+            target.is_file()
+            and target.stat().st_size == fact.size
+            and media.probe_file(target).blake3 == probe.blake3
+        ):
+            files.write(target, data)
+        return probe, target.stat().st_mtime_ns
+    except OSError as error:
+        raise Unavailable(
+            f"cannot be written: {error.strerror or error}", where=fact.key, remedy="free some space"
+        ) from error
+
+
+def _commit(
+    ws: Workspace, job: Job, lease: Lease, part: Sequence[Entry], facts: Sequence[Fact],
+    probes: Sequence[tuple[Probe, int]], position: int, step: int | None,
+) -> int:  # fmt: skip
+    dataset_id = job.dataset_id or 0
+    with ws.db.read() as conn:
+        agent_id = register.agent_of(conn, job.activity_id)
+    with record.change(
+        ws.db, agent_id=agent_id, activity_id=job.activity_id, verb="receive", dataset_id=dataset_id, step=step, durable=False
+    ) as draft:  # fmt: skip
+        conn = draft.conn
+        roots = _roots(conn, ws, {f.key.partition("/")[0] for f in facts})
+        new = [
+            NewAsset(roots[f.key.partition("/")[0]], f.key.partition("/")[2], None, mtime, probe)
+            for f, (probe, mtime) in zip(facts, probes, strict=True)
+        ]
+        ids = register.insert_assets(conn, new, job.activity_id)
+        splits = [_labelled(e.labels).split or "" for e in part]
+        draft.enrol(
+            [ItemEdit(dataset_id, i, opens=(SPLITS.index(s), 0)) for i, s in zip(ids, splits, strict=True)]
+        )
+        sets = [_read_set(e.set, f.key) for e, f in zip(part, facts, strict=True)]
+        numbers = record.label_ids(conn, sorted({o.label for objects in sets for o in objects}))
+        _demand_new(conn, [bytes.fromhex(o.uid) for objects in sets for o in objects])
+        draft.annotate(
+            [
+                Edit(opens=_content(o, asset_id, numbers, fact.key))
+                for asset_id, fact, objects in zip(ids, facts, sets, strict=True)
+                for o in objects
+            ]
+        )
+        jobs.advance(conn, lease, position, n=len(part), step=draft.step)
+    return step or draft.step
+
+
+def _roots(conn: Connection, ws: Workspace, codes: set[str]) -> dict[str, int]:
+    found = {r.code: r.id for r in register.roots(conn)}
+    for code in sorted(codes - found.keys()):
+        row = conn.execute(
+            sa.text("INSERT INTO source_root (code, location) VALUES (:c, :l) RETURNING id"),
+            {"c": code, "l": _root_location(ws, code)},
+        )
+        found[code] = int(row.scalar_one())
+    return found
+
+
+def _demand_new(conn: Connection, uids: Sequence[bytes]) -> None:
+    statement = sa.text("SELECT 1 FROM annotation WHERE died IS NULL AND uid IN :u LIMIT 1").bindparams(
+        sa.bindparam("u", expanding=True)
+    )
+    for i in range(0, len(uids), 500):
+        if uids[i : i + 500] and conn.execute(statement, {"u": uids[i : i + 500]}).first() is not None:
+            raise Conflict(
+                "objects of this version are in this workspace already",
+                remedy="receive it into a workspace of its own",
+            )
+
+
+def _read_set(body: bytes, key: str) -> list[_Object]:
+    try:
+        return _objects(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"its annotations cannot be read: {str(error)[:120]}", where=key) from error
+
+
+def _content(o: _Object, asset_id: int, numbers: dict[str, int], key: str) -> Content:
+    """What the record keeps of an object, if it is one it could have written itself.
+
+    Raises:
+        InvalidInput: a shape, origin or score that no record holds.
+    """
+    points = bytes(o.points).decode() or None
+    try:
+        shape = from_row(o.kind, o.bbox, points)
+        if to_row(shape) != (o.kind, o.bbox, points) or o.origin not in ORIGINS:
+            raise InvalidInput("an object that is not as the record writes it")
+        held = msgspec.json.decode(bytes(o.attributes)) if bytes(o.attributes) else {}
+        if not isinstance(held, dict) or any(isinstance(v, dict | list | float | None) for v in held.values()):
+            raise InvalidInput("attributes that are not as the record writes them")
+        if o.score is not None and not 0 <= o.score <= canonical.MICRO:
+            raise InvalidInput(f"a score of {o.score} millionths")
+    except LamproomError as error:
+        raise InvalidInput(error.what, where=f"{key} {o.uid}", remedy="have it published again") from error
+    return Content(
+        bytes.fromhex(o.uid), asset_id, numbers[o.label], KINDS.index(o.kind), o.bbox, points,
+        bytes(o.attributes).decode() or None, o.score, ORIGINS.index(o.origin),
+    )  # fmt: skip
+
+
+# --- the same root --------------------------------------------------------------------------------------------------
+
+
+def _sealed(ws: Workspace, hub: Store, job: Job, published: Published, schema_id: int) -> Iterator[Event]:
+    """The version's row with its publisher's root and signature; then the record must build to that very root."""
+    prefix = package.version_prefix(published.dataset, published.tag)
+    signature = store.read(hub, f"{prefix}root.sig", 1 << 10)
+    with ws.db.write() as conn:
+        database.freeze_lock(conn)
+        if not any(v.ref == job.params["version"] for v in rows.listing(conn, job.dataset_id)):
+            rows.pin(
+                conn, uid=new_uid(), dataset_id=job.dataset_id or 0, tag=published.tag, rev=record.newest(conn),
+                schema_version_id=schema_id, filter=Filter(predictions=True), activity_id=job.activity_id,
+            )  # fmt: skip
+            version = rows.find(conn, published.dataset, published.tag)
+            rows.seal(conn, version.id, root=bytes.fromhex(published.digest), signature=signature)
+            record.link(conn, job.activity_id, "generated", "version", version.uid)
+    yield from (
+        e
+        for e in versions.build(ws, versions.find(ws, str(job.params["version"])))
+        if isinstance(e, Progress)
+    )
+    with ws.db.write() as conn:
+        jobs.finish(conn, job.id, "finished")
+        audit.append(
+            conn, agent=ws.person.name, verb="receive", subject=str(job.params["version"]),
+            detail={"hub": str(job.params["hub"]), "key": str(job.params["key"]), "root": published.digest},
+        )  # fmt: skip
+
+
+# --- receipts -------------------------------------------------------------------------------------------------------
+
+
+def _receipt(ws: Workspace, hub: Store, published: Published, version: Version) -> tuple[Path, str]:
+    """Signed, kept here as a file, left beside the version where the hub takes it; (file, why it was not left or "")."""
+    counts, key = published.root.counts, keys.signing_key(ws)
+    data = receipts.body(
+        version=version.ref, root=published.digest, assets=counts.assets, objects=counts.objects, size=counts.size,
+        at_ms=database.now_ms(), receiver=ws.name, person=ws.person.name, public=seal.public_bytes(key),
+    )  # fmt: skip
+    receipt = receipts.opened(data, key.sign(data))
+    folder = documents_folder(ws, version.dataset, version.tag)
+    files.write(folder / "receipt.sig", receipt.signature)
+    files.write(folder / "receipt.json", data)
+    with ws.db.write() as conn:
+        receipts.keep(conn, version.id, hub.where, receipt)
+    try:
+        receipts.leave(hub, version.dataset, version.tag, receipt)
+    except LamproomError as fault:
+        return folder / "receipt.json", fault.line
+    return folder / "receipt.json", ""
+
+
+def collect(ws: Workspace, hub: Store, ref: str) -> Work:
+    """Take the receipts that receivers left beside a published version into the record.
+
+    Raises:
+        NotFound: no such version here.
+    """
+    version = versions.find(ws, ref)
+    yield Started(f"receipts {ref}")
+    found = new = faults = 0
+    for one in receipts.left(hub, version.dataset, version.tag):
+        if isinstance(one, LamproomError):
+            faults += 1
+            yield Warned(one.what, one.where)
+        elif (one.version, one.root) != (ref, version.root):
+            faults += 1
+            yield Warned("it is the receipt of another version", f"{one.version} {one.root[:16]}")
+        else:
+            found += 1
+            new += _keep(ws, version, hub.where, one)
+    yield Finished({"version": ref, "receipts": found, "new": new, "faults": faults}, problems=faults)
+
+
+def take_receipt(ws: Workspace, file: Path) -> receipts.Receipt:
+    """Take in a receipt that came as a file, its signature beside it as `.sig`.
+
+    Raises:
+        NotFound: no such version here. InvalidInput: no receipt, or of another root than this version's.
+    """
+    try:
+        data, signature = (
+            file.read_bytes()[: receipts.MAX_BYTES],
+            file.with_suffix(".sig").read_bytes()[:1024],
+        )
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", where=str(error.filename or file)) from error
+    receipt = receipts.opened(data, signature)
+    version = versions.find(ws, receipt.version)
+    if receipt.root != version.root:
+        raise InvalidInput("it is the receipt of another content than was published", where=receipt.version)
+    _keep(ws, version, receipt.receiver, receipt)
+    return receipt
+
+
+def _keep(ws: Workspace, version: Version, hub: str, receipt: receipts.Receipt) -> int:
+    with ws.db.write() as conn:
+        new = receipts.keep(conn, version.id, hub, receipt)
+        if new:
+            told = {
+                "receiver": receipt.receiver,
+                "person": receipt.person,
+                "key": seal.fingerprint(receipt.public),
+            }
+            audit.append(conn, agent=ws.person.name, verb="receipt", subject=version.ref, detail=told)
+    return int(new)
+
+
+def kept(ws: Workspace, ref: str) -> list[tuple[str, receipts.Receipt]]:
+    """(hub, receipt) of a version, oldest first. NotFound."""
+    version = versions.find(ws, ref)
+    with ws.db.read() as conn:
+        return receipts.kept(conn, version.id)
