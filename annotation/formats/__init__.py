@@ -19,14 +19,22 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from annotation.errors import InvalidInput
-from annotation.formats import coco, cvat, datumaro, labelme, native, yolo
+from annotation.formats import coco, cvat, datumaro, labelme, labelstudio, native, yolo
 from annotation.formats.archive import opened
 from annotation.formats.base import Loss, Record
 
 __all__ = ["FORMATS", "Guess", "Loss", "Record", "guess", "names", "opened", "target"]
 
 FORMATS: Mapping[str, ModuleType] = MappingProxyType(
-    {"native": native, "datumaro": datumaro, "coco": coco, "cvat": cvat, "labelme": labelme, "yolo": yolo}
+    {
+        "native": native,
+        "datumaro": datumaro,
+        "coco": coco,
+        "cvat": cvat,
+        "labelme": labelme,
+        "labelstudio": labelstudio,
+        "yolo": yolo,
+    }
 )
 """In the order in which `guess` asks them: the more particular a format's marks, the earlier."""
 
