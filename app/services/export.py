@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +13,11 @@ from types import ModuleType
 from blake3 import blake3
 
 from annotation import formats, labels
-from annotation.errors import InvalidInput, LamproomError, NotFound, Unavailable
+from annotation.errors import InvalidInput, LamproomError, NotFound
 from annotation.formats import Loss, Record
 from annotation.labels import LabelSchema
 from app.events import Changes, Finished, Progress, Started, Warned, Work
-from app.services import labelling, versions
+from app.services import labelling, staging, versions
 from app.services.workspace import Workspace
 from storage import db as database
 from storage import files, names, queries, record
@@ -29,7 +25,6 @@ from storage import versions as rows
 from storage.manifest import Fact
 from storage.versions import Filter, Member
 
-PICTURES = ("link", "copy", "none")
 REPORT = "lamproom-export.json"
 PART = 250
 """Assets whose annotations are in memory at once, each part its own short read: crowded pictures stay flat too."""
@@ -94,10 +89,10 @@ def run(
         Conflict: another export to the same folder is under way.
     """
     (module, dialect), source = formats.target(format), _source(ws, ref, predictions)
-    if pictures not in PICTURES:
+    if pictures not in staging.PICTURES:
         raise InvalidInput(f"pictures {pictures!r} is not known", remedy="link, copy or none")
     out = out.absolute()
-    _demand_empty(out)
+    staging.demand_empty(out)
     yield Started(f"export {ref} · {format}", source.total)
     found: dict[str, Loss] = {}
     for done in _weigh(ws, source, module, dialect, found):
@@ -108,57 +103,23 @@ def run(
             f"{format} cannot hold everything of {ref}: {'; '.join(f'{x.n} × {x.what}' for x in found.values())}",
             where=str(out), remedy="accept the losses, or export to native, which holds all",
         )  # fmt: skip
-    staging, counts, faults = out.with_name(f".{out.name}.lamproom-part"), _Counts(), 0
-    with _translated(out), ExitStack() as held:
-        staging.mkdir(parents=True, exist_ok=True)
-        held.enter_context(files.alone(staging / ".lock", what="another export to this folder is under way"))
-        try:
-            _clear(staging)
-            yield from _write(ws, source, module, dialect, staging, counts)
-            if pictures != "none":
-                for done, fault in _place_pictures(
-                    ws, source, module, dialect, staging, link=pictures == "link"
-                ):
-                    if fault is not None:
-                        faults += 1
-                        yield fault
-                    yield Progress(done, counts.assets, "pictures")
-            told = _report(source, format, found, counts, pictures)
-            files.write(staging / REPORT, json.dumps(told, ensure_ascii=False, indent=1).encode() + b"\n")
-            _flush(staging)
-            _demand_empty(out)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        if out.exists():
-            out.rmdir()
-        if os.name == "nt":  # a folder with an open file cannot be moved there
-            held.close()
-        staging.rename(out)
-        (out / ".lock").unlink()
-    files.sync_folder(out.parent)
+    counts, faults = _Counts(), 0
+    with staging.staged(out, what="another export to this folder is under way") as folder:
+        yield from _write(ws, source, module, dialect, folder, counts)
+        if pictures != "none":
+            for done, fault in _place_pictures(ws, source, module, dialect, folder, link=pictures == "link"):
+                if fault is not None:
+                    faults += 1
+                    yield fault
+                yield Progress(done, counts.assets, "pictures")
+        told = _report(source, format, found, counts, pictures)
+        files.write(folder / REPORT, json.dumps(told, ensure_ascii=False, indent=1).encode() + b"\n")
     if counts.turned:
         yield Warned(
             f"{counts.turned} pictures are turned by EXIF: coordinates are of the upright picture", ref
         )
     _remember(ws, source, format, out, told)
     yield Finished({**told, "out": str(out), "missing_pictures": faults}, Changes(), problems=faults)
-
-
-@contextmanager
-def _translated(out: Path) -> Iterator[None]:
-    """A full or forbidden disk is the person's to mend: one line instead of a traceback."""
-    try:
-        yield
-    except OSError as error:
-        remedy = (
-            "free some space and export again"
-            if error.errno == errno.ENOSPC
-            else "name a folder you may write to"
-        )
-        raise Unavailable(
-            f"cannot be written: {error.strerror or error}", where=str(out), remedy=remedy
-        ) from error
 
 
 def _source(ws: Workspace, ref: str, predictions: bool | None) -> _Source:
@@ -187,18 +148,6 @@ def _source(ws: Workspace, ref: str, predictions: bool | None) -> _Source:
     schema = labels.loads(body, f"{code}@{number}")
     root, uid = (version.root, version.uid) if version else (None, None)
     return _Source(ref, data.id, data.name, rev, chosen, schema, root, uid, data.n_assets)
-
-
-def _demand_empty(out: Path) -> None:
-    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
-        raise InvalidInput("the target is not an empty folder", where=str(out), remedy="name a new folder")
-
-
-def _clear(staging: Path) -> None:
-    """Remove what a killed export left; the lock says that nobody else is at work."""
-    for stale in staging.iterdir():
-        if stale.name != ".lock":
-            shutil.rmtree(stale) if stale.is_dir() and not stale.is_symlink() else stale.unlink()
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -249,9 +198,7 @@ def _weigh(
     """Add up the losses of all parts in `found`; yields how many assets have been looked at."""
     done = 0
     for part in _parts(ws, source):
-        for loss in module.losses(_records(ws, source, part), source.schema, dialect):
-            old = found.get(loss.what)
-            found[loss.what] = loss if old is None else replace(old, n=old.n + loss.n)
+        staging.add_losses(found, module, _records(ws, source, part), source.schema, dialect)
         done += len(part)
         yield done
 
@@ -259,51 +206,25 @@ def _weigh(
 # -- writing ---------------------------------------------------------------------------------------------------------
 
 
-class _Cancelled(Exception):
-    """Ends the writing thread when the work is closed."""
-
-
 def _write(
     ws: Workspace,
     source: _Source,
     module: ModuleType,
     dialect: str,
-    staging: Path,
+    folder: Path,
     counts: _Counts,
 ) -> Iterator[Progress]:
-    """Let the format pull the records in a thread of its own, so that this generator can tell how far it is."""
-    stop = threading.Event()
-    failed: list[BaseException] = []
-
-    def records() -> Iterator[Record]:
-        for part in _parts(ws, source):
-            for item in _records(ws, source, part, counts):
-                if stop.is_set():
-                    raise _Cancelled
-                yield item
-
-    def work(write: Callable[..., list[Path]]) -> None:
-        try:
-            paths = write(records(), staging, schema=source.schema, name=source.ref, dialect=dialect)
-            counts.files = tuple(p.relative_to(staging).as_posix() for p in paths)
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=partial(work, module.write), name=f"export {source.ref}", daemon=True)
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(0.1)
-            yield Progress(counts.assets, source.total, "labels")
-    finally:
-        stop.set()
-        thread.join()
-    if failed:
-        raise failed[0]
+    """Let the format pull the records, and tell how far it is."""
+    records = (item for part in _parts(ws, source) for item in _records(ws, source, part, counts))
+    write = partial(module.write, out=folder, schema=source.schema, name=source.ref, dialect=dialect)
+    paths: list[Path] = []
+    for _ in staging.written(write, records, f"export {source.ref}", paths):
+        yield Progress(counts.assets, source.total, "labels")
+    counts.files = tuple(p.relative_to(folder).as_posix() for p in paths)
 
 
 def _place_pictures(
-    ws: Workspace, source: _Source, module: ModuleType, dialect: str, staging: Path, *, link: bool
+    ws: Workspace, source: _Source, module: ModuleType, dialect: str, folder: Path, *, link: bool
 ) -> Iterator[tuple[int, Warned | None]]:
     """Link or copy every picture to where the format wants it. Never a hard link: it would let others write to a source."""
     read = versions.media_of(ws)
@@ -315,7 +236,7 @@ def _place_pictures(
         for m in part:
             fact, place = facts[m.asset_id], places[m.asset_id]
             w, h = fact.wh or (None, None)
-            target = staging.joinpath(*module.place(Record(fact.key, w, h, (), m.split), dialect).parts)
+            target = folder.joinpath(*module.place(Record(fact.key, w, h, (), m.split), dialect).parts)
             done += 1
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -344,14 +265,6 @@ def _copy(read: Callable[[Fact], Iterable[bytes]], fact: Fact, target: Path) -> 
     if blake3(data).hexdigest() != fact.asset:
         raise InvalidInput("its bytes changed since it was ingested", where=fact.key)
     target.write_bytes(data)
-
-
-def _flush(staging: Path) -> None:
-    """All of it on the disk before it gets its name; one call for the whole system where there is one."""
-    if hasattr(os, "sync"):
-        os.sync()
-    else:
-        files.sync_tree(staging)
 
 
 def _report(

@@ -1,0 +1,143 @@
+"""A folder that exists whole or not at all: written beside its place under another name, then renamed; and writers in threads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from annotation.errors import InvalidInput, Unavailable
+from annotation.formats import Loss, Record
+from annotation.labels import LabelSchema
+from storage import files
+
+PICTURES = ("link", "copy", "none")
+_LOCK = ".lock"
+
+
+def demand_empty(out: Path) -> None:
+    """Refuse a target that holds something.
+
+    Raises:
+        InvalidInput: it is no empty folder.
+    """
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+        raise InvalidInput("the target is not an empty folder", where=str(out), remedy="name a new folder")
+
+
+@contextmanager
+def staged(out: Path, *, what: str) -> Iterator[Path]:
+    """A folder to write to that becomes `out` when the block ends; after a failure or a kill `out` does not exist.
+
+    Args:
+        what: what is said when somebody else is at it.
+
+    Raises:
+        InvalidInput: `out` is not empty. Conflict: another process writes to it. Unavailable: the disk is full or
+            forbidden.
+    """
+    demand_empty(out)
+    staging = out.with_name(f".{out.name}.lamproom-part")
+    with _translated(out), ExitStack() as held:
+        staging.mkdir(parents=True, exist_ok=True)
+        held.enter_context(files.alone(staging / _LOCK, what=what))
+        try:
+            _clear(staging)
+            yield staging
+            _flush(staging)
+            demand_empty(out)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        if out.exists():
+            out.rmdir()
+        if os.name == "nt":  # a folder with an open file cannot be moved there
+            held.close()
+        staging.rename(out)
+        (out / _LOCK).unlink()
+    files.sync_folder(out.parent)
+
+
+@contextmanager
+def _translated(out: Path) -> Iterator[None]:
+    """A full or forbidden disk is the person's to mend: one line instead of a traceback."""
+    try:
+        yield
+    except OSError as error:
+        remedy = (
+            "free some space and export again"
+            if error.errno == errno.ENOSPC
+            else "name a folder you may write to"
+        )
+        raise Unavailable(
+            f"cannot be written: {error.strerror or error}", where=str(out), remedy=remedy
+        ) from error
+
+
+def _clear(staging: Path) -> None:
+    """Remove what a killed process left; the lock says that nobody else is at work."""
+    for stale in staging.iterdir():
+        if stale.name != _LOCK:
+            shutil.rmtree(stale) if stale.is_dir() and not stale.is_symlink() else stale.unlink()
+
+
+def _flush(staging: Path) -> None:
+    """All of it on the disk before it gets its name; one call for the whole system where there is one."""
+    if hasattr(os, "sync"):
+        os.sync()
+    else:
+        files.sync_tree(staging)
+
+
+def add_losses(
+    found: dict[str, Loss], module: ModuleType, records: Sequence[Record], schema: LabelSchema, dialect: str
+) -> None:
+    """Add up in `found` what a format loses of some records."""
+    for loss in module.losses(records, schema, dialect):
+        old = found.get(loss.what)
+        found[loss.what] = loss if old is None else replace(old, n=old.n + loss.n)
+
+
+class _Cancelled(Exception):
+    """Ends the writing thread when the work is closed."""
+
+
+def written(
+    write: Callable[[Iterator[Record]], list[Path]], records: Iterable[Record], title: str, paths: list[Path]
+) -> Iterator[None]:
+    """Let a format pull the records in a thread of its own; yields about ten times a second until it is done.
+
+    `paths` is filled with what it wrote. What it raises is raised here; closing this generator ends the thread.
+    """
+    stop = threading.Event()
+    failed: list[BaseException] = []
+
+    def watched() -> Iterator[Record]:
+        for record in records:
+            if stop.is_set():
+                raise _Cancelled
+            yield record
+
+    def work() -> None:
+        try:
+            paths.extend(write(watched()))
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name=title, daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(0.1)
+            yield
+    finally:
+        stop.set()
+        thread.join()
+    if failed:
+        raise failed[0]
