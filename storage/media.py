@@ -21,7 +21,7 @@ from PIL import Image
 
 from annotation.errors import InvalidInput, LamproomError
 from storage import blobs, headers
-from storage.sources import needs_copy, read_bytes, walk
+from storage.sources import needs_copy, plain_file, read_bytes, walk
 
 Sample = TypeVar("Sample", bound=np.generic)
 
@@ -36,6 +36,7 @@ __all__ = [
     "needs_copy",
     "orient",
     "picture",
+    "plain_file",
     "preview",
     "probe",
     "probe_file",

@@ -12,6 +12,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from annotation.errors import InvalidInput, LamproomError, NotFound, Unavailable
@@ -284,6 +285,20 @@ def read_bytes(location: bytes, path: str, disk_path: bytes | None = None) -> by
         if error.where:
             raise
         raise type(error)(error.what, where=path, remedy=error.remedy) from error
+
+
+def plain_file(location: bytes, path: str, disk_path: bytes | None = None) -> Path | None:
+    """The file of an asset that is no member of an archive, if it can be opened within its source; else None."""
+    if names.MEMBER in path:
+        return None
+    try:
+        raw = names.raw_of(path, disk_path)
+        names.check_relative(raw, path)
+        fd, _ = names.open_file(location, raw, path)
+    except LamproomError:
+        return None
+    os.close(fd)
+    return Path(os.fsdecode(os.path.join(location, raw)))  # noqa: PTH118 - bytes
 
 
 def needs_copy(path: str) -> bool:

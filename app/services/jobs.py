@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -72,7 +73,18 @@ def listing(ws: Workspace, *, open_only: bool = False, limit: int = 200) -> list
     return out
 
 
-RESUMABLE = ("prelabel", "ingest", "import", "measure", "likeness", "clean", "track", "worth", "redact", "undo")
+RESUMABLE = (
+    "prelabel",
+    "ingest",
+    "import",
+    "measure",
+    "likeness",
+    "clean",
+    "track",
+    "worth",
+    "redact",
+    "undo",
+)
 """Kinds of job that `resume` goes on with; others are cancelled and run again."""
 
 
@@ -128,6 +140,10 @@ def resume(
             from app.services import redaction
 
             return redaction.go_on(ws, job)
+        case "publish":
+            from app.services import publish
+
+            return publish.go_on(ws, job, clock=clock)
         case "undo":
             from app.services import labelling
 
@@ -252,4 +268,11 @@ def cancel(ws: Workspace, job_id: int, *, machine_gone: bool = False) -> Job:
         from app.services import farm
 
         farm.withdraw(job)
+    if job.kind == "publish":
+        from app.services import publish
+
+        with suppress(
+            LamproomError
+        ):  # a hub that cannot be reached is tidied by whoever publishes there next
+            publish.cancelled(ws, job)
     return ended

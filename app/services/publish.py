@@ -1,75 +1,285 @@
-"""Publish a version to a hub folder: manifest, media, label schema, lineage and a card; only what is missing is written."""
+"""Publish a version to a hub: manifest, media, label schema, lineage and a card. A queued job that survives kills and restarts."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import sqlalchemy as sa
 from blake3 import blake3
+from sqlalchemy.engine import Connection
 
-from annotation.errors import InvalidInput, NotFound
+from annotation.errors import Conflict, InvalidInput, LamproomError, NotFound
+from app import hours
 from app.events import Finished, Progress, Started, Warned, Work
-from app.services import versions
+from app.hours import CLOCK, Clock
+from app.i18n import tr
+from app.services import gate, hubs, versions
+from app.services.gate import Ask
 from app.services.workspace import Workspace
-from storage import blobs, keys, lineage, manifest, names, record, seal
+from storage import audit, blobs, jobs, keys, lineage, manifest, names, record, seal
 from storage import versions as rows
 from storage.hub import package as packages
 from storage.hub import publish as publishing
 from storage.hub import reading
-from storage.hub.folder import FolderStore
 from storage.hub.package import Package
-from storage.hub.publish import Sent
+from storage.hub.publish import Plan, Sent
+from storage.hub.store import Pace, Store, Unfinished
+from storage.hubs import Hub, UploadsOf
+from storage.jobs import Job
 from storage.manifest import Root
 from storage.versions import Version
 
+SAVED_S = 2.0
+"""Seconds between two notes of progress in the record; the hub itself says what is there."""
 
-def run(ws: Workspace, ref: str, hub: Path) -> Work:
-    """Send a version; interrupted or partly there, it goes on where it stopped. The root is written last.
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a version is sent. limit: bytes a second, 0 = the hub's own; window: hours as "22:00-06:00", "" = the hub's own.
+
+    pack: small pictures together; None = when the line is long. priority: of jobs that wait the highest goes first.
+    """
+
+    limit: int = 0
+    window: str = ""
+    pack: bool | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a publishing would send: objects and bytes that the hub lacks, of assets and bytes in all; seconds at `rate`."""
+
+    objects: int
+    size: int
+    assets: int
+    whole: int
+    seconds: float | None
+
+
+def run(
+    ws: Workspace,
+    ref: str,
+    hub: str | Path,
+    *,
+    way: Way | None = None,
+    ask: Ask | None = None,
+    later: bool = False,
+    clock: Clock = CLOCK,
+) -> Work:
+    """Send a version; interrupted or partly there, the same call goes on where it stopped. The root is written last.
 
     Args:
         ref: `dataset@tag`; its manifest is built first when it is not yet.
-        hub: a hub folder, or a new or empty folder that becomes one.
+        hub: the name of a hub, a hub folder, or a new or empty folder that becomes one.
+        ask: who is to have it and what for: policy tags may keep it in.
+        later: only queue it.
 
     Raises:
-        NotFound: no such version.
+        NotFound: no such version, no such hub.
         Conflict: that tag is published there with another content, or somebody else is publishing there.
-        InvalidInput: media are missing or changed since the freeze: each is a `Warned`, and no root is written.
+        InvalidInput: its policy tags keep it in; or media are missing or changed since the freeze: each is a `Warned`,
+            and no root is written.
+        Unavailable: the hub cannot be reached, is full, or does not keep what it takes. The job waits to be resumed.
     """
-    version = versions.find(ws, ref)
-    store = FolderStore(hub)
-    publishing.prepare(store)
-    yield from (e for e in versions.sealed(ws, version) if not isinstance(e, Finished))
-    version, root = versions.load(ws, version)
-    yield Started(f"publish {ref}", root.counts.assets)
-    package = _package(ws, version, root)
-    last = Sent(0, 0, 0, 0)
-    try:
-        for last in publishing.publish(
-            store, package, lambda b3: blobs.get(ws.folder, b3), versions.media_of(ws)
-        ):
-            yield from (Warned(f.what, f.where) for f in last.faults)
-            yield Progress(last.done, last.total)
-    except NotFound as error:
-        raise InvalidInput(
-            f"a part of the manifest is missing: {error.line}", remedy=f"`lamproom verify {ref}`"
-        ) from error
-    published = reading.load(store, version.dataset, version.tag)
+    way, ask = way or Way(), gate.checked(ask or Ask())
+    hours.parse(way.window)
+    version, where = versions.find(ws, ref), hubs.hub_of(ws, hub)
+    _demand_leave(ws, version, ask)
+    if not later:
+        with closing(hubs.opened(ws, where)) as store:
+            publishing.prepare(store)  # a place that cannot be a hub leaves no job behind
     with ws.db.write() as conn:
-        told = {
-            "version": ref,
-            "hub": names.readable(os.fsencode(hub.name)),
-            "objects": last.objects,
-            "bytes": last.size,
-        }
-        activity = record.start_activity(conn, "publish", ws.person.id, told, open_=False)
-        record.link(conn, activity, "used", "version", version.uid)
-        record.link(conn, activity, "generated", "package", f"{ref} {published.digest}")
+        job = _waiting(conn, version, where) or _begin(conn, ws, version, where, way, ask)
+    if later:
+        yield Finished({"version": ref, "hub": where.name, "job": job.id, "queued": True})
+        return
+    yield from _go_on(ws, job, version, where, clock)
+
+
+def go_on(ws: Workspace, job: Job, *, clock: Clock = CLOCK) -> Work:
+    """Do what is left of a job that was interrupted.
+
+    Raises:
+        Conflict: another process works on it. And all that `run` raises.
+    """
+    version = versions.find(ws, str(job.params["version"]))
+    said = Ask(**_mapping(job.params["ask"]))
+    _demand_leave(ws, version, said)
+    yield from _go_on(ws, job, version, hubs.hub_of(ws, _hub_text(job.params)), clock)
+
+
+def estimate(ws: Workspace, ref: str, hub: str | Path, *, rate: float = 0.0) -> Estimate:
+    """What would have to be sent, without sending anything. rate: bytes a second as measured, 0 = not known.
+
+    Raises:
+        NotFound: no such version or hub, or its manifest has not been built. Unavailable: the hub cannot be reached.
+    """
+    _, root = versions.load(ws, versions.find(ws, ref))
+    with closing(hubs.open_hub(ws, hub)) as store:
+        lacks = publishing.need(store, root, lambda b3: blobs.get(ws.folder, b3))
+    return Estimate(
+        lacks.objects,
+        lacks.size,
+        root.counts.assets,
+        root.counts.size,
+        lacks.size / rate if rate > 0 else None,
+    )
+
+
+def cancelled(ws: Workspace, job: Job) -> None:
+    """End the multipart uploads of a job that was cancelled, as far as the hub can be reached."""
+    hub = hubs.hub_of(ws, _hub_text(job.params))
+    if not hub.id:
+        return
+    memory = UploadsOf(ws.db, hub.id)
+    with closing(hubs.opened(ws, hub)) as store:
+        for key, upload_id in memory.all():
+            store.end(Unfinished(key, upload_id, None))
+            memory.ended(key)
+
+
+# -- the job ---------------------------------------------------------------------------------------------------------
+
+
+def _demand_leave(ws: Workspace, version: Version, ask: Ask) -> None:
+    gate.demand(
+        ws, version.ref, dataset_id=version.dataset_id, rev=version.rev, filter=version.filter,
+        version_id=version.id, ask=ask, verb="publish",
+    )  # fmt: skip
+
+
+def _hub_params(hub: Hub) -> dict[str, object]:
+    return {"name": hub.name} if hub.id else {"path": hub.settings["path"]}
+
+
+def _hub_text(params: Mapping[str, object]) -> str | Path:
+    said = _mapping(params["hub"])
+    return str(said["name"]) if "name" in said else Path(os.fsdecode(bytes.fromhex(said["path"])))
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    assert isinstance(value, dict)
+    return value
+
+
+def _waiting(conn: Connection, version: Version, hub: Hub) -> Job | None:
+    """The job that was asked for the same and has not ended."""
+    return next(
+        (
+            job
+            for job in jobs.listing(conn, open_only=True)
+            if job.kind == "publish"
+            and job.params["version"] == version.ref
+            and job.params["hub"] == _hub_params(hub)
+        ),
+        None,
+    )
+
+
+def _begin(conn: Connection, ws: Workspace, version: Version, hub: Hub, way: Way, ask: Ask) -> Job:
+    name = hub.name if hub.id else names.readable(os.path.basename(bytes.fromhex(hub.settings["path"])))  # noqa: PTH119 - bytes
+    activity = record.start_activity(conn, "publish", ws.person.id, {"version": version.ref, "hub": name})
+    record.link(conn, activity, "used", "version", version.uid)
+    window = way.window or str(hub.settings.get("window", ""))
+    params = {
+        "version": version.ref, "hub": _hub_params(hub), "ask": asdict(ask), "pack": way.pack,
+        "limit": way.limit or hub.settings.get("limit", 0), "course": {"window": window},
+    }  # fmt: skip
+    job_id = jobs.create(
+        conn, "publish", activity_id=activity, dataset_id=version.dataset_id, params=params, shards=[(1, 1)],
+        priority=way.priority,
+    )  # fmt: skip
+    return jobs.get(conn, job_id)
+
+
+def _go_on(ws: Workspace, job: Job, version: Version, hub: Hub, clock: Clock) -> Work:
+    yield Started(f"publish {version.ref}", job.total, str(job.id))
+    with jobs.held(ws.db, job.id) as lease, closing(hubs.opened(ws, hub)) as store:
+        try:
+            yield from (e for e in versions.sealed(ws, version) if not isinstance(e, Finished))
+            version, root = versions.load(ws, version)
+            with ws.db.write(durable=False) as conn:
+                conn.execute(
+                    sa.text("UPDATE job SET total = :t WHERE id = :i"), {"t": root.counts.assets, "i": job.id}
+                )
+            last = Sent(0, root.counts.assets, 0, 0)
+            noted, at = job.done, clock.now()
+            for last in _sent(ws, store, job, hub, version, root, clock):
+                yield from (Warned(f.what, f.where) for f in last.faults)
+                yield _progress(last)
+                now = clock.now()
+                if (now - at).total_seconds() >= SAVED_S:
+                    with ws.db.write(durable=False) as conn:  # raises when it was cancelled meanwhile
+                        jobs.advance(conn, lease, 0, n=last.done - noted)
+                    noted, at = last.done, now
+            published = reading.load(store, version.dataset, version.tag)
+        except Conflict as error:
+            with ws.db.write() as conn:
+                jobs.finish(conn, job.id, f"failed: {error.what}")
+            raise
+        except LamproomError as error:
+            with ws.db.write() as conn:
+                jobs.say(conn, job.id, f"incomplete: {error.line}")
+            raise
+        with ws.db.write() as conn:
+            jobs.advance(conn, lease, 1, n=root.counts.assets - noted)
+            record.link(conn, job.activity_id, "generated", "package", f"{version.ref} {published.digest}")
+            audit.append(
+                conn, agent=ws.person.name, verb="publish", subject=version.ref,
+                detail={"hub": hub.name, "root": published.digest, "objects": last.objects, "bytes": last.size},
+            )  # fmt: skip
+            jobs.finish(conn, job.id, "finished")
     yield Finished(
-        {"version": ref, "root": published.digest, "hub": str(hub), "assets": root.counts.assets,
+        {"version": version.ref, "root": published.digest, "hub": hub.name, "assets": root.counts.assets,
          "annotations": root.counts.objects, "objects_written": last.objects, "bytes_written": last.size,
-         "key": seal.fingerprint(published.public)},
+         "key": seal.fingerprint(published.public), "job": job.id},
         problems=len(published.faults),
     )  # fmt: skip
+
+
+def _sent(
+    ws: Workspace, store: Store, job: Job, hub: Hub, version: Version, root: Root, clock: Clock
+) -> Iterator[Sent]:
+    package = _package(ws, version, root)
+    window = hours.parse(str(_mapping(job.params["course"]).get("window", "")))
+    limit, pack = job.params["limit"], job.params["pack"]
+    plan = Plan(
+        pace=Pace(
+            limit if isinstance(limit, int) else 0,
+            (lambda: window.closed_s(clock.now())) if window is not None else None,
+        ),
+        pack=pack if isinstance(pack, bool) else None,
+        place=versions.place_of(ws),
+        staging=ws.folder / "staging",
+        resume=UploadsOf(ws.db, hub.id) if hub.id else None,
+    )
+    (ws.folder / "staging").mkdir(exist_ok=True)
+    try:
+        yield from publishing.publish(
+            store, package, lambda b3: blobs.get(ws.folder, b3), versions.media_of(ws), plan
+        )
+    except NotFound as error:
+        raise InvalidInput(
+            f"a part of the manifest is missing: {error.line}", remedy=f"`lamproom verify {version.ref}`"
+        ) from error
+
+
+def _progress(sent: Sent) -> Progress:
+    note = ""
+    if sent.closed_s:
+        note = tr("paused until its hours begin")
+    elif sent.of_size:
+        note = tr("{done} of {all} MB", done=round(sent.size / 1e6), all=round(sent.of_size / 1e6))
+    return Progress(sent.done, sent.total, note, sent.left_s)
+
+
+# -- what is sent with it --------------------------------------------------------------------------------------------
 
 
 def _package(ws: Workspace, version: Version, root: Root) -> Package:
@@ -83,7 +293,8 @@ def _package(ws: Workspace, version: Version, root: Root) -> Package:
         "lineage.json": lineage.to_prov(origin, workspace_uid=ws.uid),
         "card.md": _card(version, root, blake3(data).hexdigest(), public, origin).encode(),
     }
-    documents["statement.json"] = (version.statement or "").encode()
+    if version.statement:
+        documents["statement.json"] = version.statement.encode()
     key = keys.signing_key(ws)
     if seal.public_bytes(key) != public:
         raise InvalidInput(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.services.versions.building import build, sealed
 from app.services.versions.differing import Diff, diff
-from app.services.versions.objects import load, media_of
+from app.services.versions.objects import load, media_of, place_of
 from app.services.versions.pins import find, freeze, listing
 from app.services.versions.proving import verify
 from storage.versions import Filter, Version
@@ -20,6 +20,7 @@ __all__ = [
     "listing",
     "load",
     "media_of",
+    "place_of",
     "sealed",
     "verify",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from blake3 import blake3
 
@@ -77,3 +78,20 @@ def media_of(ws: Workspace) -> proof.ReadMedia:
         raise problem
 
     return read
+
+
+def place_of(ws: Workspace) -> Callable[[Fact], Path | None]:
+    """The plain file of an asset's bytes, where there is one of that size: for what is too large to be held in memory."""
+
+    def place(fact: Fact) -> Path | None:
+        if blobs.holds(ws.folder, fact.asset):
+            return blobs.path_of(ws.folder, fact.asset)
+        with ws.db.read() as conn:
+            found = rows.places(conn, bytes.fromhex(fact.asset), fact.key)
+        for one in found:
+            path = media.plain_file(one.location, one.path, one.disk_path)
+            if path is not None and path.stat().st_size == fact.size:
+                return path
+        return None
+
+    return place

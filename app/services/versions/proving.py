@@ -17,22 +17,26 @@ from app.services.workspace import Workspace
 from storage import manifest, proof, seal
 from storage.hub import reading
 from storage.hub.folder import FolderStore
+from storage.hub.store import Store
 from storage.manifest import Root
 from storage.proof import Checked
 
+THREADS = 4
+"""Media read at a time."""
 
-def verify(where: Workspace | Path, ref: str, *, bytes_too: bool = True) -> Work:
+
+def verify(where: Workspace | Path | Store, ref: str, *, bytes_too: bool = True) -> Work:
     """Prove a version: signature, every chunk, then every media byte. Each fault is a `Warned`.
 
     Args:
-        where: a workspace, whose media are read from the sources; or a hub folder, which needs no workspace.
+        where: a workspace, whose media are read from the sources; or a hub or hub folder, which needs no workspace.
         bytes_too: False = the manifest only.
 
     Raises:
         NotFound: no such version there.
     """
-    if isinstance(where, Path):
-        yield from _verify_hub(where, ref, bytes_too)
+    if not isinstance(where, Workspace):
+        yield from _verify_hub(FolderStore(where) if isinstance(where, Path) else where, ref, bytes_too)
         return
     version = find(where, ref)
     yield from (e for e in sealed(where, version) if not isinstance(e, Finished))
@@ -41,18 +45,17 @@ def verify(where: Workspace | Path, ref: str, *, bytes_too: bool = True) -> Work
     head = []
     if not seal.holds(bytes.fromhex(version.public or ""), bytes.fromhex(version.signature or ""), data):
         head.append(proof.Fault(ref, "the signature of the manifest does not hold"))
-    checks = proof.check(root, getter(where), media_of(where) if bytes_too else None)
+    checks = proof.check(root, getter(where), media_of(where) if bytes_too else None, threads=THREADS)
     yield from _prove(
         ref, root, head, checks, bytes_too, blake3(data).hexdigest(), bytes.fromhex(version.public or "")
     )
 
 
-def _verify_hub(hub: Path, ref: str, bytes_too: bool) -> Work:
-    store = FolderStore(hub)
-    if not reading.is_hub(store):
-        raise NotFound("there is no hub here", where=str(hub), remedy="`lamproom publish` makes one")
-    published = reading.load(store, *split(ref))
-    checks = reading.verify(store, published, bytes_too=bytes_too)
+def _verify_hub(hub: Store, ref: str, bytes_too: bool) -> Work:
+    if not reading.is_hub(hub):
+        raise NotFound("there is no hub here", where=hub.where, remedy="`lamproom publish` makes one")
+    published = reading.load(hub, *split(ref))
+    checks = reading.verify(hub, published, bytes_too=bytes_too)
     yield from _prove(ref, published.root, [], checks, bytes_too, published.digest, published.public)
 
 
