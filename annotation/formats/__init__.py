@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from annotation.errors import InvalidInput
-from annotation.formats import coco, cvat, datumaro, labelme, labelstudio, native, yolo
+from annotation.formats import coco, cvat, datumaro, labelme, labelstudio, mot, native, yolo
 from annotation.formats.archive import opened
 from annotation.formats.base import Loss, Record
 
@@ -32,7 +32,7 @@ FORMATS: Mapping[str, ModuleType] = MappingProxyType(
         "coco": coco,
         "cvat": cvat,
         "labelme": labelme,
-        "labelstudio": labelstudio,
+        "labelstudio": labelstudio, "mot": mot,
         "yolo": yolo,
     }
 )

@@ -29,6 +29,11 @@ def records(n: int, per: int = 3) -> Iterator[Record]:
         yield Record(f"face 3/面-{i:06d}.jpg", *WH, found, base.SPLITS[i % 4])
 
 
+def _number(record: Record) -> int:
+    """The number in a picture's name: formats of sequences keep nothing else of it."""
+    return int("".join(c for c in PurePosixPath(record.path).stem if c.isdecimal()))
+
+
 def everything(path: Path, name: str) -> list[Record]:
     return list(FORMATS[name].read(path, sizes=lambda _: WH))
 
@@ -54,10 +59,10 @@ def test_what_no_format_knows_is_refused_by_name(tmp_path: Path) -> None:
 def test_boxes_and_splits_survive_every_format(name: str, tmp_path: Path) -> None:
     given_records = list(records(8))
     FORMATS[name].write(iter(given_records), tmp_path, schema=SCHEMA, name="t")
-    found = {PurePosixPath(r.path).stem: r for r in everything(tmp_path, name)}
+    found = {_number(r): r for r in everything(tmp_path, name) if r.annotations}
     assert len(found) == 8
     for want in given_records:
-        got = found[PurePosixPath(want.path).stem]
+        got = found[_number(want)]
         assert got.split == (want.split or ("train" if name == "yolo" else ""))
         assert [a.label for a in got.annotations] == ["person"] * 3
         for a, b in zip(got.annotations, want.annotations, strict=True):
@@ -85,7 +90,7 @@ def test_class_ids_do_not_depend_on_what_is_written_nor_on_new_classes(name: str
     for n, (schema, code) in enumerate([(SCHEMA, "person"), (grown, "large_coal"), (grown, "traffic_light")]):
         folder = tmp_path / str(n)
         folder.mkdir()
-        record = Record("a.jpg", *WH, (Annotation(code, Box(1, 1, 9, 9)),))
+        record = Record("a1.jpg", *WH, (Annotation(code, Box(1, 1, 9, 9)),))
         FORMATS[name].write([record], folder, schema=schema, name="t")
         assert everything(folder, name)[0].annotations[0].label == code
         if name == "coco":
@@ -98,7 +103,7 @@ def test_class_ids_do_not_depend_on_what_is_written_nor_on_new_classes(name: str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_label_outside_the_schema_is_a_loss_and_refused(name: str, tmp_path: Path) -> None:
-    record = Record("a.jpg", *WH, (Annotation("ufo", Box(1, 1, 9, 9)),))
+    record = Record("a1.jpg", *WH, (Annotation("ufo", Box(1, 1, 9, 9)),))
     assert [loss.n for loss in FORMATS[name].losses([record], SCHEMA) if "'ufo'" in loss.what] == [1]
     with pytest.raises(InvalidInput, match="ufo"):
         FORMATS[name].write([record], tmp_path, schema=SCHEMA, name="t")
