@@ -6,7 +6,6 @@ What is drawn is also the accessible description and the tool tip, so nothing is
 from __future__ import annotations
 
 import datetime
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,11 +15,10 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.desktop import theme, widgets
 from app.desktop.desk import Desk
+from app.desktop.painted import painted
 from app.desktop.widgets import column, frame, label, number
 from app.i18n import tr
 from app.services.figures import BINS, Output
-
-log = logging.getLogger(__name__)
 
 _CLASSES_SHOWN = 8
 _DAYS = 14
@@ -68,19 +66,14 @@ class Chart(QWidget):
         return QSize(320, self.height())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        try:
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
             if any(b.total for b in self.bars):
                 self.draw(p)
             else:
                 p.setFont(theme.font(12))
                 p.setPen(QColor(theme.current().second))
                 p.drawText(self.rect(), int(_LEFT | Qt.TextFlag.TextWordWrap), self.empty)
-        except Exception:  # an exception out of a paint event would end the program
-            log.exception("painting a chart")
-        finally:
-            p.end()
 
     def draw(self, p: QPainter) -> None:
         """Draw the bars."""

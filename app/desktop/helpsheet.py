@@ -14,6 +14,7 @@ from app import i18n
 from app.desktop import actions, theme, widgets
 from app.desktop.actions import SECTIONS, Action
 from app.desktop.overlaid import Overlaid
+from app.desktop.painted import painted
 from app.desktop.widgets import button, column, draw_key, label, row, say
 from app.i18n import tr
 
@@ -60,13 +61,8 @@ class _Line(QWidget):
         return QSize(300, LINE_PX)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             self._draw(p)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting a line of the help")
-        finally:
-            p.end()
 
     def _draw(self, p: QPainter) -> None:
         t = theme.current()

@@ -13,6 +13,7 @@ from app.desktop import theme, widgets
 from app.desktop.activity import TaskCard
 from app.desktop.charts import Charts
 from app.desktop.desk import Desk
+from app.desktop.painted import painted
 from app.desktop.panels.classes import queue, waiting
 from app.desktop.said import ago, verb_text
 from app.desktop.widgets import Elided, Meter, Pill, button, column, frame, label, number, row
@@ -39,13 +40,8 @@ class Cover(QWidget):
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             self._draw(p)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting a cover")
-        finally:
-            p.end()
 
     def _draw(self, p: QPainter) -> None:
         p.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -27,6 +27,7 @@ from app.desktop import actions, finding, keys, theme, widgets
 from app.desktop.actions import SECTIONS, Action, keymap
 from app.desktop.desk import Desk
 from app.desktop.overlaid import Overlaid
+from app.desktop.painted import guarded
 from app.desktop.palette import both
 from app.desktop.widgets import button, column, draw_key, frame, label, look, row, say
 from app.i18n import tr
@@ -71,12 +72,9 @@ class _Lines(QStyledItemDelegate):
 
     def paint(self, p: QPainter, option, index) -> None:
         p.save()
-        try:
+        with guarded("a line of the keymap"):
             self._draw(p, option, index)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting a line of the keymap")
-        finally:
-            p.restore()
+        p.restore()
 
     def _draw(self, p: QPainter, option, index) -> None:
         t = theme.current()

@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
 from app.desktop import theme
+from app.desktop.painted import painted
 
 
 class Lamp(QWidget):
@@ -17,9 +18,8 @@ class Lamp(QWidget):
         self.setFixedSize(side, side)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        draw(p, 0, 0, self.width())
-        p.end()
+        with painted(self) as p:
+            draw(p, 0, 0, self.width())
 
 
 def draw(p: QPainter, x: int, y: int, side: int) -> None:
@@ -49,9 +49,8 @@ class Waiting(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         t = theme.current()
-        p = QPainter(self)
-        p.fillRect(self.rect(), QColor(t.background))
-        for y, height in ((0, theme.BAR_PX), (self.height() - theme.STATUS_PX, theme.STATUS_PX)):
-            p.fillRect(0, y, self.width(), height, QColor(t.panel))
-        draw(p, (self.width() - self.SIDE) // 2, self.height() // 2 - self.SIDE, self.SIDE)
-        p.end()
+        with painted(self) as p:
+            p.fillRect(self.rect(), QColor(t.background))
+            for y, height in ((0, theme.BAR_PX), (self.height() - theme.STATUS_PX, theme.STATUS_PX)):
+                p.fillRect(0, y, self.width(), height, QColor(t.panel))
+            draw(p, (self.width() - self.SIDE) // 2, self.height() // 2 - self.SIDE, self.SIDE)

@@ -16,6 +16,7 @@ from shiboken6 import isValid
 from annotation.errors import Conflict
 from app.desktop import theme, widgets
 from app.desktop.desk import Desk
+from app.desktop.painted import painted
 from app.desktop.said import ago, verb_text
 from app.desktop.widgets import Elided, button, column, label, look, number, row, say
 from app.i18n import tr, tr_fault
@@ -182,13 +183,8 @@ class Place(QWidget):
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             self._draw(p)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting the place of a deleted object")
-        finally:
-            p.end()
 
     def _draw(self, p: QPainter) -> None:
         p.fillRect(self.rect(), QColor(theme.current().raised))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.desktop import theme, widgets
+from app.desktop.painted import painted
 from app.desktop.widgets import button, column, frame, label, look, row, say
 from app.i18n import tr
 
@@ -94,9 +95,8 @@ class Overlaid(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         if not self.dimmed:
             return
-        p = QPainter(self)
-        p.fillRect(self.rect(), QColor(8, 9, 11, 150 if theme.current().name == "dark" else 90))
-        p.end()
+        with painted(self) as p:
+            p.fillRect(self.rect(), QColor(8, 9, 11, 150 if theme.current().name == "dark" else 90))
 
 
 class Sheet(Overlaid):

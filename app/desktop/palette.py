@@ -23,6 +23,7 @@ from annotation.schema import Label
 from app import i18n
 from app.desktop import actions, finding, theme, widgets
 from app.desktop.overlaid import Overlaid
+from app.desktop.painted import guarded
 from app.desktop.widgets import column, draw_key, draw_swatch, label, look, say
 from app.i18n import tr
 from app.services import browse
@@ -69,12 +70,9 @@ class _Lines(QStyledItemDelegate):
 
     def paint(self, p: QPainter, option: QStyleOptionViewItem, index) -> None:
         p.save()
-        try:
+        with guarded("a line of the palette"):
             self._draw(p, option, index)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting a line of the palette")
-        finally:
-            p.restore()
+        p.restore()
 
     def _draw(self, p: QPainter, option: QStyleOptionViewItem, index) -> None:
         t = theme.current()

@@ -11,7 +11,8 @@ from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QScrollArea, QWidget
 
 from annotation.core import Annotation
-from app.desktop import actions, theme, widgets
+from app.desktop import actions, theme
+from app.desktop.painted import painted
 from app.desktop.widgets import button, column, frame, label, row
 from app.i18n import tr
 from app.services.workspace import Workspace
@@ -298,8 +299,7 @@ class Tour(QWidget):
         return False
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             p.setRenderHint(QPainter.RenderHint.Antialiasing)
             whole, hole = QPainterPath(), QPainterPath()
             whole.addRect(QRectF(self.rect()))
@@ -308,7 +308,3 @@ class Tour(QWidget):
             p.fillPath(whole.subtracted(hole), QColor(8, 9, 11, 150 if dark else 90))
             p.setPen(QPen(QColor(theme.current().accent), 2))
             p.drawPath(hole)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting the light of the first steps")
-        finally:
-            p.end()

@@ -6,7 +6,6 @@ in their own `retranslate`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -27,9 +26,8 @@ from PySide6.QtWidgets import (
 )
 
 from app.desktop import icons, theme
+from app.desktop.painted import painted
 from app.i18n import tr
-
-log = logging.getLogger(__name__)
 
 W = TypeVar("W", bound=QWidget)
 _TEXT, _TIP, _HINT, _SPOKEN = "lr_text", "lr_tip", "lr_hint", "lr_spoken"
@@ -218,9 +216,8 @@ class Painted(QAbstractButton):
         return QSize(120, self._height)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        try:
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
             self.draw(p)
             if self.hasFocus():
                 p.setPen(QPen(QColor(theme.current().accent), 1))
@@ -228,10 +225,6 @@ class Painted(QAbstractButton):
                 p.drawRoundedRect(
                     QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), theme.RADIUS, theme.RADIUS
                 )
-        except Exception:  # an exception out of a paint event would end the program
-            log.exception("painting %s", type(self).__name__)
-        finally:
-            p.end()
 
     def draw(self, p: QPainter) -> None:
         """Paint the button."""
@@ -396,22 +389,21 @@ class Meter(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         t = theme.current()
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        p.setPen(Qt.PenStyle.NoPen)
-        radius = self.height() / 2
-        p.setBrush(QColor(t.raised))
-        p.drawRoundedRect(self.rect(), radius, radius)
-        colour = QColor(getattr(t, self.tone))
-        if self._share is None:
-            colour.setAlphaF(0.35)
-        share = 1.0 if self._share is None else max(0.0, min(1.0, self._share))
-        if share > 0:
-            p.setBrush(colour)
-            p.drawRoundedRect(
-                QRectF(0, 0, max(self.height(), share * self.width()), self.height()), radius, radius
-            )
-        p.end()
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
+            p.setPen(Qt.PenStyle.NoPen)
+            radius = self.height() / 2
+            p.setBrush(QColor(t.raised))
+            p.drawRoundedRect(self.rect(), radius, radius)
+            colour = QColor(getattr(t, self.tone))
+            if self._share is None:
+                colour.setAlphaF(0.35)
+            share = 1.0 if self._share is None else max(0.0, min(1.0, self._share))
+            if share > 0:
+                p.setBrush(colour)
+                p.drawRoundedRect(
+                    QRectF(0, 0, max(self.height(), share * self.width()), self.height()), radius, radius
+                )
 
 
 class Dot(QWidget):
@@ -429,12 +421,11 @@ class Dot(QWidget):
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        p.setPen(Qt.PenStyle.NoPen)
-        p.setBrush(QColor(getattr(theme.current(), self._tone)))
-        p.drawEllipse(self.rect())
-        p.end()
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
+            p.setPen(Qt.PenStyle.NoPen)
+            p.setBrush(QColor(getattr(theme.current(), self._tone)))
+            p.drawEllipse(self.rect())
 
 
 class Pill(QLabel):
@@ -459,16 +450,15 @@ class Pill(QLabel):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         t = theme.current()
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        colour = getattr(t, self._tone)
-        p.setPen(Qt.PenStyle.NoPen)
-        p.setBrush(QColor(theme.mix(t.panel, colour, 0.16)))
-        p.drawRoundedRect(self.rect(), 10, 10)
-        p.setFont(theme.font(11, bold=True))
-        p.setPen(QColor(colour))
-        p.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.text())
-        p.end()
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
+            colour = getattr(t, self._tone)
+            p.setPen(Qt.PenStyle.NoPen)
+            p.setBrush(QColor(theme.mix(t.panel, colour, 0.16)))
+            p.drawRoundedRect(self.rect(), 10, 10)
+            p.setFont(theme.font(11, bold=True))
+            p.setPen(QColor(colour))
+            p.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.text())
 
 
 class Elided(QLabel):
@@ -481,9 +471,10 @@ class Elided(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        text = QFontMetrics(self.font()).elidedText(self.text(), Qt.TextElideMode.ElideMiddle, self.width())
-        p.setFont(self.font())
-        p.setPen(self.palette().color(self.foregroundRole()))
-        p.drawText(self.rect(), int(_LEFT), text)
-        p.end()
+        with painted(self) as p:
+            text = QFontMetrics(self.font()).elidedText(
+                self.text(), Qt.TextElideMode.ElideMiddle, self.width()
+            )
+            p.setFont(self.font())
+            p.setPen(self.palette().color(self.foregroundRole()))
+            p.drawText(self.rect(), int(_LEFT), text)

@@ -6,7 +6,6 @@ design). Paint code must not be able to raise, because an exception in a paint e
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -39,9 +38,8 @@ from app.desktop.canvas.pictures import Mips
 from app.desktop.canvas.scene import Scene
 from app.desktop.canvas.settled import Settled, Stand
 from app.desktop.document import Document
+from app.desktop.painted import painted
 from app.desktop.tasks import Courier
-
-log = logging.getLogger(__name__)
 
 _LEFT, _MIDDLE, _RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton
 _SHIFT, _CTRL, _ALT = (
@@ -483,13 +481,8 @@ class Canvas(QWidget):
     # --- events --------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             self._paint(p, event.rect())
-        except Exception:  # see the module: better an unpainted corner than a dead process
-            log.exception("painting the canvas")
-        finally:
-            p.end()
 
     def _paint(self, p: QPainter, dirty: QRect) -> None:
         painting.paint(self, p, dirty)

@@ -6,7 +6,6 @@ arrow keys and opened by Enter.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,10 +24,9 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.desktop import theme
+from app.desktop.painted import painted
 from app.desktop.widgets import draw_swatch, number
 from app.i18n import tr
-
-log = logging.getLogger(__name__)
 
 LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -80,9 +78,8 @@ class Plot(QWidget):
         return QSize(360, self.height())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        try:
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
             if self.empty:
                 self.spots = []
                 p.setFont(theme.font(12))
@@ -90,10 +87,6 @@ class Plot(QWidget):
                 p.drawText(self.rect(), int(Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap), self.empty)
             else:
                 self.spots = self.draw(p)
-        except Exception:  # an exception out of a paint event would end the program
-            log.exception("painting %s", type(self).__name__)
-        finally:
-            p.end()
 
     def draw(self, p: QPainter) -> list[Spot]:
         """Paint, and tell the spots."""
@@ -350,9 +343,8 @@ class Legend(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        try:
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
             p.setFont(theme.font(12))
             metrics = QFontMetrics(p.font())
             x = 0.0
@@ -364,7 +356,3 @@ class Legend(QWidget):
                 wide = metrics.horizontalAdvance(words)
                 p.drawText(QRectF(x + 16, 0, wide + 4, 20), LEFT, words)
                 x += wide + 36
-        except Exception:  # an exception out of a paint event would end the program
-            log.exception("painting a legend")
-        finally:
-            p.end()

@@ -12,6 +12,7 @@ from app import i18n
 from app.desktop import theme, widgets
 from app.desktop.desk import Desk
 from app.desktop.gallery.cells import REVIEW_TONES
+from app.desktop.painted import painted
 from app.desktop.widgets import Meter, Row, column, frame, label, number, row
 from app.i18n import tr
 from app.services import listing
@@ -62,13 +63,8 @@ class Bars(QWidget):
         return min(max(int((x - 12) / inner * len(self.values)), 0), len(self.values) - 1)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             self._paint(p)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting bars")
-        finally:
-            p.end()
 
     def _paint(self, p: QPainter) -> None:
         if not self.values:

@@ -5,7 +5,6 @@ Only the cells in view are painted, from rows and pixels that are there; the res
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -31,6 +30,7 @@ from app.desktop.gallery.crops import Crops
 from app.desktop.gallery.rows import Rows
 from app.desktop.gallery.selection import Selection
 from app.desktop.gallery.thumbnails import Thumbnails
+from app.desktop.painted import painted
 from app.desktop.widgets import look, number
 from app.i18n import tr
 from app.services.browse import ItemRow
@@ -38,8 +38,6 @@ from app.services.cleaning import Member
 from app.services.listing import ObjectRow
 
 __all__ = ["STATE_TEXT", "TONES", "Grid"]
-
-log = logging.getLogger(__name__)
 
 GAP, EDGE = 12, 16
 LEAST, MOST = 120, 420
@@ -260,13 +258,8 @@ class Grid(QAbstractScrollArea):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         began = time.perf_counter()
-        p = QPainter(self.viewport())
-        try:
+        with painted(self) as p:
             self._paint(p, event.rect())
-        except Exception:
-            log.exception("painting the gallery")
-        finally:
-            p.end()
         self.slowest_ms = max(self.slowest_ms, 1000 * (time.perf_counter() - began))
 
     def _paint(self, p: QPainter, dirty: QRect) -> None:

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from app import i18n
 from app.desktop import theme, widgets
+from app.desktop.painted import guarded, painted
 from app.desktop.widgets import column, frame, label, look, number, row, say
 from app.i18n import tr
 from app.services import listing
@@ -33,12 +34,9 @@ class _Suggestions(QStyledItemDelegate):
 
     def paint(self, p: QPainter, option, index) -> None:
         p.save()
-        try:
+        with guarded("a suggestion"):
             self._draw(p, option, index)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting a suggestion")
-        finally:
-            p.restore()
+        p.restore()
 
     def _draw(self, p: QPainter, option, index) -> None:
         t = theme.current()
@@ -106,8 +104,7 @@ class _Edit(QLineEdit):
         super().paintEvent(event)
         if self.wrong_at < 0:
             return
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             before = QFontMetrics(self.font()).horizontalAdvance(self.text()[: self.wrong_at])
             shift = self.cursorRect().center().x() - QFontMetrics(self.font()).horizontalAdvance(
                 self.text()[: self.cursorPosition()]
@@ -118,10 +115,6 @@ class _Edit(QLineEdit):
             y = self.height() - 6
             end = QFontMetrics(self.font()).horizontalAdvance(self.text())
             p.drawLine(QPoint(before + shift, y), QPoint(max(end, before + 10) + shift, y))
-        except Exception:
-            widgets.log.exception("painting the query line")
-        finally:
-            p.end()
 
 
 class QueryLine(QWidget):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from PySide6.QtCore import QPoint, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
@@ -20,10 +18,10 @@ from PySide6.QtWidgets import QWidget
 from app.desktop import theme
 from app.desktop.gallery.grid import STATE_TEXT, TONES
 from app.desktop.gallery.thumbnails import Thumbnails
+from app.desktop.painted import painted
 from app.i18n import tr
 from app.services.browse import ItemRow
 
-log = logging.getLogger(__name__)
 CELL, GAP, EDGE, HIGH = 112, 8, 12, 76
 
 
@@ -57,13 +55,8 @@ class Strip(QWidget):
         return QRect(EDGE + (i - self._first) * (CELL + GAP), 2, CELL, HIGH)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             self._paint(p)
-        except Exception:
-            log.exception("painting the strip")
-        finally:
-            p.end()
 
     def _paint(self, p: QPainter) -> None:
         t = theme.current()

@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.desktop import icons, theme, widgets
+from app.desktop.painted import painted
 from app.desktop.widgets import Painted, number
 
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -130,14 +131,9 @@ class Threshold(QWidget):
         return (x - _EDGE) / max(1, self.width() - 2 * _EDGE)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             p.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._paint(p)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting a threshold")
-        finally:
-            p.end()
 
     def _paint(self, p: QPainter) -> None:
         t = theme.current()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QPaintEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.desktop import icons, theme, widgets
+from app.desktop.painted import painted
 from app.desktop.widgets import button, column, label, look, row, say
 from app.i18n import tr, tr_sentence
 
@@ -77,11 +78,10 @@ class Combo(QComboBox):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
-        p = QPainter(self)
-        p.drawPixmap(
-            self.width() - 22, (self.height() - 16) // 2, icons.pixmap("down", theme.current().second, 16)
-        )
-        p.end()
+        with painted(self) as p:
+            p.drawPixmap(
+                self.width() - 22, (self.height() - 16) // 2, icons.pixmap("down", theme.current().second, 16)
+            )
 
 
 class Form(QWidget):

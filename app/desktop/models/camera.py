@@ -19,7 +19,8 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from annotation import canonical
-from app.desktop import theme, widgets
+from app.desktop import theme
+from app.desktop.painted import painted
 from app.i18n import tr
 
 MICRO = canonical.MICRO
@@ -83,15 +84,10 @@ class CameraView(QWidget):
     # --- drawing -------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        try:
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
+            p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             self._draw(p)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting a camera's picture")
-        finally:
-            p.end()
 
     def _draw(self, p: QPainter) -> None:
         t = theme.current()

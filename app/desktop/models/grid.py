@@ -26,6 +26,7 @@ from annotation.core import Annotation
 from annotation.schema import PALETTE
 from app.desktop import theme, widgets
 from app.desktop.gallery.thumbnails import Thumbnails
+from app.desktop.painted import painted
 from app.desktop.widgets import number
 from app.i18n import tr, tr_sentence
 
@@ -148,15 +149,10 @@ class PreviewGrid(QWidget):
     # --- drawing -------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        try:
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
+            p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             self._draw(p)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting a preview")
-        finally:
-            p.end()
 
     def _draw(self, p: QPainter) -> None:
         t = theme.current()

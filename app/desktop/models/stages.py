@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPainterPath, QPaintEv
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.desktop import theme, widgets
+from app.desktop.painted import painted
 from app.i18n import tr
 
 STAGES = {
@@ -54,14 +55,9 @@ class StageBar(QWidget):
         return QSize(240, self.height())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        try:
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._draw(p)
-        except Exception:  # an exception out of a paint event would end the program
-            widgets.log.exception("painting the stages")
-        finally:
-            p.end()
 
     def _draw(self, p: QPainter) -> None:
         t = theme.current()

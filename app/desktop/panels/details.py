@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QColor, QFontMetrics, QIntValidator, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QFontMetrics, QIntValidator, QPaintEvent
 from PySide6.QtWidgets import QLineEdit, QPushButton, QSizePolicy, QWidget
 
 from annotation import checks
@@ -16,6 +16,7 @@ from app import i18n
 from app.desktop import actions, document, theme, widgets
 from app.desktop.classing import Classing
 from app.desktop.desk import Desk
+from app.desktop.painted import painted
 from app.desktop.panels.flow import Flow
 from app.desktop.widgets import Elided, button, column, frame, label, look, row
 from app.i18n import tr
@@ -45,15 +46,14 @@ class Value(QPushButton):
         if not self.key:
             return
         t = theme.current()
-        p = QPainter(self)
-        p.setFont(theme.font(9, bold=True))
-        p.setPen(QColor(t.on_accent if self.isChecked() else t.second))
-        p.drawText(
-            self.rect().adjusted(0, 1, -6, 0),
-            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
-            self.key,
-        )
-        p.end()
+        with painted(self) as p:
+            p.setFont(theme.font(9, bold=True))
+            p.setPen(QColor(t.on_accent if self.isChecked() else t.second))
+            p.drawText(
+                self.rect().adjusted(0, 1, -6, 0),
+                Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
+                self.key,
+            )
 
 
 class Attributes(QWidget):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 
 import numpy as np
@@ -12,9 +11,9 @@ from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent,
 from PySide6.QtWidgets import QAbstractSlider, QSizePolicy, QWidget
 
 from app.desktop import theme
+from app.desktop.painted import painted
 from app.desktop.widgets import say
 
-log = logging.getLogger("lamproom.desk")
 STEPS = 1000
 _ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Home, Qt.Key.Key_End)
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -135,13 +134,8 @@ class Dial(QAbstractSlider):
         return QSize(200, 42)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             self._paint(p)
-        except Exception:
-            log.exception("painting a dial")
-        finally:
-            p.end()
 
     def _paint(self, p: QPainter) -> None:
         t = theme.current()
@@ -266,13 +260,8 @@ class Histogram(QWidget):
         return QSize(240, 104)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             self._paint(p)
-        except Exception:
-            log.exception("painting the histogram")
-        finally:
-            p.end()
 
     def _paint(self, p: QPainter) -> None:
         t = theme.current()

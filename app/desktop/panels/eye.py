@@ -13,6 +13,7 @@ from app.desktop import actions, theme, widgets
 from app.desktop.canvas import look as looks
 from app.desktop.canvas.look import BOUNDS
 from app.desktop.eye import Eye, preset_name
+from app.desktop.painted import painted
 from app.desktop.panels.dials import Dial, Histogram
 from app.desktop.panels.flow import Flow
 from app.desktop.widgets import Elided, button, column, label, look, row, say
@@ -387,13 +388,8 @@ class Ramp(QPushButton):
         self.clicked.connect(lambda: eye.set(colour=name))
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             self._paint(p)
-        except Exception:
-            widgets.log.exception("painting a ramp")
-        finally:
-            p.end()
 
     def _paint(self, p: QPainter) -> None:
         t = theme.current()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import (
     QColor,
@@ -21,11 +19,10 @@ from annotation import marks
 from app.desktop import theme
 from app.desktop.actions import keymap
 from app.desktop.desk import Desk
+from app.desktop.painted import painted
 from app.desktop.sequence import Reel
 from app.desktop.widgets import draw_swatch, number, say
 from app.i18n import tr
-
-log = logging.getLogger(__name__)
 
 HEAD, ROW, NAMES, EDGE = 20, 20, 132, 12
 ROWS = 5
@@ -90,14 +87,9 @@ class Timeline(QWidget):
     # --- painting ------------------------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        try:
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._paint(p)
-        except Exception:  # an exception out of a paint event would end the program
-            log.exception("painting the timeline")
-        finally:
-            p.end()
 
     def _paint(self, p: QPainter) -> None:
         t = theme.current()

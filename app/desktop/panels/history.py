@@ -17,6 +17,7 @@ from app.desktop import document, theme, widgets
 from app.desktop.canvas import live, shapes
 from app.desktop.canvas.overlay import Style
 from app.desktop.desk import Desk
+from app.desktop.painted import painted
 from app.desktop.said import ago, review_text, verb_text
 from app.desktop.widgets import Painted, column, label, row
 from app.i18n import tr
@@ -320,11 +321,8 @@ class _Part(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        try:
+        with painted(self) as p:
             self._draw(p)
-        finally:
-            p.end()
 
     def _draw(self, p: QPainter) -> None:
         t = theme.current()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from PySide6.QtCore import QPoint, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame
@@ -13,11 +11,11 @@ from annotation.core import Annotation
 from annotation.schema import PALETTE
 from app.desktop import icons, theme
 from app.desktop.desk import Desk
+from app.desktop.painted import painted
 from app.desktop.panels.shape import KINDS
 from app.desktop.widgets import draw_swatch
 from app.i18n import tr
 
-log = logging.getLogger("lamproom.desk")
 HIGH = 44
 ORIGIN_TEXT = {"human": "By people", "model": "Model, to confirm", "import": "Imported"}
 
@@ -120,13 +118,8 @@ class ObjectList(QAbstractScrollArea):
             self.shown.emit(self._objects[at].uid)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self.viewport())
-        try:
+        with painted(self) as p:
             self._paint(p)
-        except Exception:
-            log.exception("painting the object list")
-        finally:
-            p.end()
 
     def _paint(self, p: QPainter) -> None:
         t = theme.current()

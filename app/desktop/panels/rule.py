@@ -12,6 +12,7 @@ from app.desktop import theme, widgets
 from app.desktop.canvas import shapes
 from app.desktop.canvas.pictures import to_image
 from app.desktop.desk import Desk
+from app.desktop.painted import painted
 from app.desktop.widgets import column, frame, label
 from app.i18n import tr
 
@@ -37,35 +38,33 @@ class Sample(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         t = theme.current()
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        p.setPen(Qt.PenStyle.NoPen)
-        p.setBrush(QColor(t.background))
-        p.drawRoundedRect(self.rect(), 4, 4)
-        if self.picture is not None:
-            self._draw_picture(p, t)
-            p.end()
-            return
-        middle = QRectF(self.rect()).center()
-        faint = theme.contrast(self.colour, t.background) < 1.6
-        p.setBrush(QColor(t.second if faint else self.colour))
-        p.setOpacity(0.55)
-        body = [(-8, -17), (5, -19), (15, -6), (11, 14), (-3, 18), (-14, 8)]
-        p.drawPolygon([QPoint(int(middle.x() + x), int(middle.y() + y)) for x, y in body])
-        p.setOpacity(1.0)
-        p.setPen(QPen(QColor(t.green if self.good else t.red), 2))
-        p.setBrush(Qt.BrushStyle.NoBrush)
-        if self.kind == "polygon":
-            grow = 1.15 if self.good else 1.0
-            shift = 0 if self.good else 10
-            p.drawPolygon(
-                [QPoint(int(middle.x() + x * grow + shift), int(middle.y() + y * grow)) for x, y in body]
-            )
-        elif self.good:
-            p.drawRect(QRectF(middle.x() - 16, middle.y() - 21, 33, 41))
-        else:
-            p.drawRect(QRectF(middle.x() - 28, middle.y() - 26, 50, 52))
-        p.end()
+        with painted(self) as p:
+            p.setRenderHint(QPainter.RenderHint.Antialiasing)
+            p.setPen(Qt.PenStyle.NoPen)
+            p.setBrush(QColor(t.background))
+            p.drawRoundedRect(self.rect(), 4, 4)
+            if self.picture is not None:
+                self._draw_picture(p, t)
+                return
+            middle = QRectF(self.rect()).center()
+            faint = theme.contrast(self.colour, t.background) < 1.6
+            p.setBrush(QColor(t.second if faint else self.colour))
+            p.setOpacity(0.55)
+            body = [(-8, -17), (5, -19), (15, -6), (11, 14), (-3, 18), (-14, 8)]
+            p.drawPolygon([QPoint(int(middle.x() + x), int(middle.y() + y)) for x, y in body])
+            p.setOpacity(1.0)
+            p.setPen(QPen(QColor(t.green if self.good else t.red), 2))
+            p.setBrush(Qt.BrushStyle.NoBrush)
+            if self.kind == "polygon":
+                grow = 1.15 if self.good else 1.0
+                shift = 0 if self.good else 10
+                p.drawPolygon(
+                    [QPoint(int(middle.x() + x * grow + shift), int(middle.y() + y * grow)) for x, y in body]
+                )
+            elif self.good:
+                p.drawRect(QRectF(middle.x() - 16, middle.y() - 21, 33, 41))
+            else:
+                p.drawRect(QRectF(middle.x() - 28, middle.y() - 26, 50, 52))
 
     def _draw_picture(self, p: QPainter, t: theme.Theme) -> None:
         assert self.picture is not None

@@ -401,5 +401,5 @@ def test_a_broken_cell_does_not_end_the_program(hand: Hand, gallery: Gallery, mo
 
     monkeypatch.setattr(gallery.grid, "_paint_cell", broken)
     gallery.grid.viewport().repaint()
-    assert "painting the gallery" in caplog.text
+    assert "painting Grid" in caplog.text
     caplog.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import sqlite3
 import threading
@@ -11,11 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QAbstractScrollArea, QWidget
 from pytestqt.qtbot import QtBot
 
 from annotation.core import Annotation, Box, Polygon
+from app import desktop
 from app.desktop.canvas import ink, overlay, scene, shapes
 from app.desktop.canvas.overlay import Request, Style
+from app.desktop.painted import painted
 from app.desktop.tasks import Courier, Pool
 
 STYLE = Style({"a": "#ff0000", "b": "#00ff00"}, {"a": "Alpha", "b": "Beta"})
@@ -204,3 +209,38 @@ def test_a_copied_workspace_names_nothing_of_the_one_it_was_copied_from(furnishe
         assert old.lower() not in text
         assert old.encode().hex() not in text  # a column of bytes
     assert (place.parent / "pictures").as_posix().encode().hex() in text
+
+
+@pytest.mark.parametrize("base", (QWidget, QAbstractScrollArea))
+def test_a_broken_paint_event_is_logged_and_what_comes_after_is_still_painted(
+    qtbot: QtBot, caplog: pytest.LogCaptureFixture, base: type[QWidget]
+) -> None:
+    class Torn(base):  # type: ignore[misc, valid-type]
+        after = False
+
+        def paintEvent(self, event: object) -> None:
+            with painted(self) as p:
+                p.fillRect(0, 0, 5, 5, QColor("red"))
+                raise ValueError("no paint")
+            self.after = True
+
+    torn = Torn()
+    qtbot.addWidget(torn)
+    torn.resize(40, 40)
+    image = torn.grab().toImage()
+    assert torn.after and "painting Torn" in caplog.text
+    at = 0 if base is QWidget else torn.viewport().y()
+    assert image.pixelColor(at + 2, at + 2) == QColor("red")
+
+
+def test_every_paint_event_of_the_desk_is_guarded() -> None:
+    found = 0
+    for file in Path(desktop.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef) or node.name != "paintEvent":
+                continue
+            if len(node.body) == 1 and ast.get_docstring(node) is not None:
+                continue  # paints nothing
+            found += 1
+            assert "painted(self)" in ast.unparse(node), f"{file.name}:{node.lineno}"
+    assert found > 25
