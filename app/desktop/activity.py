@@ -64,7 +64,7 @@ class TaskCard(QWidget):
         self.task = task
         box = column(self, gap=4, margins=(0, 4, 0, 4))
         top = row(gap=8)
-        self.caption = Elided(task.caption, "strong")
+        self.caption = Elided("", "strong")
         top.addWidget(self.caption, 1)
         self.more = button("Report", lambda: report(task), kind="link")
         top.addWidget(self.more)
@@ -83,6 +83,7 @@ class TaskCard(QWidget):
     def retranslate(self) -> None:
         """Show the task as it is."""
         task = self.task
+        self.caption.setText(task.caption)
         self.text.setText(summary(task))
         self.text.setToolTip(summary(task))
         self.cancel.setVisible(task.alive)

@@ -342,10 +342,13 @@ class Desk(QObject):
     # --- tasks and problems --------------------------------------------------------------------------------------
 
     def start(
-        self, caption: str, work: Callable[[], Work], on_done: Callable[[Task], None] | None = None
+        self,
+        titled: Callable[[], str],
+        work: Callable[[], Work],
+        on_done: Callable[[Task], None] | None = None,
     ) -> Task:
-        """Begin long work."""
-        return self.tasks.start(caption, work, on_done)
+        """Begin long work; see `Tasks.start`."""
+        return self.tasks.start(titled, work, on_done)
 
     def ask(
         self,
@@ -379,7 +382,7 @@ class Desk(QObject):
                 raise
             yield Finished({}, done)
 
-        return self.start(tr("Undo: {what}", what=f"r{step}"), work)
+        return self.start(lambda: tr("Undo: {what}", what=f"r{step}"), work)
 
     def _ended(self, task: Task) -> None:
         if task.state == "failed":

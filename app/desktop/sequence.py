@@ -221,7 +221,7 @@ class Reel(QObject):
             return smart.follow(ws, data.id, now, chosen, method=method)
 
         names = {"template": "Track by template", "flow": "Track by optical flow"}
-        self.desk.start(tr(names[method]), work)
+        self.desk.start(lambda: tr(names[method]), work)
 
     def copy_forward(self, n: int) -> None:
         """Copy the selected objects, or all, to the next `n` pictures of the queue, as one step."""

@@ -72,9 +72,11 @@ class Sheets:
             return None
         return self.desk.dataset.name
 
-    def _start(self, caption: str, work: Callable, done: Callable[[Task], None] | None = None) -> None:
+    def _start(
+        self, titled: Callable[[], str], work: Callable, done: Callable[[Task], None] | None = None
+    ) -> None:
         self.close()
-        self.desk.start(caption, work, done)
+        self.desk.start(titled, work, done)
 
     # --- in ------------------------------------------------------------------------------------------------------
 
@@ -95,7 +97,7 @@ class Sheets:
 
                 return ingest.run(ws, [source], dataset=name)
 
-            self._start(tr("Add pictures · {name}", name=name), work, lambda task: self._added(name))
+            self._start(lambda: tr("Add pictures · {name}", name=name), work, lambda task: self._added(name))
 
         sheet = self._sheet(
             "Add pictures",
@@ -141,7 +143,7 @@ class Sheets:
 
                 return imports.import_labels(ws, code, source, dataset=data)
 
-            self._start(tr("Import labels · {name}", name=data), work)
+            self._start(lambda: tr("Import labels · {name}", name=data), work)
 
         sheet = self._sheet(
             "Import labels",
@@ -315,7 +317,7 @@ class Sheets:
 
                 return bulk.accept(ws, query, min_score=least)
 
-            self._start(tr("Accept predictions · {name}", name=data.name), work)
+            self._start(lambda: tr("Accept predictions · {name}", name=data.name), work)
 
         sheet = self._sheet(
             "Accept predictions",
@@ -344,7 +346,7 @@ class Sheets:
 
                 yield from versions.build(ws, versions.freeze(ws, data, tag=name))
 
-            self._start(tr("Freeze · {name}", name=f"{data}@{name}"), work)
+            self._start(lambda: tr("Freeze · {name}", name=f"{data}@{name}"), work)
 
         last = self.desk.dataset.last_tag if self.desk.dataset else None
         sheet = self._sheet(
@@ -376,7 +378,7 @@ class Sheets:
 
                 return export.run(ws, ref, code, target, accept_losses=True, pictures=how)
 
-            self._start(tr("Export · {name}", name=f"{ref} → {code}"), work)
+            self._start(lambda: tr("Export · {name}", name=f"{ref} → {code}"), work)
 
         def look(code: str) -> None:
             seen["format"] = ""
@@ -444,7 +446,7 @@ class Sheets:
 
                 return publish.run(ws, f"{data}@{tag}", target)
 
-            self._start(tr("Publish · {name}", name=f"{data}@{tag}"), work)
+            self._start(lambda: tr("Publish · {name}", name=f"{data}@{tag}"), work)
 
         sheet = self._sheet(
             "Publish", "Only what the hub does not have is written; the root comes last.", "Publish", go
@@ -467,7 +469,7 @@ class Sheets:
 
             return versions.verify(ws, f"{data}@{tag}", bytes_too=True)
 
-        self._start(tr("Verify · {name}", name=f"{data}@{tag}"), work)
+        self._start(lambda: tr("Verify · {name}", name=f"{data}@{tag}"), work)
 
     def _need(self, sheet: Sheet, *edits: QLineEdit) -> None:
         """The button can be pressed once every field holds something."""
@@ -502,7 +504,7 @@ class Sheets:
                 else:
                     yield Finished({}, changes)
 
-            self._start(tr("Label schema"), work, lambda _: self.desk.read_schema())
+            self._start(lambda: tr("Label schema"), work, lambda _: self.desk.read_schema())
 
         sheet = self._sheet(
             "Label schema",
@@ -551,7 +553,7 @@ class Sheets:
                 yield Started("Restore", len(rows))
                 yield Finished({"objects": len(rows)}, labelling.restore(ws, rows))
 
-            self._start(tr("Restore · {n}", n=number(len(rows))), work)
+            self._start(lambda: tr("Restore · {n}", n=number(len(rows))), work)
 
         sheet = self._sheet(
             "Recycle bin",

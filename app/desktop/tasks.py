@@ -158,9 +158,10 @@ class Task(QObject):
 
     moved = Signal()
 
-    def __init__(self, caption: str, parent: QObject) -> None:
+    def __init__(self, titled: Callable[[], str], parent: QObject) -> None:
         super().__init__(parent)
-        self.caption = caption
+        self.titled = titled
+        """Its title in the language of the moment: a task outlives a switch of it."""
         self.title, self.note = "", ""
         self.done, self.total = 0, None  # type: int, int | None
         self.left_s: float | None = None
@@ -177,6 +178,11 @@ class Task(QObject):
         self.ended: float | None = None
         self._stop = threading.Event()
         self.worker: threading.Thread | None = None
+
+    @property
+    def caption(self) -> str:
+        """What it is called, in the language in use."""
+        return self.titled()
 
     @property
     def alive(self) -> bool:
@@ -228,13 +234,19 @@ class Tasks(QObject):
         self.past: list[Task] = []
 
     def start(
-        self, caption: str, work: Callable[[], Work], on_done: Callable[[Task], None] | None = None
+        self,
+        titled: Callable[[], str],
+        work: Callable[[], Work],
+        on_done: Callable[[Task], None] | None = None,
     ) -> Task:
-        """Run a service's generator on its own thread; its Changes are announced when it ends."""
-        task = Task(caption, self)
+        """Run a service's generator on its own thread; its Changes are announced when it ends.
+
+        titled: gives the task's title; asked again whenever it is shown, so that it follows the language.
+        """
+        task = Task(titled, self)
         self.running.append(task)
         task.worker = threading.Thread(
-            target=self._drive, args=(task, work, on_done), name=f"lamproom-task-{caption}", daemon=True
+            target=self._drive, args=(task, work, on_done), name=f"lamproom-task-{task.caption}", daemon=True
         )
         self.started.emit(task)
         task.worker.start()

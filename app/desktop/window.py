@@ -485,9 +485,6 @@ class Window(QWidget):
         if self.place == "gallery":
             self.gallery.go_to()
             return
-        if self.place == "gallery":
-            self.gallery.go_to()
-            return
         self.go("annotate")
         self.annotate.jumps.go_to()
 

@@ -240,7 +240,7 @@ class WorthSheet(Sheet):
 
         self.looking = True
         self._rank()
-        self.desk.start(tr("Worth labelling · {name}", name=data.name), work, done)
+        self.desk.start(lambda: tr("Worth labelling · {name}", name=data.name), work, done)
 
     def _use(self) -> None:
         ws, data, weights = self.ws, self.data, self.weights()
@@ -258,7 +258,9 @@ class WorthSheet(Sheet):
         window = self.window_
         self.finish()
         if self.latest is not None and self.latest.weights != weights:
-            self.desk.start(tr("Worth labelling · {name}", name=data.name), work, lambda _: follow(window))
+            self.desk.start(
+                lambda: tr("Worth labelling · {name}", name=data.name), work, lambda _: follow(window)
+            )
         else:
             follow(window)
 

@@ -87,7 +87,7 @@ def _show(window: Window, data: str, found: _Known, model: str) -> None:
 
         window.sheets.close()
         window.go("evaluation")
-        desk.start(tr("Evaluate · {name} · {model}", name=data, model=" · ".join(names)), work, done)
+        desk.start(lambda: tr("Evaluate · {name} · {model}", name=data, model=" · ".join(names)), work, done)
 
     sheet = window.sheets.hold(
         Sheet(

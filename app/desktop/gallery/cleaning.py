@@ -424,7 +424,9 @@ class Cleaning(QWidget):
             self._fill()
 
         self.running = self.desk.start(
-            tr("Look for copies · {name}", name=data.name), lambda: cleaning.find(ws, data.name, wanted), done
+            lambda: tr("Look for copies · {name}", name=data.name),
+            lambda: cleaning.find(ws, data.name, wanted),
+            done,
         )
         self.running.moved.connect(self._fill)
         self._fill()
@@ -455,7 +457,7 @@ class Cleaning(QWidget):
             self._fill()
 
         self.running = self.desk.start(
-            tr("Clean · {name}", name=data.name),
+            lambda: tr("Clean · {name}", name=data.name),
             lambda: cleaning.exclude(ws, data.name, what, held=held),
             done,
         )

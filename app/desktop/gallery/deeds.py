@@ -278,7 +278,7 @@ class Deeds(QObject):
             self.changed.emit()
 
         try:
-            self.running = self.desk.start(tr(CAPTIONS[verb]), lambda: work(ws, pick), done)
+            self.running = self.desk.start(lambda: tr(CAPTIONS[verb]), lambda: work(ws, pick), done)
         except LamproomError as fault:
             self.desk.fault(fault)
             return

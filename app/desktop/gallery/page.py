@@ -391,7 +391,9 @@ class Gallery(QWidget):
         ws, data = self.desk.ws, self.desk.dataset
         if ws is not None and data is not None:
             self.measure.hide()
-            self.desk.start(tr("Measure · {name}", name=data.name), lambda: measuring.run(ws, data.name))
+            self.desk.start(
+                lambda: tr("Measure · {name}", name=data.name), lambda: measuring.run(ws, data.name)
+            )
 
     # --- inside --------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,9 @@ KEPT = ("undo", "ingest")
 _WARNED = 60
 
 
-def resume(desk: Desk, job: int, caption: str, done: Callable[[Task], None] | None = None) -> Task | None:
+def resume(
+    desk: Desk, job: int, titled: Callable[[], str], done: Callable[[Task], None] | None = None
+) -> Task | None:
     """Go on with a job as a task."""
     ws = desk.ws
     if ws is None:
@@ -46,7 +48,7 @@ def resume(desk: Desk, job: int, caption: str, done: Callable[[Task], None] | No
 
         yield from jobs.resume(ws, job)
 
-    return desk.start(caption, work, done)
+    return desk.start(titled, work, done)
 
 
 class ReportSheet(Sheet):
@@ -187,7 +189,7 @@ class ReportSheet(Sheet):
 
     def _resume(self) -> None:
         task = self.task
-        if task.job is not None and (made := resume(self.desk, int(task.job), task.caption)) is not None:
+        if task.job is not None and (made := resume(self.desk, int(task.job), task.titled)) is not None:
             self._watch(made)
 
     def _end(self) -> None:
@@ -297,7 +299,7 @@ class JobsSheet(Sheet):
         return made
 
     def _resume(self, r: JobRow) -> None:
-        task = resume(self.desk, r.id, _title(r))
+        task = resume(self.desk, r.id, lambda: _title(r))
         if task is not None:
             self.finish()
             self.desk.report_asked.emit(task)
@@ -333,7 +335,7 @@ class JobsSheet(Sheet):
 
             yield from jobs.work_off(ws)
 
-        task = self.desk.start(tr("Machine work"), work)
+        task = self.desk.start(lambda: tr("Machine work"), work)
         self.finish()
         self.desk.report_asked.emit(task)
 

@@ -37,7 +37,7 @@ PAGES = {
     "regions": "Regions",
     "run": "Where and when",
 }
-Begin = Callable[[str, Callable[[], "Work"]], None]
+Begin = Callable[[Callable[[], str], Callable[[], "Work"]], None]
 
 
 class PrelabelSheet(Sheet):
@@ -409,7 +409,9 @@ class PrelabelSheet(Sheet):
 
         self.summary.setText(tr("Measuring on some pictures…"))
         self.dry.setEnabled(False)
-        self.forecast = self.desk.start(tr("Dry run · {name} · {model}", name=data, model=name), work, done)
+        self.forecast = self.desk.start(
+            lambda: tr("Dry run · {name} · {model}", name=data, model=name), work, done
+        )
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter in a field ends the field; it does not begin hours of work. Ctrl+Enter does."""
@@ -434,7 +436,7 @@ class PrelabelSheet(Sheet):
 
             return prelabel.run(ws, data, name, course=orders.Course(priority, window), later=later, **asked)
 
-        self._begin(tr("Pre-label · {name} · {model}", name=data, model=name), work)
+        self._begin(lambda: tr("Pre-label · {name} · {model}", name=data, model=name), work)
 
     def _leave(self) -> None:
         if self.forecast is not None:

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, 
 
 from app import i18n, settings
 from app.desktop import actions, theme
-from app.desktop.activity import summary
+from app.desktop.activity import TaskCard, summary
 from app.desktop.widgets import Painted
 from app.desktop.window import Window
 from app.events import Changes, Finished, Progress, Started, Warned
@@ -244,13 +244,28 @@ def endless(seen: list[str]):
 
 def test_a_task_shows_progress_and_is_cancelled_from_the_status_line(hand: Hand) -> None:
     seen: list[str] = []
-    task = hand.desk.start("Counting", endless(seen))
+    task = hand.desk.start(lambda: "Counting", endless(seen))
     hand.qtbot.waitUntil(lambda: task.done > 0)
     assert hand.window.task_cancel.isVisible()
     hand.qtbot.mouseClick(hand.window.task_cancel, Qt.MouseButton.LeftButton)
     hand.qtbot.waitUntil(lambda: task.state == "cancelled")
     assert seen == ["closed"]
     assert not hand.window.task_cancel.isVisible()
+
+
+def test_the_title_of_a_task_follows_the_language_while_it_runs_and_afterwards(hand: Hand) -> None:
+    task = hand.desk.start(lambda: i18n.tr("Label schema"), endless([]))
+    hand.key("t", CTRL)
+    card = hand.window.activity.findChildren(TaskCard)[0]
+    for language in ("zh_CN", "en", "zh_CN"):
+        hand.desk.set_language(language)
+        title = i18n.tr("Label schema")
+        assert ("类别表" in title) == (language == "zh_CN")
+        assert hand.window.task_text.text().startswith(title)
+        assert card.caption.text() == title
+        if language == "en":
+            task.cancel()
+            hand.qtbot.waitUntil(lambda: task.state == "cancelled")
 
 
 def test_the_remaining_time_is_the_one_that_the_work_tells(hand: Hand) -> None:
@@ -262,7 +277,7 @@ def test_the_remaining_time_is_the_one_that_the_work_tells(hand: Hand) -> None:
             yield Progress(1, 1000, "", 7200.0)
         yield Finished({})
 
-    task = hand.desk.start("Counting", work)
+    task = hand.desk.start(lambda: "Counting", work)
     hand.qtbot.waitUntil(lambda: task.done == 1)
     try:
         assert task.seconds_left == 7200.0
@@ -274,7 +289,7 @@ def test_the_remaining_time_is_the_one_that_the_work_tells(hand: Hand) -> None:
 
 def test_the_window_closes_clean_while_tasks_run(hand: Hand) -> None:
     seen: list[str] = []
-    first, second = (hand.desk.start(f"Counting {i}", endless(seen)) for i in range(2))
+    first, second = (hand.desk.start(lambda i=i: f"Counting {i}", endless(seen)) for i in range(2))
     hand.qtbot.waitUntil(lambda: first.done > 0 and second.done > 0)
     hand.window.close()
     assert seen == ["closed", "closed"]
@@ -286,7 +301,7 @@ def test_a_faulty_task_is_one_line_in_the_problem_list_and_the_desk_goes_on(hand
         yield Started("reading")
         browse.dataset(hand.desk.ws, "no such dataset")
 
-    task = hand.desk.start("Reading", work)
+    task = hand.desk.start(lambda: "Reading", work)
     hand.qtbot.waitUntil(lambda: task.state == "failed")
     assert any("no such dataset" in t.what for t in hand.desk.problems)
     hand.key("t", CTRL)
@@ -304,7 +319,7 @@ def test_warnings_of_a_task_are_listed_with_their_place_and_its_changes_are_seen
         yield Warned("cannot be decoded", "井下 001.png")
         yield Finished({}, Changes(before + 5, everything=True), 1)
 
-    task = hand.desk.start("Reading", work)
+    task = hand.desk.start(lambda: "Reading", work)
     hand.qtbot.waitUntil(lambda: task.state == "finished")
     assert (hand.desk.problems[0].what, hand.desk.problems[0].where) == ("cannot be decoded", "井下 001.png")
     assert hand.doc.revision == before + 5
@@ -314,7 +329,7 @@ def test_truth_accepted_by_a_task_appears_on_the_open_picture(hand: Hand) -> Non
     hand.open(2)
     from app.services import bulk
 
-    hand.desk.start("Accept", lambda: bulk.accept(hand.desk.ws, hand.desk.query, min_score=0.5))
+    hand.desk.start(lambda: "Accept", lambda: bulk.accept(hand.desk.ws, hand.desk.query, min_score=0.5))
     hand.qtbot.waitUntil(lambda: sum(a.origin == "human" for a in hand.doc.annotations) == 2)
 
 

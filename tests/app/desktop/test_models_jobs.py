@@ -25,7 +25,7 @@ def begin(hand: Hand, **asked) -> Task:
     assert ws is not None
     if not onnx.listing(ws):
         onnx.add(ws, write(Path(ws.folder).parent, metadata={"names": "{0: 'person', 1: 'helmet'}"}))
-    return hand.desk.start("Pre-label", lambda: prelabel.run(ws, "face", "two", **asked))
+    return hand.desk.start(lambda: "Pre-label", lambda: prelabel.run(ws, "face", "two", **asked))
 
 
 def ended(hand: Hand, task: Task) -> None:
