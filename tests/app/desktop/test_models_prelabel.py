@@ -23,6 +23,11 @@ Key = Qt.Key
 def opened(hand: Hand, model: str = "") -> PrelabelSheet:
     """The sheet with model, schema and counts read."""
     hand.window.sheets.prelabel(model)
+    return there(hand)
+
+
+def there(hand: Hand) -> PrelabelSheet:
+    """The sheet that was asked for, with model, schema and counts read."""
     hand.qtbot.waitUntil(lambda: isinstance(hand.window.sheets.open, PrelabelSheet), timeout=20_000)
     sheet = hand.window.sheets.open
     assert isinstance(sheet, PrelabelSheet)
@@ -266,7 +271,7 @@ def test_every_page_speaks_and_is_reachable_by_tab(hand: Hand, tmp_path: Path, l
     hand.desk.set_language(language)
     onnx.add(hand.desk.ws, write(tmp_path))
     hand.window.trigger(actions.BY_ID["prelabel"])
-    sheet = opened(hand)
+    sheet = there(hand)  # asked for twice, a second would take the place of the first while that reads
     for code in sheet.pages:
         sheet.rows[code].setFocus()
         QTest.keyClick(sheet.rows[code], Key.Key_Space)
