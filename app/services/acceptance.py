@@ -47,7 +47,7 @@ def run(ws: Workspace, dataset: str, model: str, *, where: str = "") -> Work:
     schema = schemas.current(ws, data.schema_code)
     query = Query(data.id, where=where, me=ws.person.id)
     yield Started(f"acceptance {data.name} · {row.name}", data.n_assets)
-    tally = _Tally(schema)
+    tally = Acceptance(schema)
     after, seen, shown = 0, 0, 0.0
     while True:
         with ws.db.read() as conn:
@@ -104,8 +104,8 @@ def looked_since(
     return min((r for r in since if r is not None), default=None), doubtful
 
 
-class _Tally:
-    """Counts by class."""
+class Acceptance:
+    """What became of one model's predictions, counted by class while pictures are added."""
 
     def __init__(self, schema: LabelSchema) -> None:
         self.schema = schema
@@ -117,6 +117,7 @@ class _Tally:
     def add(
         self, picture: Picture, digest: bytes, since: int | None, wh: tuple[int | None, int | None]
     ) -> None:
+        """Count a picture that a model with this digest first looked at in revision `since`; None = never."""
         if since is None:
             return
         self.pictures += 1
@@ -158,6 +159,7 @@ class _Tally:
         return "moved"
 
     def told(self) -> dict[str, Any]:
+        """The counts of each class and of all, and what they come to."""
         classes = [
             {"label": code, **_figures(counts, self.overlaps.get(code))}
             for code, counts in sorted(self.counts.items(), key=lambda x: (-sum(x[1].values()), x[0]))

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.i18n import tr
 from storage.lineage import Edge, Lineage, Node
+from storage.lineage.graph import time_text
 
 FAN = 8
 """Nodes of one type under one relation that are listed; the others are counted."""
@@ -242,3 +243,8 @@ def _judged(params: Mapping[str, Any]) -> list[str]:
     if params.get("pictures") is not None:
         out.append(tr("{n} pictures", n=params["pictures"]))
     return out
+
+
+def day(ms: int) -> str:
+    """A day, UTC."""
+    return time_text(ms)[:10]

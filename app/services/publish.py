@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,13 @@ from sqlalchemy.engine import Connection
 
 from annotation.errors import Conflict, InvalidInput, LamproomError, NotFound
 from app import hours
-from app.events import Finished, Progress, Started, Warned, Work
+from app.events import Event, Finished, Progress, Started, Warned, Work
 from app.hours import CLOCK, Clock
 from app.i18n import tr
-from app.services import gate, hubs, versions
+from app.services import documents, gate, hubs, versions
 from app.services.gate import Ask
 from app.services.workspace import Workspace
-from storage import audit, blobs, jobs, keys, lineage, manifest, names, record, seal
-from storage import versions as rows
+from storage import audit, blobs, jobs, keys, manifest, names, record, seal
 from storage.hub import package as packages
 from storage.hub import publish as publishing
 from storage.hub import reading
@@ -43,12 +42,14 @@ class Way:
     """How a version is sent. limit: bytes a second, 0 = the hub's own; window: hours as "22:00-06:00", "" = the hub's own.
 
     pack: small pictures together; None = when the line is long. priority: of jobs that wait the highest goes first.
+    names: people's names in the documents, not only how many they were.
     """
 
     limit: int = 0
     window: str = ""
     pack: bool | None = None
     priority: int = 0
+    names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def _begin(conn: Connection, ws: Workspace, version: Version, hub: Hub, way: Way
     window = way.window or str(hub.settings.get("window", ""))
     params = {
         "version": version.ref, "hub": _hub_params(hub), "ask": asdict(ask), "pack": way.pack,
-        "limit": way.limit or hub.settings.get("limit", 0), "course": {"window": window},
+        "limit": way.limit or hub.settings.get("limit", 0), "course": {"window": window}, "names": way.names,
     }  # fmt: skip
     job_id = jobs.create(
         conn, "publish", activity_id=activity, dataset_id=version.dataset_id, params=params, shards=[(1, 1)],
@@ -210,7 +211,8 @@ def _go_on(ws: Workspace, job: Job, version: Version, hub: Hub, clock: Clock) ->
                 )
             last = Sent(0, root.counts.assets, 0, 0)
             noted, at = job.done, clock.now()
-            for last in _sent(ws, store, job, hub, version, root, clock):
+            told = yield from _told(ws, store, job, version, root)
+            for last in _sent(ws, store, job, hub, version, root, told, clock):
                 yield from (Warned(f.what, f.where) for f in last.faults)
                 yield _progress(last)
                 now = clock.now()
@@ -244,9 +246,16 @@ def _go_on(ws: Workspace, job: Job, version: Version, hub: Hub, clock: Clock) ->
 
 
 def _sent(
-    ws: Workspace, store: Store, job: Job, hub: Hub, version: Version, root: Root, clock: Clock
+    ws: Workspace,
+    store: Store,
+    job: Job,
+    hub: Hub,
+    version: Version,
+    root: Root,
+    told: Mapping[str, bytes],
+    clock: Clock,
 ) -> Iterator[Sent]:
-    package = _package(ws, version, root)
+    package = _package(ws, version, root, told)
     window = hours.parse(str(_mapping(job.params["course"]).get("window", "")))
     limit, pack = job.params["limit"], job.params["pack"]
     plan = Plan(
@@ -282,69 +291,34 @@ def _progress(sent: Sent) -> Progress:
 # -- what is sent with it --------------------------------------------------------------------------------------------
 
 
-def _package(ws: Workspace, version: Version, root: Root) -> Package:
+def _told(
+    ws: Workspace, store: Store, job: Job, version: Version, root: Root
+) -> Generator[Event, None, dict[str, bytes]]:
+    """The documents: those that lie there already, to the letter, or else new ones."""
+    with suppress(LamproomError):
+        there = reading.load(store, version.dataset, version.tag)
+        if not there.faults and there.digest == blake3(manifest.root_bytes(root)).hexdigest():
+            return reading.documents(store, version.dataset, version.tag)
+    return (yield from documents.made(ws, version, root, names=bool(job.params.get("names"))))
+
+
+def _package(ws: Workspace, version: Version, root: Root, told: Mapping[str, bytes]) -> Package:
     data = manifest.root_bytes(root)
-    with ws.db.read() as conn:
-        _, _, schema, _ = rows.schema_at(conn, version.schema_version_id)
-    origin = lineage.of_version(ws.db, version)
     public = bytes.fromhex(version.public or "")
-    documents = {
-        "schema.toml": schema.encode(),
-        "lineage.json": lineage.to_prov(origin, workspace_uid=ws.uid),
-        "card.md": _card(version, root, blake3(data).hexdigest(), public, origin).encode(),
-    }
-    if version.statement:
-        documents["statement.json"] = version.statement.encode()
     key = keys.signing_key(ws)
     if seal.public_bytes(key) != public:
         raise InvalidInput(
             "the version was sealed with the key of another machine", where=version.ref,
             remedy="publish it from there, or freeze it again here under a new tag",
         )  # fmt: skip
-    statement = packages.package_bytes(version.dataset, version.tag, data, documents)
+    statement = packages.package_bytes(version.dataset, version.tag, data, told)
     return Package(
         version.dataset,
         version.tag,
         data,
         bytes.fromhex(version.signature or ""),
         public,
-        documents,
+        told,
         key.sign(statement),
         bytes.fromhex(version.statement_signature or ""),
     )
-
-
-def _card(version: Version, root: Root, digest: str, public: bytes, origin: lineage.Lineage) -> str:
-    """What a data user reads first, in Chinese and English. Nothing in it depends on when or where it was published."""
-    models = [
-        f"{m.title} (sha256 {str(m.facts.get('sha256'))[:16]}…)"
-        for m in origin.of_type("model")
-        if m.kind == "entity"
-    ]
-    people = sorted({p.title for p in origin.of_type("person")})
-    lines = [
-        f"# {version.ref}",
-        "",
-        "| 项目 item | 值 value |",
-        "|---|---|",
-        f"| 图像 assets | {root.counts.assets} |",
-        f"| 标注 annotations | {root.counts.objects} |",
-        f"| 媒体字节 media bytes | {root.counts.size} |",
-        f"| 标签体系 label schema | {root.schema.code}@{root.schema.number} (schema.toml) |",
-        f"| 根摘要 root BLAKE3 | `{digest}` |",
-        f"| 公钥指纹 key | `{seal.fingerprint(public)}` |",
-        f"| 未经人工确认的预测 unaccepted predictions | {'含 included' if version.filter.predictions else '不含 none'} |",
-        f"| 模型 models | {'; '.join(models) or '—'} |",
-        f"| 人员 people | {', '.join(people) or '—'} |",
-        "",
-        "校验 Verify: `lamproom verify --hub HUB " + version.ref + "`，或 or "
-        "`openssl pkeyutl -verify -pubin -inkey key.pem -rawin -in root.json -sigfile root.sig`",
-        "",
-        "坐标为 1/1000 像素的整数，原点在校正方向后图像的左上角。"
-        "Coordinates are integers of 1/1000 px, origin top-left after EXIF orientation.",
-        "root.json 列出各块；每块的 facts、labels、sets 三个对象逐行对应同一图像。"
-        "root.json lists the chunks; line i of a chunk's facts, labels and sets objects is the same picture. "
-        "Objects lie in objects/ab/abcd… by their BLAKE3.",
-        "",
-    ]
-    return "\n".join(lines)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = {"LamproomError", "Misread", "InvalidInput", "InvalidFile", "NotFound", "Conflict", "Unavailable"}
-FIRST = {"tr", "group", "opt", "arg", "Warned", "Started", "Loss", "tr_sentence", "_reached"}
+FIRST = {"tr", "group", "opt", "arg", "Warned", "Started", "Loss", "tr_sentence", "say", "_reached"}
 """Calls whose first argument is shown."""
 THIRD = {"verb", "Finding"}
 """Calls whose third and later arguments are shown."""
