@@ -4,15 +4,17 @@
 # (a Path for each of a million small files takes longer than the file)
 from __future__ import annotations
 
+import codecs
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from annotation.core import Annotation
 from annotation.errors import InvalidInput, Unavailable
 from annotation.formats import base
 from annotation.formats.base import Record, Sizes
+from annotation.labels import LabelSchema
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_SHEET = 64 * 2**20
@@ -70,6 +72,31 @@ def some(folder: Path, suffix: str = "", *, folders: bool = False) -> list[Path]
     except OSError:
         return []
     return sorted(found)
+
+
+def encoding(file: Path) -> str:
+    """The encoding of a text file, told by its mark or by reading it all: UTF-8, UTF-16, GB 18030.
+
+    Raises:
+        InvalidInput: none of these, or unreadable.
+    """
+    head = base.head(file, 4)
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    try:
+        for name in ("utf-8-sig", "gb18030"):
+            decoder = codecs.getincrementaldecoder(name)()
+            with file.open("rb") as stream:
+                try:
+                    while data := stream.read(1 << 18):
+                        decoder.decode(data)
+                    decoder.decode(b"", final=True)
+                except UnicodeDecodeError:
+                    continue
+            return name
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", where=str(file)) from error
+    raise InvalidInput("neither UTF-8 nor GB 18030 text", where=file.name, remedy="save the file as UTF-8")
 
 
 class Pictures:
@@ -245,7 +272,7 @@ def watched(
 
 
 def losses(
-    records: Iterable[Record], schema: LabelSchema, table: dict[str, str],
+    records: Iterable[Record], schema: LabelSchema, table: Mapping[str, str],
     traits: Callable[[Annotation, Record], Iterable[str]] | None = None,
     pictures: Callable[[Record], Iterable[str]] | None = None,
 ) -> list[base.Loss]:  # fmt: skip

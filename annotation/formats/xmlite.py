@@ -59,6 +59,11 @@ def root(path: Path) -> str:
         at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
         if found := _NAME.match(text, at):
             return found[1]
+        if text.startswith("<!DOCTYPE", at):  # a document type may hold declarations of its own
+            inner = text.find("[", at, text.find(">", at))
+            at = text.find("]", inner) if inner >= 0 else at
+            at = text.find(">", at) + 1 or -1
+            continue
         end = next((end for begin, end in _ASIDE.items() if text.startswith(begin, at)), "")
         at = text.find(end, at) + len(end) if end and end in text[at:] else -1
     return ""

@@ -27,11 +27,16 @@ _NO_CLASSES = frozenset(
 
 _LOSSES = {
     "second": "more than one label of a picture: only the first is written",
-    **{kind: f"{what}: left out" for kind, what in {
-        "box": "boxes", "rotated_box": "rotated boxes", "quad": "quadrilaterals", "ellipse": "ellipses",
-        "cuboid": "cuboids", "polygon": "polygons", "mask": "masks", "polyline": "lines", "points": "loose points",
-        "keypoints": "key points",
-    }.items()},
+    "box": "boxes: left out",
+    "rotated_box": "rotated boxes: left out",
+    "quad": "quadrilaterals: left out",
+    "ellipse": "ellipses: left out",
+    "cuboid": "cuboids: left out",
+    "polygon": "polygons: left out",
+    "mask": "masks: left out",
+    "polyline": "lines: left out",
+    "points": "loose points: left out",
+    "keypoints": "key points: left out",
     "caption": "captions: left out",
     "attributes": "attributes: left out",
     "score": "scores: left out",
@@ -41,7 +46,7 @@ _LOSSES = {
     "@order": "order in depth: left out",
     "@links": "links between objects: left out",
     "unlabelled": "pictures without a label of their own: put into a folder apart",
-}  # fmt: skip
+}
 
 
 def sniff(path: Path) -> str:
