@@ -19,7 +19,23 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from annotation.errors import InvalidInput
-from annotation.formats import coco, cvat, datumaro, labelme, labelstudio, mot, native, yolo
+from annotation.formats import (
+    coco,
+    cvat,
+    datumaro,
+    dota,
+    icdar,
+    kitti,
+    labelme,
+    labelstudio,
+    masks,
+    mot,
+    native,
+    table,
+    voc,
+    wider,
+    yolo,
+)
 from annotation.formats.archive import opened
 from annotation.formats.base import Loss, Record
 
@@ -32,7 +48,15 @@ FORMATS: Mapping[str, ModuleType] = MappingProxyType(
         "coco": coco,
         "cvat": cvat,
         "labelme": labelme,
-        "labelstudio": labelstudio, "mot": mot,
+        "labelstudio": labelstudio,
+        "mot": mot,
+        "dota": dota,
+        "kitti": kitti,
+        "wider": wider,
+        "icdar": icdar,
+        "voc": voc,
+        "masks": masks,
+        "table": table,
         "yolo": yolo,
     }
 )

@@ -48,9 +48,13 @@ def sniff(path: Path) -> str:
     if not path.is_dir():
         return "its lines are four corners, a category and a difficulty, as in DOTA" if _is_dota(path) else ""
     for folder in sheets.folders(path):
-        if folder.name.startswith("labelTxt") and any(map(_is_dota, sheets.some(folder, ".txt")[:4])):
+        if folder.name.startswith("labelTxt") and all(map(_may_be, sheets.some(folder, ".txt")[:4])):
             return f"its folder {folder.name} holds corners and categories, as in DOTA"
     return ""
+
+
+def _may_be(file: Path) -> bool:
+    return _is_dota(file) or not base.head(file).strip()
 
 
 def _is_dota(file: Path) -> bool:

@@ -479,8 +479,9 @@ def write(
     own = schema.resolve(CLASS)
     files, lists = sheets.Sheets(out), sheets.Lists(out)
     try:
-        (out / "default").mkdir(exist_ok=True)
+        empty = True
         for record in records:
+            empty = False
             for a in record.annotations:
                 base.class_id(a, ids, record.path)
             split, path = record.split or "default", base.clean_path(record.path)
@@ -497,6 +498,8 @@ def write(
                 folder, slash, last = sheets.stem(path).rpartition("/")
                 lines = [line for a in record.annotations if (line := _line(a, dialect))]
                 files.write(f"{split}/{folder}{slash}gt_{last}.txt", "".join(lines).encode())
+        if empty:
+            files.write("default/gt.txt", b"")
         files.finish()
         return sorted({*lists.finish(), *(f for f in out.iterdir() if f.is_dir())})
     finally:

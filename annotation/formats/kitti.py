@@ -60,7 +60,10 @@ def sniff(path: Path) -> str:
             return "it holds tracklets of KITTI's raw data"
         return "its lines have KITTI's 15 columns" if _is_kitti(path) else ""
     for folder in sheets.folders(path):
-        if folder.name.startswith("label") and any(map(_is_kitti, sheets.some(folder, ".txt")[:4])):
+        files = sheets.some(folder, ".txt")[:4] if folder.name.startswith("label") else []
+        if any(map(_is_kitti, files)) or (
+            folder.name == "label_2" and all(not base.head(f).strip() for f in files)
+        ):
             return f"its folder {folder.name} holds lines of KITTI's 15 columns"
         if (folder / "tracklet_labels.xml").is_file():
             return "its file tracklet_labels.xml holds tracklets of KITTI's raw data"

@@ -50,6 +50,7 @@ class _Layout:
 
 def sniff(path: Path) -> str:
     """Why a folder holds label pictures: PNGs in a folder named so, with a label map above."""
+    path = _root(path)
     if not path.is_dir():
         return ""
     for layout in _layouts(path):
@@ -62,6 +63,15 @@ def sniff(path: Path) -> str:
         if (path / "labelmap.txt").is_file() and not (path / "ImageSets").is_dir()
         else ""
     )
+
+
+def _root(path: Path) -> Path:
+    """The folder that holds the list of classes: above a folder of label pictures, or the list's own."""
+    if path.name == "labelmap.txt" or (
+        path.name in CLASSES + INSTANCES and any((path.parent / n).is_file() for n in pngs.MAPS)
+    ):
+        return path.parent
+    return path
 
 
 def _some_pngs(folder: Path) -> bool:
@@ -84,7 +94,8 @@ def read(
     Raises:
         InvalidFile: every fault, by file and value. InvalidInput: no list of classes.
     """
-    return base.checked(lambda found: _parse(path, sizes, found), path.name, problems)
+    root = _root(path)
+    return base.checked(lambda found: _parse(root, sizes, found), root.name, problems)
 
 
 def _parse(root: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:

@@ -68,7 +68,7 @@ def sniff(path: Path) -> str:
             return f"its file {xmls[0].name} is an <annotation> of Pascal VOC"
         if folder.name == "SegmentationClass" and sheets.some(folder, ".png"):
             return "its folder SegmentationClass holds masks of Pascal VOC"
-        if folder.name == "ImageSets" and sheets.some(folder / "Main", ".txt"):
+        if folder.name == "ImageSets" and (folder / "Main").is_dir():
             return "its folder ImageSets lists the splits of Pascal VOC"
     return ""
 

@@ -33,6 +33,8 @@ _NO_LABELS = frozenset(
     {*_CLASS_FILES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt", "readme.dataset.txt",
      "readme.roboflow.txt", "license.txt", "requirements.txt"}
 )  # fmt: skip
+_LABEL_FOLDERS = ("labels", "Labels", "annotations", "Annotations")
+_PICTURE_FOLDERS = ("images", "Images", "JPEGImages")
 _SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 _LOSSES = {
@@ -297,9 +299,9 @@ def _parse(config: _Config, sizes: Sizes | None, problems: Problems) -> Iterator
         n += 1
         stem = at[:-4]
         try:
-            home = _home(stem)
-            place = pictures.first((home, stem) if home != stem else (stem,))
-            known = base.clean_path(place or home)
+            homes = _homes(stem)
+            place = pictures.first(homes)
+            known = base.clean_path(place or homes[0])
             rows = base.read_text(root / at, limit=sheets.MAX_SHEET).splitlines()
         except InvalidInput as error:
             problems.add(at, error.what, error.remedy)
@@ -331,13 +333,19 @@ def _parse(config: _Config, sizes: Sizes | None, problems: Problems) -> Iterator
         problems.add("", "no label files below this folder", "put data.yaml at the top of the set")
 
 
-def _home(stem: str) -> str:
-    """Where the picture of a label file belongs: the last `labels` on its way is `images` there."""
+def _homes(stem: str) -> list[str]:
+    """Where the picture of a label file may be, the likeliest first: the last folder of labels on its way is one of
+    pictures there."""
     parts = stem.split("/")
-    if "labels" in parts[:-1]:
-        spot = len(parts) - 2 - parts[-2::-1].index("labels")
-        parts[spot] = "images"
-    return "/".join(parts)
+    for spot in range(len(parts) - 2, -1, -1):
+        if parts[spot] in _LABEL_FOLDERS:
+            others = (
+                ("images", "Images", "JPEGImages")
+                if parts[spot] == "labels"
+                else ("Images", "images", "JPEGImages")
+            )
+            return ["/".join([*parts[:spot], other, *parts[spot + 1 :]]) for other in others] + [stem]
+    return [stem]
 
 
 def _split(config: _Config, listed: Mapping[int, str], place: str) -> str:
@@ -378,7 +386,7 @@ def _named(config: _Config, file: Path, pictures: sheets.Pictures, problems: Pro
             continue
         for k in (skip, *range(len(parts))):
             place = "/".join(parts[k:])
-            if place and (pictures.there(place) or pictures.there(_label_of(place, config.beside))):
+            if place and (pictures.there(place) or _labelled(place, pictures)):
                 skip = k
                 break
         else:
@@ -386,14 +394,19 @@ def _named(config: _Config, file: Path, pictures: sheets.Pictures, problems: Pro
         yield place
 
 
-def _label_of(place: str, beside: bool) -> str:
+def _labelled(place: str, pictures: sheets.Pictures) -> bool:
+    """Whether a picture has a label file: beside it, or in a folder of labels instead of the one of pictures."""
     stem = sheets.stem(place)
-    if not beside:
-        parts = stem.split("/")
-        if "images" in parts[:-1]:
-            parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
-        stem = "/".join(parts)
-    return f"{stem}.txt"
+    if pictures.there(f"{stem}.txt"):
+        return True
+    parts = stem.split("/")
+    for spot in range(len(parts) - 2, -1, -1):
+        if parts[spot] in _PICTURE_FOLDERS:
+            return any(
+                pictures.there("/".join([*parts[:spot], other, *parts[spot + 1 :]]) + ".txt")
+                for other in _LABEL_FOLDERS
+            )
+    return False
 
 
 def _unlabelled(config: _Config, pictures: sheets.Pictures, problems: Problems) -> Iterator[str]:
@@ -401,7 +414,7 @@ def _unlabelled(config: _Config, pictures: sheets.Pictures, problems: Problems) 
     if config.lists:
         for file, _ in config.lists:
             for place in _named(config, file, pictures, Problems("")):
-                if not pictures.there(_label_of(place, config.beside)):
+                if not _labelled(place, pictures):
                     yield place
         return
     for suffix in sheets.PICTURES:
