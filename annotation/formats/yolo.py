@@ -420,11 +420,7 @@ def _unlabelled(config: _Config, pictures: sheets.Pictures, problems: Problems) 
     for suffix in sheets.PICTURES:
         for at in sheets.walk(config.root, suffix):
             inside = config.beside or "images" in at.split("/")[:-1]
-            if (
-                not inside
-                or pictures.there(_label_of(at, config.beside))
-                or pictures.there(f"{sheets.stem(at)}.txt")
-            ):
+            if not inside or _labelled(at, pictures):
                 continue
             try:
                 yield base.clean_path(at)
