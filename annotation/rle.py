@@ -42,7 +42,7 @@ def normal(counts: Sequence[int], *, w: int, h: int) -> tuple[int, ...]:
         else:
             out.append(n)
     if sum(out) != w * h:
-        raise InvalidInput(f"a mask whose runs cover {sum(out)} of {w * h} pixels")
+        raise InvalidInput(f"a mask whose runs cover {sum(out)} of {w * h} pixels", remedy="all of them")
     return tuple(out)
 
 

@@ -172,7 +172,9 @@ def parse_json(data: bytes, where: str, type: type[Any] = object) -> Any:
     try:
         return msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=Any if type is object else type)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"not of the expected form: {error}", where=where) from error
+        raise InvalidInput(
+            f"not of the expected form: {error}", where=where, remedy="as the format describes it"
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(
             f"not JSON: {error}", where=where, remedy="a truncated file, NaN, or another encoding"

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from annotation import canonical, geometry, marks, tracks
 from annotation.core import Annotation, Caption, Mask, RotatedBox, Tag
-from annotation.errors import InvalidFile, InvalidInput, LamproomError
+from annotation.errors import InvalidInput, LamproomError
 from annotation.formats import base, cvat_shapes, foreign, frames, xmlite
 from annotation.formats.base import Loss, Problems, Record, Sizes
 from annotation.formats.cvat_shapes import SHAPES, Seen, Specs
@@ -100,17 +100,7 @@ def read(
         raise InvalidInput("no CVAT file in the folder", where=str(path), remedy="give the XML file itself")
     for file in files:
         where = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        yield from base.checked(partial(_sound, file, sizes), where, problems)
-
-
-def _sound(file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:
-    """The records of a file; what breaks the file itself is a fault like any other."""
-    try:
-        yield from _parse(file, sizes, problems)
-    except InvalidFile:
-        raise
-    except InvalidInput as error:
-        problems.error(error)
+        yield from base.checked(partial(foreign.sound, partial(_parse, file, sizes)), where, problems)
 
 
 def _parse(file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:

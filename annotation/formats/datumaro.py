@@ -32,7 +32,7 @@ from annotation.core import (
     Shape,
     Tag,
 )
-from annotation.errors import InvalidFile, InvalidInput, LamproomError
+from annotation.errors import InvalidInput, LamproomError
 from annotation.formats import base, foreign, jsonlite
 from annotation.formats.base import Loss, Problems, Record, Sizes
 from annotation.labels import LabelSchema
@@ -111,17 +111,12 @@ def read(
             "no Datumaro file in the folder", where=str(path), remedy="give the JSON file itself"
         )
     for file in files:
-        yield from base.checked(partial(_sound, file, sizes), file.name, problems)
+        yield from base.checked(partial(foreign.sound, partial(_mapped, file, sizes)), file.name, problems)
 
 
-def _sound(file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:
-    try:
-        with jsonlite.mapped(file) as data:
-            yield from _parse(data, file, sizes, problems)
-    except InvalidFile:
-        raise
-    except InvalidInput as error:
-        problems.error(error)
+def _mapped(file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:
+    with jsonlite.mapped(file) as data:
+        yield from _parse(data, file, sizes, problems)
 
 
 def _parse(data: jsonlite.Data, file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:

@@ -15,9 +15,9 @@ import numpy as np
 
 from annotation import canonical, geometry, marks, raster
 from annotation.core import Annotation, AttributeValue, Coords, Mask, Polygon, RotatedBox
-from annotation.errors import InvalidInput
+from annotation.errors import InvalidFile, InvalidInput
 from annotation.formats import base
-from annotation.formats.base import Census, Loss, Record
+from annotation.formats.base import Census, Loss, Problems, Record
 from annotation.labels import LabelSchema
 
 if TYPE_CHECKING:
@@ -45,6 +45,17 @@ ITSELF = {
 def uid(*parts: object) -> str:
     """A uid that is the same at every import: of a group or track that its file only gives a number."""
     return canonical.digest("\0".join(map(str, parts)).encode("utf-8", "replace"))[:16].hex()
+
+
+def sound(parse: Callable[[Problems], Iterator[Record]], problems: Problems) -> Iterator[Record]:
+    """The records of a file; what breaks the file itself is noted like any other fault, with the file's name."""
+    try:
+        yield from parse(problems)
+    except InvalidFile:
+        raise
+    except InvalidInput as error:
+        where = error.where.removeprefix(problems.where).removeprefix(": ")
+        problems.add(where, error.what, error.remedy)
 
 
 def numbers(value: object, what: str, n: int | None = None) -> list[float]:

@@ -513,7 +513,9 @@ def _rows(record: Record, dialect: str) -> Iterator[dict[str, Any]]:
             row: dict[str, Any] = {"label": a.label, "points": foreign.pairs(points), "group_id": number}
             row |= {"description": _description(a), "shape_type": kind}
             plain = marks.plain(a.attributes)
-            row["flags"] = {k: v for k, v in plain.items() if isinstance(v, bool) and k != "difficult"}
+            row["flags"] = {
+                k: v for k, v in plain.items() if isinstance(v, bool) and (k != "difficult" or not v)
+            }
             if dialect == "xanylabeling":
                 row |= {"score": a.score, "difficult": plain.get("difficult") is True}
                 row["attributes"] = {

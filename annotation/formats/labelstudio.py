@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from annotation import canonical
-from annotation.errors import InvalidFile, InvalidInput, LamproomError
-from annotation.formats import base, jsonlite, labelstudio_config
+from annotation.errors import InvalidInput, LamproomError
+from annotation.formats import base, foreign, jsonlite, labelstudio_config
 from annotation.formats.base import Problems, Record, Sizes
 from annotation.formats.labelstudio_config import Config
 from annotation.formats.labelstudio_results import Page, Reader
@@ -90,17 +90,12 @@ def read(
         if not files and not sniff(path):
             raise InvalidInput("no tasks in the folder", where=str(path), remedy="give the JSON file itself")
     for file in files:
-        yield from base.checked(partial(_sound, file, sizes), file.name, problems)
+        yield from base.checked(partial(foreign.sound, partial(_mapped, file, sizes)), file.name, problems)
 
 
-def _sound(file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:
-    try:
-        with jsonlite.mapped(file) as data:
-            yield from _parse(data, file, sizes, problems)
-    except InvalidFile:
-        raise
-    except InvalidInput as error:
-        problems.error(error)
+def _mapped(file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:
+    with jsonlite.mapped(file) as data:
+        yield from _parse(data, file, sizes, problems)
 
 
 def _parse(data: jsonlite.Data, file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:

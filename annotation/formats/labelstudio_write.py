@@ -143,9 +143,8 @@ class _Writer:
         guessed = list(self._results(record, predicted=True))
         if guessed:
             scores = [row["score"] for row in guessed if row.get("score") is not None]
-            task["predictions"] = [
-                {"model_version": "lamproom", "score": min(scores, default=0.0), "result": guessed}
-            ]
+            rated = {"score": min(scores)} if len(scores) == len(guessed) else {}
+            task["predictions"] = [{"model_version": "lamproom", **rated, "result": guessed}]
         return task
 
     def _results(self, record: Record, *, predicted: bool) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from annotation import marks, rle
 from annotation.core import Annotation, AttributeValue, Box, Mask
-from annotation.errors import InvalidFile, InvalidInput, LamproomError
+from annotation.errors import InvalidInput, LamproomError
 from annotation.formats import base, foreign, frames
 from annotation.formats.base import Problems, Record, Sizes
 from annotation.formats.mot_write import DIALECTS, INSTANCES, LABELS, SEQINFO, TEXTS, losses, place, write
@@ -126,28 +126,27 @@ def read(
     """
     if path.is_file():
         folder = path.parent.parent if path.parent.name in ("gt", "det") else path.parent
-        return base.checked(partial(_sound, [(path, "")], folder, sizes), path.name, problems)
+        return base.checked(partial(_all, [(path, "")], folder, sizes), path.name, problems)
     found = list(_found(path))
     if not found:
         raise InvalidInput(
             "no gt/gt.txt and no instances", where=str(path), remedy="give the sequence's folder"
         )
-    return base.checked(partial(_sound, found, path, sizes), path.name, problems)
+    return base.checked(partial(_all, found, path, sizes), path.name, problems)
 
 
-def _sound(
+def _all(
     found: Sequence[tuple[Path, str]], root: Path, sizes: Sizes | None, problems: Problems
 ) -> Iterator[Record]:
     for file, inner in found:
-        try:
-            if file.is_dir():
-                yield from _pngs(file, inner, problems)
-            else:
-                yield from _Sequence(file, root, inner, sizes, problems).records()
-        except InvalidFile:
-            raise
-        except InvalidInput as error:
-            problems.error(error)
+        if file.is_dir():
+            yield from foreign.sound(partial(_pngs, file, inner), problems)
+        else:
+            yield from foreign.sound(partial(_rows, file, root, inner, sizes), problems)
+
+
+def _rows(file: Path, root: Path, inner: str, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:
+    yield from _Sequence(file, root, inner, sizes, problems).records()
 
 
 class _Sequence:
@@ -156,7 +155,8 @@ class _Sequence:
     def __init__(self, file: Path, root: Path, inner: str, sizes: Sizes | None, problems: Problems) -> None:
         self.file, self.inner, self.sizes, self.problems = file, inner, sizes, problems
         self.home = root if file.parent == root else file.parent.parent
-        self.at = f"{inner}: {file.name}" if inner else file.name
+        home = file.parent if file.parent == root else root
+        self.at = "" if problems.where == file.name else f"{file.relative_to(home).as_posix()}: "
         self.is_det = file.name == "det.txt" or file.parent.name == "det"
         self.is_text = file.parent.name == TEXTS
         self.info = self._seqinfo()
@@ -190,6 +190,7 @@ class _Sequence:
                     f"imDir is {base.short(self.folder)}", where=SEQINFO, remedy="a folder below"
                 ) from None
         found: dict[int, str] = {}
+        instances = self.home / INSTANCES / self.file.stem
         if folder.is_dir():
             for picture in sorted(folder.iterdir()):
                 number = (
@@ -199,6 +200,11 @@ class _Sequence:
                 )
                 if number is not None:
                     found.setdefault(number, picture.name)
+        if self.is_text and not found and instances.is_dir():  # frames without objects have no row, but a PNG
+            for mask in sorted(instances.glob("*.png")):
+                number = frames.number(Record(mask.name, None, None, ()))
+                if number is not None:
+                    found.setdefault(number, f"{number:06d}.jpg")
         return found
 
     def _side(self, key: str) -> int | None:
@@ -247,7 +253,9 @@ class _Sequence:
             while line := stream.readline(MAX_LINE + 1):
                 n += 1
                 if len(line) > MAX_LINE:
-                    self.problems.add(f"{self.at}:{n}", "a row that is too long", f"at most {MAX_LINE} bytes")
+                    self.problems.add(
+                        f"{self.at}line {n}", "a row that is too long", f"at most {MAX_LINE} bytes"
+                    )
                     return first
                 line = (line.removeprefix(b"\xef\xbb\xbf") if n == 1 else line).strip()
                 if not line:
@@ -258,7 +266,7 @@ class _Sequence:
                     if not 0 <= frame <= frames.MAX_FRAME:
                         raise InvalidInput(f"frame is {frame}", remedy=f"0 to {frames.MAX_FRAME}")
                 except InvalidInput as error:
-                    self.problems.add(f"{self.at}:{n}", error.what, error.remedy)
+                    self.problems.add(f"{self.at}line {n}", error.what, error.remedy)
                     continue
                 first = frame if first is None else min(first, frame)
                 spool.add(frame, n, line)
@@ -288,9 +296,11 @@ class _Sequence:
                     wh = (a.shape.w, a.shape.h)
                 found.append(a)
             except InvalidInput as error:
-                self.problems.add(f"{self.at}:{line}", error.what, error.remedy)
+                self.problems.add(f"{self.at}line {line}", error.what, error.remedy)
             except UnicodeDecodeError:
-                self.problems.add(f"{self.at}:{line}", "a row that is no plain text", "numbers and commas")
+                self.problems.add(
+                    f"{self.at}line {line}", "a row that is no plain text", "numbers and commas"
+                )
         width, height = wh
         if (width is None or height is None) and self.sizes is not None:
             width, height = self.sizes(place) or (None, None)
