@@ -20,8 +20,6 @@ from storage.hub.folder import FolderStore
 from storage.hub.store import Abilities, Store
 from storage.hubs import Hub
 
-__all__ = ["Abilities", "Hub", "Probed", "add_folder", "add_s3", "find", "hub_of", "listing", "open_hub", "opened", "probe", "remove", "told"]  # fmt: skip
-
 _NAME = re.compile(r"[^\x00-\x1f\x7f/\\@]{1,80}\Z")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)[iI]?[bB]?(?:/s)?\Z")
@@ -250,6 +248,11 @@ def _wire(hub: Hub, secret: str):  # type: ignore[no-untyped-def]  # its module 
 
 
 # -- what they can do ------------------------------------------------------------------------------------------------
+
+
+def versions_in(store: Store) -> list[str]:
+    """`dataset@tag` of every version published in a hub; [] where none is yet."""
+    return [f"{d}@{t}" for d, t in reading.listing(store)] if reading.is_hub(store) else []
 
 
 def probe(ws: Workspace, what: str | Path) -> Probed:

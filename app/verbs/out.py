@@ -1,7 +1,8 @@
-"""Verbs on versions: freeze, verify, diff, export, publish."""
+"""Verbs on versions: freeze, verify, diff, export."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -44,15 +45,25 @@ def verify(
     ctx: typer.Context,
     reference: Reference,
     hub: Annotated[
-        Path | None, opt("Check the copy in this hub folder; needs no workspace.", "--hub")
-    ] = None,
+        str,
+        opt(
+            "Check the copy in this hub: a folder, which needs no workspace, or a name.",
+            "--hub",
+            metavar="HUB",
+        ),
+    ] = "",
     quick: Annotated[bool, opt("Check the manifest, not the media.", "--quick")] = False,
 ) -> Outcome:
     from app.services import versions
 
-    if hub is not None:
-        return console.drive(ctx.obj, versions.verify(hub, reference, bytes_too=not quick))
+    if hub and Path(hub).expanduser().is_dir():
+        return console.drive(ctx.obj, versions.verify(Path(hub).expanduser(), reference, bytes_too=not quick))
     with opened(ctx) as ws:
+        if hub:
+            from app.services import hubs
+
+            with closing(hubs.open_hub(ws, hub)) as store:
+                return console.drive(ctx.obj, versions.verify(store, reference, bytes_too=not quick))
         return console.drive(ctx.obj, versions.verify(ws, reference, bytes_too=not quick))
 
 
@@ -87,15 +98,3 @@ def export(
         return console.drive(
             ctx.obj, service.run(ws, reference, format, out, accept_losses=accept_losses, pictures=pictures)
         )
-
-
-@verb(app, "publish", "Send a version to a hub folder: only what is missing there, the root last.")
-def publish(
-    ctx: typer.Context,
-    reference: Reference,
-    hub: Annotated[Path, opt("The hub folder.", "--hub")],
-) -> Outcome:
-    from app.services import publish as service
-
-    with opened(ctx) as ws:
-        return console.drive(ctx.obj, service.run(ws, reference, hub))

@@ -23,8 +23,8 @@ from storage.hub import package as packages
 from storage.hub import reading, sending, store
 from storage.hub.holdings import Holdings, survey
 from storage.hub.package import Package
-from storage.hub.sending import Packer, Tally, Way, Wrong
-from storage.hub.store import Abilities, Pace, Store, Uploads
+from storage.hub.sending import Packer, Tally, Way
+from storage.hub.store import Abilities, Pace, Store, Uploads, Wrong
 from storage.manifest import Chunk, Fact, Get, Root
 from storage.proof import Fault, ReadMedia
 
@@ -139,8 +139,16 @@ def publish(
         Stopped: the pace of the plan was stopped.
     """
     plan = plan or Plan()
-    root = manifest.load(package.root)
     hub.pace = plan.pace
+    try:
+        yield from _publish(hub, package, manifest.load(package.root), get, read_media, plan)
+    finally:
+        hub.pace = Pace()
+
+
+def _publish(
+    hub: Store, package: Package, root: Root, get: Get, read_media: ReadMedia, plan: Plan
+) -> Iterator[Sent]:
     prepare(hub)
     with hub.alone():
         prefix = packages.version_prefix(package.dataset, package.tag)

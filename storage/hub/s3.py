@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from annotation.errors import NotFound, Unavailable
 from storage.hub import probe
-from storage.hub.store import PIECE, Abilities, Body, Found, Pace, Unfinished, Uploads
+from storage.hub.store import PIECE, Abilities, Body, Found, Pace, Unfinished, Uploads, Wrong
 from storage.hub.wire import Answer, Wire
 
 LEAST_PART = 16 << 20
@@ -82,7 +82,8 @@ class S3Store:
                 with self.wire.stream(key, first + at, None if length is None else length - at) as answer:
                     if answer is None:
                         return
-                    skip = first + at if answer.status == 200 else 0  # a server without ranges begins at 0
+                    honoured = answer.headers.get("content-range", "").startswith(f"bytes {first + at}-")
+                    skip = 0 if honoured else first + at  # a server without ranges begins at 0; some say 200 to a range
                     for piece in answer.stream(PIECE):
                         if skip:
                             skip, piece = max(0, skip - len(piece)), piece[skip:]
@@ -152,6 +153,11 @@ class S3Store:
         try:
             tags = self._parts(key, source, size, upload, there)
             source.proved()
+        except Wrong:
+            self.end(Unfinished(key, upload, None))
+            if resume is not None:
+                resume.ended(key)
+            raise
         except NotFound:  # the server forgot it, or somebody else completed it
             if resume is not None:
                 resume.ended(key)

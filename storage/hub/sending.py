@@ -18,7 +18,7 @@ from storage import cdc
 from storage.hub import package
 from storage.hub.holdings import Holdings
 from storage.hub.package import Packed, PackIndex, Piece
-from storage.hub.store import PIECE, Abilities, Store, Uploads
+from storage.hub.store import PIECE, Abilities, Store, Uploads, Wrong
 from storage.manifest import Fact
 from storage.proof import ReadMedia
 
@@ -37,10 +37,6 @@ _SETTLED = (
     "application/zip",
 )
 """Types whose bytes change from end to end when anything changes: cutting them saves nothing."""
-
-
-class Wrong(LamproomError):
-    """A source does not give the bytes that were frozen: a fault of that asset, not of the hub."""
 
 
 @dataclass(slots=True)

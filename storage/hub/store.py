@@ -166,6 +166,10 @@ class Store(Protocol):
         ...
 
 
+class Wrong(LamproomError):
+    """A source does not give the bytes that were frozen: a fault of that asset, not of the hub."""
+
+
 class Stopped(LamproomError):
     """The work was broken off by whoever asked for it."""
 

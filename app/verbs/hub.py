@@ -1,0 +1,167 @@
+"""Verbs on hubs: publish there; add, list, show, remove and probe them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from getpass import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from annotation.errors import InvalidInput
+from app import console
+from app.console import Outcome
+from app.i18n import tr
+from app.verbs.parts import Reference, app, arg, group, opened, opt, verb, when
+
+hub_app = group("Hubs: where versions are sent; folders and S3-compatible stores by name.")
+app.add_typer(hub_app, name="hub")
+
+Name = Annotated[str, arg("The hub's name.", metavar="NAME")]
+Where = Annotated[str, opt("A hub's name, or a folder.", "--hub", metavar="HUB")]
+Limit = Annotated[str, opt("Bytes a second at most, for example 500k or 10M.", "--limit")]
+Window = Annotated[
+    str, opt("Only in these hours of the day, as 22:00-06:00; outside them it pauses.", "--window")
+]
+SECRET = "LAMPROOM_HUB_SECRET"
+
+
+@verb(app, "publish", "Send a version to a hub: only what is missing there, the root last.")
+def publish(
+    ctx: typer.Context,
+    reference: Reference,
+    hub: Where,
+    limit: Limit = "",
+    window: Window = "",
+    pack: Annotated[
+        bool | None,
+        opt("Send small files together (default: when the line is long).", "--pack/--no-pack"),
+    ] = None,
+    estimate: Annotated[bool, opt("Only say what would be sent; sends nothing.", "--estimate")] = False,
+    later: Annotated[bool, opt("Only queue it; `lamproom jobs run` does it.", "--later")] = False,
+    priority: Annotated[
+        int, opt("Of jobs that wait, the highest goes first (default: 0).", "--priority", min=-1000, max=1000)
+    ] = 0,
+    audience: Annotated[
+        str, opt("Who will have it: public, partners or internal.", "--audience")
+    ] = "internal",
+    purpose: Annotated[
+        str, opt("What for: training, evaluation, research or display.", "--purpose")
+    ] = "",
+    override: Annotated[
+        str, opt("Your reason to let it leave against its policy tags; it is logged.", "--override", metavar="REASON")
+    ] = "",
+) -> Outcome:  # fmt: skip
+    from app.services import hubs
+    from app.services import publish as service
+    from app.services.gate import Ask
+
+    with opened(ctx) as ws:
+        if estimate:
+            found = service.estimate(ws, reference, hub)
+            facts = {k: v for k, v in asdict(found).items() if v is not None}
+            return Outcome(
+                facts,
+                text=tr(
+                    "{n} objects, {mb} MB to send, of {all} MB",
+                    n=found.objects,
+                    mb=round(found.size / 1e6),
+                    all=round(found.whole / 1e6),
+                ),
+            )
+        way = service.Way(hubs.rate(limit), window, pack, priority)
+        ask = Ask(audience, purpose, override)
+        return console.drive(ctx.obj, service.run(ws, reference, hub, way=way, ask=ask, later=later))
+
+
+@verb(hub_app, "add", "Name a hub: --folder DIR, or --s3 ADDRESS with --bucket and --access-key.")
+def hub_add(
+    ctx: typer.Context,
+    name: Name,
+    folder: Annotated[Path | None, opt("A folder, for example on a shared disk.", "--folder", metavar="DIR")] = None,
+    s3: Annotated[str, opt("The address of an S3-compatible server, as https://s3.example.org.", "--s3", metavar="ADDRESS")] = "",
+    bucket: Annotated[str, opt("With --s3: the bucket.", "--bucket")] = "",
+    prefix: Annotated[str, opt("With --s3: a folder within the bucket.", "--prefix")] = "",
+    region: Annotated[str, opt("With --s3: the region (default: us-east-1).", "--region")] = "us-east-1",
+    virtual: Annotated[bool, opt("With --s3: the bucket is part of the host's name.", "--virtual")] = False,
+    ca: Annotated[str, opt("With --s3: a PEM file of the authority that signed the server's certificate.", "--ca", metavar="FILE")] = "",
+    access_key: Annotated[str, opt("With --s3: the access key; its secret is asked for, or read from LAMPROOM_HUB_SECRET.", "--access-key")] = "",
+    limit: Limit = "",
+    window: Window = "",
+) -> Outcome:  # fmt: skip
+    from app.services import hubs
+
+    if (folder is None) == (not s3):
+        raise typer.BadParameter(tr("a hub is either --folder or --s3"))
+    with opened(ctx) as ws:
+        if folder is not None:
+            made = hubs.add_folder(ws, name, folder, limit=limit, window=window)
+        else:
+            made = hubs.add_s3(
+                ws, name, endpoint=s3, bucket=bucket, prefix=prefix, region=region, virtual=virtual, ca=ca,
+                access=access_key, secret=_secret(), limit=limit, window=window,
+            )  # fmt: skip
+    return Outcome(hubs.to_json(made))
+
+
+def _secret() -> str:
+    """The secret half of a key pair: from the environment, else asked for without an echo; never on the command line."""
+    if given := os.environ.get(SECRET):
+        return given
+    if not sys.stdin.isatty():
+        raise InvalidInput(
+            "the secret key is not given", remedy=f"put it into {SECRET}, or call this at a terminal"
+        )
+    return getpass(tr("Secret key: "))
+
+
+@verb(hub_app, "list", "The hubs of this workspace.")
+def hub_list(ctx: typer.Context) -> Outcome:
+    from app.services import hubs
+
+    with opened(ctx) as ws:
+        found = hubs.listing(ws)
+    rows = [[h.name, h.kind, hubs.place(h), when(h.added_ms)] for h in found]
+    return Outcome(
+        {"hubs": [{**hubs.to_json(h), "added": when(h.added_ms)} for h in found]},
+        text=console.table(("hub", "kind", "where", "added"), rows),
+    )
+
+
+@verb(hub_app, "show", "A hub and what is published there.")
+def hub_show(ctx: typer.Context, name: Annotated[str, arg("A hub's name, or a folder.", metavar="HUB")]) -> Outcome:  # fmt: skip
+    from app.services import hubs
+
+    with opened(ctx) as ws:
+        hub = hubs.hub_of(ws, name)
+        with closing(hubs.opened(ws, hub)) as store:
+            refs = hubs.versions_in(store)
+    facts = hubs.to_json(hub)
+    return Outcome({**facts, "versions": refs}, text="\n".join([console.pairs(facts), *refs]))
+
+
+@verb(hub_app, "remove", "Forget a hub and its secret; what was published there stays.")
+def hub_remove(ctx: typer.Context, name: Name) -> Outcome:
+    from app.services import hubs
+
+    with opened(ctx) as ws:
+        return Outcome({"removed": hubs.remove(ws, name).name})
+
+
+@verb(hub_app, "probe", "Try with tiny objects what a hub can do; they are taken away again.")
+def hub_probe(ctx: typer.Context, name: Annotated[str, arg("A hub's name, or a folder.", metavar="HUB")]) -> Outcome:  # fmt: skip
+    from app.services import hubs
+
+    with opened(ctx) as ws:
+        found = hubs.probe(ws, name)
+    versions = [f"{d}@{t}" for d, t in found.versions]
+    lines = [found.where, *(f"· {s}" for s in found.sentences)]
+    if found.unfinished:
+        lines.append("· " + tr("{n} uploads were begun and not ended.", n=found.unfinished))
+    if versions:
+        lines.append("· " + tr("Published there: {names}", names=", ".join(versions)))
+    return Outcome(hubs.probed_json(found), text="\n".join(lines))
