@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 LOOPBACK = ("127.", "::1", "localhost")
+ROOM = 8 << 30
+"""Bytes that have to be free in memory before temporary folders go there; the suite needs about a fifth of it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,6 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["NO_COLOR"] = "1"
     # Texts that are made while modules load: not in the language of the developer's own settings.
     os.environ["LAMPROOM_LANG"] = "en"
+    # Temporary folders in memory where it has room: thousands of small records wait for no disk. --basetemp names another place.
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
     # A child process of a test finds the checkout however it was started.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")]))
 
