@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import signal
@@ -53,9 +54,14 @@ def build(language: str | None = None) -> Window:
     keys.load(desk)
     window = Window(desk)
     desk.setParent(window)
-    if not gc.get_freeze_count():
-        gc.freeze()  # modules and the first window live as long as the program; walking them held frames up for 100 ms
+    _settle()
     return window
+
+
+@functools.cache
+def _settle() -> None:
+    """Modules and the first window live as long as the program; walking them held frames up for 100 ms."""
+    gc.freeze()
 
 
 def run(
