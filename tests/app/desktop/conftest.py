@@ -77,13 +77,12 @@ def furnish(place: Path, n: int = N) -> Path:
 def copy_furnished(made: Path, place: Path) -> Path:
     """A furnished workspace of its own at `place`, as if it had been made there: nothing in it names `made` any more."""
     shutil.copytree(made, place, dirs_exist_ok=True)
-    old, new = made / "pictures", place / "pictures"
     with contextlib.closing(sqlite3.connect(place / "W" / workspace.RECORD_FILE)) as raw, raw:
         raw.execute("PRAGMA synchronous=OFF")
         raw.execute("UPDATE meta SET value = ? WHERE key = 'uid'", [new_uid()])
-        raw.execute("UPDATE source_root SET location = ?", [os.fsencode(new)])
+        raw.execute("UPDATE source_root SET location = ?", [os.fsencode(place / "pictures")])
         for table in ("activity", "job"):
-            for was, now in ((str(old), str(new)), (os.fsencode(old).hex(), os.fsencode(new).hex())):
+            for was, now in ((str(made), str(place)), (os.fsencode(made).hex(), os.fsencode(place).hex())):
                 raw.execute(f"UPDATE {table} SET params = replace(params, ?, ?)", [was, now])
     return place / "W"
 

@@ -18,7 +18,7 @@ from app.desktop.window import Window
 from app.desktop.worth import Line, WorthSheet
 from app.services import ingest, onnx, prelabel, workspace, worth
 from app.services.worth import Ask, Weights
-from tests.app.desktop.conftest import Hand, draw_pictures, open_in
+from tests.app.desktop.conftest import Hand, copy_furnished, draw_pictures, open_in
 from tests.models.toys import columns, toy_model
 
 pytestmark = pytest.mark.gui
@@ -46,10 +46,18 @@ def furnish(place: Path, *, looked: bool) -> Path:
     return place / "W"
 
 
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `furnish` makes, once; tests work on copies."""
+    folder = tmp_path_factory.mktemp("ranked")
+    furnish(folder, looked=True)
+    return folder
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(ranked: Path, tmp_path: Path) -> Path:
     """What `furnish` makes, looked at by uncertainty alone."""
-    return furnish(tmp_path, looked=True)
+    return copy_furnished(ranked, tmp_path)
 
 
 def order(hand: Hand) -> list[int]:
