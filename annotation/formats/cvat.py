@@ -369,6 +369,7 @@ def _write_images(records: Iterable[Record], file: Path, schema: LabelSchema, na
     ids = schema.class_ids()
     seen = Seen()
     n = 0
+    sizes: Counter[str] = Counter()
     part = file.with_name(f"{file.name}.part")
     try:
         with part.open("w", encoding="utf-8", newline="\n") as spool:
@@ -383,8 +384,10 @@ def _write_images(records: Iterable[Record], file: Path, schema: LabelSchema, na
                     if text := cvat_shapes.element(a, record, seen, schema):
                         spool.write(f"{text}\n")
                 spool.write("</image>\n")
+                sizes[record.split] += 1
                 n += 1
-        head = _head(name, n, "annotation", [*cvat_shapes.labels(schema, seen)])
+        found = [*cvat_shapes.labels(schema, seen)]
+        head = _head(name, n, "annotation", found) if not any(sizes) else _project(name, sizes, found)
         _join(file, head, part)
     finally:
         part.unlink(missing_ok=True)
@@ -392,12 +395,25 @@ def _write_images(records: Iterable[Record], file: Path, schema: LabelSchema, na
 
 
 def _head(name: str, n: int, mode: str, labels: list[str], more: str = "") -> str:
-    inner = "\n".join(labels)
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta>\n<task>\n'
-        f"<name>{written(name)}</name><size>{n}</size><mode>{mode}</mode><overlap>0</overlap>{more}\n"
-        f"<labels>\n{inner}\n</labels>\n</task>\n</meta>\n"
+    """The beginning of a file whose pictures are those of one task."""
+    task = f"<name>{written(name)}</name><size>{n}</size><mode>{mode}</mode><overlap>0</overlap>{more}"
+    return f"{_BEGIN}<task>\n{task}\n{_listed(labels)}</task>\n</meta>\n"
+
+
+def _project(name: str, sizes: Mapping[str, int], labels: list[str]) -> str:
+    """The beginning of a file whose pictures are of several subsets: each is a task of a project."""
+    tasks = "".join(
+        f"<task><name>{subset or 'default'}</name><size>{n}</size><mode>annotation</mode><subset>{subset}</subset></task>\n"
+        for subset, n in sorted(sizes.items())
     )
+    return f"{_BEGIN}<project>\n<name>{written(name)}</name>\n<tasks>\n{tasks}</tasks>\n{_listed(labels)}</project>\n</meta>\n"
+
+
+_BEGIN = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta>\n'
+
+
+def _listed(labels: list[str]) -> str:
+    return "".join(f"{line}\n" for line in ("<labels>", *labels, "</labels>"))
 
 
 def _join(file: Path, head: str, part: Path) -> None:

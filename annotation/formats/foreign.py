@@ -56,6 +56,10 @@ def sound(parse: Callable[[Problems], Iterator[Record]], problems: Problems) -> 
     except InvalidInput as error:
         where = error.where.removeprefix(problems.where).removeprefix(": ")
         problems.add(where, error.what, error.remedy)
+    except OSError as error:
+        problems.add(
+            "", f"cannot be read: {error.strerror}", "a name in it that no disk can hold, or a broken disk"
+        )
 
 
 def numbers(value: object, what: str, n: int | None = None) -> list[float]:

@@ -165,7 +165,7 @@ class Page:
         pairs = [(a, b, name) for a, b, name in self.links]
         pairs += [(key, region.parent, PART_OF) for key, region in self.regions.items() if region.parent]
         for a, b, name in pairs:
-            if a in made and b in made and made[a] and made[b]:
+            if a != b and made.get(a) and made.get(b):
                 ahead.setdefault(a, []).append((name, made[b][0].uid))
         for key, found in ahead.items():
             try:
