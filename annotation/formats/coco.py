@@ -140,6 +140,19 @@ def read(
         yield from one
 
 
+def classes(path: Path) -> list[str]:
+    """The names of the categories in the order of the file, or files.
+
+    Raises:
+        InvalidInput: no such file, not JSON.
+    """
+    found: dict[str, None] = {}
+    for file in _files(path) if path.is_dir() else [path]:
+        if not path.is_dir() or _marks(file):
+            found |= dict.fromkeys(coco_index.classes(file))
+    return list(found)
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # Writing
 

@@ -32,7 +32,10 @@ MAX_PARTS = 512
 _NONE = -(2**63)
 _CAPTION = -(2**63) + 1
 """Stands for the category of a caption, which has none."""
-_MEMBERS: dict[str, msgspec.json.Decoder[Any]] = {"images": coco_rows.PICTURES, "annotations": coco_rows.ENTRIES}
+_MEMBERS: dict[str, msgspec.json.Decoder[Any]] = {
+    "images": coco_rows.PICTURES,
+    "annotations": coco_rows.ENTRIES,
+}
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -64,6 +67,26 @@ def build(path: Path, sizes: Sizes | None, problems: Problems) -> Index:
         InvalidInput: not JSON, too large. Panoptic: see there. Other faults go to `problems`.
     """
     return _Build(path, sizes, problems).index()
+
+
+class _Nothing(msgspec.Struct, gc=False):
+    """Any object, passed over."""
+
+
+_PASSED = msgspec.json.Decoder(list[_Nothing])
+
+
+def classes(path: Path) -> list[str]:
+    """The names of the categories, in the file's order; captions have theirs.
+
+    Raises:
+        InvalidInput: not JSON, too large.
+    """
+    for block in jsonblocks.walk(path, {"images": _PASSED, "annotations": _PASSED}, limit=MAX_BYTES):
+        if block.key == "categories" and isinstance(rows := block.elements[0], list):
+            names = [row.get("name") for row in rows if isinstance(row, dict)]
+            return [name.strip() for name in names if isinstance(name, str) and name.strip()]
+    return [coco_rows.CAPTION]
 
 
 class _Build:
@@ -387,7 +410,7 @@ def _built(rows: list[Any], index: Index) -> AnnotationSet:
             type(row) is Entry and row.score is None and not row.iscrowd and not row.keypoints and row.caption is None
             and not row.attributes and type(row.segmentation) is not coco_rows.Runs
         ):  # fmt: skip
-            found.append(Annotation(labels[row.category_id], shape(row), NO_ATTRIBUTES, None, "import", uid))  # type: ignore[index]
+            found.append(Annotation(labels[row.category_id], shape(row), NO_ATTRIBUTES, None, "import", uid))
         else:
             entry = coco_rows.as_dict(row) if type(row) is Entry else row
             found += coco_rows.to_annotations(entry, _label(entry, index))
