@@ -299,10 +299,12 @@ class Census:
     labels: Counter[str] = field(default_factory=Counter)
     traits: dict[str, Tally] = field(default_factory=dict)
 
-    def add(self, trait: str, example: str) -> None:
-        """Count one annotation (or record) with the trait."""
-        tally = self.traits.setdefault(trait, Tally())
-        tally.n += 1
+    def add(self, trait: str, example: str, n: int = 1) -> None:
+        """Count annotations (or a record) with the trait."""
+        tally = self.traits.get(trait)
+        if tally is None:
+            tally = self.traits[trait] = Tally()
+        tally.n += n
         tally.example = tally.example or example
 
     def losses(self, table: Mapping[str, str]) -> list[Loss]:
@@ -316,13 +318,25 @@ def census(records: Iterable[Record]) -> Census:
     found = Census()
     for record in records:
         found.records += 1
-        if record.width is None or record.height is None:
+        w, h = record.width, record.height
+        if w is None or h is None:
             found.add("sizeless", record.path)
+            w = h = 0
+        found.annotations += len(record.annotations)
+        found.labels.update([a.label for a in record.annotations])
+        boxes = 0
         for a in record.annotations:
-            found.annotations += 1
-            found.labels[a.label] += 1
+            shape = a.shape
+            if (
+                type(shape) is Box and not a.attributes and a.score is None and a.origin != "model"
+                and 0 <= shape.x0 < shape.x1 <= w and 0 <= shape.y0 < shape.y1 <= h
+            ):  # fmt: skip
+                boxes += 1  # by far the most
+                continue
             for trait in _traits(a, record):
                 found.add(trait, record.path)
+        if boxes:
+            found.add("box", record.path, boxes)
     return found
 
 

@@ -236,10 +236,8 @@ class _Build:
         self._owners += owners
         self._ids += ids
         self._categories += categories
-        plain = coco_rows.is_plain
-        for n, row in enumerate(rows, first):
-            if not plain(row):
-                self._check(n, coco_rows.as_dict(row))
+        for n in coco_rows.not_plain(rows):
+            self._check(first + n, coco_rows.as_dict(rows[n]))
 
     def _read_loose(self, n: int, row: Any) -> None:
         at = f"annotations[{n}]"
@@ -402,15 +400,13 @@ def records(index: Index, split: str, sizes: Sizes | None) -> Iterator[Record]:
 
 
 def _built(rows: list[Any], index: Index) -> AnnotationSet:
+    if not rows:
+        return ()
     found: list[Annotation] = []
-    uids = new_uids(len(rows))
-    labels, shape = index.labels, coco_rows.plain_shape
-    for row, uid in zip(rows, uids, strict=True):
-        if (
-            type(row) is Entry and row.score is None and not row.iscrowd and not row.keypoints and row.caption is None
-            and not row.attributes and type(row.segmentation) is not coco_rows.Runs
-        ):  # fmt: skip
-            found.append(Annotation(labels[row.category_id], shape(row), NO_ATTRIBUTES, None, "import", uid))
+    labels = index.labels
+    for row, uid in zip(rows, new_uids(len(rows)), strict=True):
+        if type(row) is Entry and (shape := coco_rows.plain_shape(row)) is not None:
+            found.append(Annotation(labels[row.category_id], shape, NO_ATTRIBUTES, None, "import", uid))
         else:
             entry = coco_rows.as_dict(row) if type(row) is Entry else row
             found += coco_rows.to_annotations(entry, _label(entry, index))

@@ -55,40 +55,47 @@ ENTRIES = msgspec.json.Decoder(list[Entry])
 PICTURES = msgspec.json.Decoder(list[Picture])
 
 
-def is_plain(row: Entry) -> bool:
-    """Whether an entry is a box or polygons and sound without a closer look."""
-    if (
-        row.score is not None
-        or row.keypoints
-        or row.caption is not None
-        or row.segments_info is not None
-        or row.attributes
-    ):
-        return False
+def not_plain(rows: list[Entry]) -> list[int]:
+    """The places of entries that are not boxes or polygons which are sound without a closer look."""
+    found = []
+    for n, row in enumerate(rows):
+        if (
+            row.score is None
+            and not row.keypoints
+            and row.caption is None
+            and row.segments_info is None
+            and not row.attributes
+        ):
+            if not row.segmentation:
+                if (box := row.bbox) is not None:
+                    x, y, w, h = box
+                    if 0 <= w < FAR and 0 <= h < FAR and -FAR < x < FAR and -FAR < y < FAR:
+                        continue
+            elif type(row.segmentation) is list and all(map(_is_plain_ring, row.segmentation)):
+                continue
+        found.append(n)
+    return found
+
+
+def _is_plain_ring(ring: list[float]) -> bool:
+    n = len(ring)
+    return 6 <= n <= MAX_POINTS and not n & 1 and min(ring) > -FAR and max(ring) < FAR
+
+
+def plain_shape(row: Entry) -> Shape | None:
+    """The shape of an entry that has no more to it and is known to be sound; None for others."""
+    if row.score is not None or row.iscrowd or row.keypoints or row.caption is not None or row.attributes:
+        return None
     found = row.segmentation
     if found:
         if type(found) is not list:
-            return False
-        for ring in found:
-            n = len(ring)
-            if n < 6 or n & 1 or n > MAX_POINTS or not (min(ring) > -FAR and max(ring) < FAR):
-                return False
-        return True
-    box = row.bbox
-    return (
-        box is not None
-        and 0 <= box[2] < FAR
-        and 0 <= box[3] < FAR
-        and -FAR < box[0] < FAR
-        and -FAR < box[1] < FAR
-    )
-
-
-def plain_shape(row: Entry) -> Shape:
-    """The shape of an entry that `is_plain`."""
-    if row.segmentation:
-        return Polygon(tuple([(tuple(_open(ring)),) for ring in row.segmentation]))  # type: ignore[union-attr]
-    x, y, w, h = row.bbox  # type: ignore[misc]
+            return None
+        if len(found) == 1:
+            return Polygon(((tuple(_open(found[0])),),))
+        return Polygon(tuple([(tuple(_open(ring)),) for ring in found]))
+    if row.bbox is None:
+        return None
+    x, y, w, h = row.bbox
     return Box(x, y, x + w, y + h)
 
 
