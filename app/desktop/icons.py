@@ -66,6 +66,8 @@ NAMES = {
     "gallery": "mdi6.view-grid-outline",
     "annotate": "mdi6.vector-square-edit",
     "versions": "mdi6.source-branch",
+    "lineage": "mdi6.family-tree",
+    "report": "mdi6.file-chart-outline",
     "tasks": "mdi6.progress-clock",
     "person": "mdi6.account-outline",
     "language": "mdi6.translate",

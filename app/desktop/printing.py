@@ -144,7 +144,7 @@ def _document(text: str, room: QSizeF) -> QTextDocument:
     text = _DRAWING.sub(picture, text)
     text = text.replace("<table", '<table width="100%" cellspacing="0" cellpadding="4"')
     text = re.sub(r'<t([dh]) class="n"', r'<t\1 align="right"', text)
-    text = text.replace("<th>", '<th align="left">')
+    text = re.sub(r"<th(?! align)", '<th align="left"', text).replace('<th align="left"ead', "<thead")
     text = text.replace("<td", '<td style="border-bottom: 1px solid #dcd5c7"')
     text = (
         text.replace('<h2 class="page"', '<h2 style="page-break-before: always"')

@@ -8,6 +8,8 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.desktop import widgets
 from app.desktop.desk import Desk
+from app.desktop.lineage import report
+from app.desktop.lineage import sheet as lineages
 from app.desktop.said import ago
 from app.desktop.sheets import Sheets
 from app.desktop.widgets import Elided, Pill, button, column, frame, label, number, row
@@ -127,6 +129,12 @@ class Versions(QWidget):
             ("Verify", self.sheets.verify, "verify"),
             ("Export…", self.sheets.export, "export"),
             ("Publish…", self.sheets.publish, "hub"),
+            ("Report…", lambda tag: report.ask(self.sheets.window, tag), "report"),
+            ("Lineage", self._lineage, "lineage"),
         ):
             line.addWidget(button(text, lambda run=run: run(tag_text), icon=icon))
         return made
+
+    def _lineage(self, tag: str) -> None:
+        if self.desk.dataset is not None:
+            lineages.show(self.sheets.window, f"version:{self.desk.dataset.name}@{tag}")

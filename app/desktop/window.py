@@ -515,6 +515,10 @@ class Window(QWidget):
         """Every key, to change it."""
         self._present(KeySheet(self.body, self.desk))
 
+    def show_over(self, made: Overlaid) -> None:
+        """Show a sheet that was made elsewhere, instead of the one that is open."""
+        self._present(made)
+
     def show_help(self) -> None:
         """The keys of this place."""
         self._present(HelpSheet(self.body, self))

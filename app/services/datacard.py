@@ -63,7 +63,7 @@ def html(facts: Facts, *, language: str, names: bool = False) -> bytes:
             (say("Pictures"), f"{q.metric('pictures').n:,}", size(facts.size)),
             (say("Objects"), f"{q.metric('objects').n:,}", say("{n} classes", n=len(q.classes))),
             (say("Labelled share"), percent(q.metric("labelled")), ""),
-            (say("Accepted in review"), percent(q.metric("accepted")), ""),
+            (say("Share accepted in review"), percent(q.metric("accepted")), ""),
         ]),
         paper.heading(say("Purpose")),
         paper.paragraph(told("purpose") or say("Nobody has written down what this dataset is for.")),

@@ -58,7 +58,7 @@ def neighbours(found: Lineage) -> Mapping[str, list[tuple[str, Edge, str]]]:
     out: dict[str, list[tuple[str, Edge, str]]] = defaultdict(list)
     forward = found.direction == "forward"
     for e in found.edges:
-        if kinds[e.target].type in ("person", "software") and e.relation == "wasAssociatedWith":
+        if e.relation == "wasAssociatedWith" and kinds[e.target].type in ("person", "software", "model"):
             continue
         if not forward or kinds[e.target].kind == "agent":
             out[e.source].append((BACK[e.relation], e, e.target))
@@ -239,7 +239,7 @@ def _judged(params: Mapping[str, Any]) -> list[str]:
     for m in params.get("models") or ():
         ap = m.get("ap")
         if ap:
-            out.append(f"{m['name']} AP {ap[0]:.3f} [{ap[1]:.3f}, {ap[2]:.3f}]")
+            out.append(f"{m['name']} AP {ap[0]:.3f} [{max(0.0, ap[1]):.3f}, {min(1.0, ap[2]):.3f}]")
     if params.get("pictures") is not None:
         out.append(tr("{n} pictures", n=params["pictures"]))
     return out

@@ -16,6 +16,7 @@ from app.desktop.actions import (
     gallery,
     go,
     keymap,
+    lineage,
     review,
     schema,
     smart,
@@ -37,6 +38,7 @@ SECTIONS: tuple[tuple[str, str, tuple[Action, ...]], ...] = (
     ("review", "Review", review.ROWS),
     ("schema", "Label schema", schema.ROWS),
     ("evaluation", "Evaluation", evaluation.ROWS),
+    ("lineage", "Lineage and documents", lineage.ROWS),
 )
 """Name, caption, rows; a new row goes into its section's file."""
 
