@@ -158,6 +158,15 @@ def read(
     return base.checked(lambda found: _parse(config, sizes, found), config.root.name, problems)
 
 
+def classes(path: Path) -> list[str]:
+    """The class names in the order of their numbers.
+
+    Raises:
+        InvalidInput: no class names, or an unreadable data.yaml.
+    """
+    return [name for _, name in sorted(_config(path).names.items())]
+
+
 def _config(path: Path) -> _Config:
     if path.is_dir():
         found = next(iter(_configs(path)), None)

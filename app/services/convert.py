@@ -110,7 +110,8 @@ def run(
         sizes = store.size if store is not None else None
         yield Progress(0, None, "looking for classes")
         names = _classes(reader, inside, sizes)
-        chosen, codes = _schema(names, schema, source.name, module, strict=strict)
+        own = reader.schema(inside) if reader is formats.FORMATS["native"] and schema is None else None
+        chosen, codes = _schema(names, own or schema, source.name, module, strict=strict)
         run_ = _Run(module, dialect, chosen, codes, sizes)
         if not accept_losses:
             for part in _parts(reader, inside, run_):
@@ -170,13 +171,15 @@ def _classes(reader: ModuleType, path: Path, sizes: base.Sizes | None) -> list[s
 
 
 def _schema(
-    names: list[str], given: Path | str | None, where_from: str, module: ModuleType, *, strict: bool
+    names: list[str], given: LabelSchema | Path | str | None, where_from: str, module: ModuleType, *, strict: bool
 ) -> tuple[LabelSchema, Mapping[str, str]]:
     """The schema to write by, and the code in it of each class of the file."""
     if given is None and module is not formats.FORMATS["native"]:
         made = tuple(Label(name, name, name, PALETTE[i % len(PALETTE)]) for i, name in enumerate(names))
         return LabelSchema("classes", 1, where_from, where_from, made), {name: name for name in names}
-    schema = LabelSchema("classes", 0, where_from, where_from, ()) if given is None else labels.load(given)
+    if given is None:
+        given = LabelSchema("classes", 0, where_from, where_from, ())
+    schema = given if isinstance(given, LabelSchema) else labels.load(given)
     unknown = [name for name in names if schema.resolve(name) is None]
     if unknown and strict:
         raise InvalidInput(
