@@ -29,7 +29,7 @@ PLACE = "images"
 MAX_LOOK = 50
 _SUFFIXES = (".png", ".PNG", ".jpg", ".jpeg", ".JPG")
 
-_SHARED = foreign.ITSELF | {
+_SHARED_LOSSES = foreign.ITSELF_LOSSES | {
     "caption": "captions: left out",
     "quad": "quadrilaterals: written as polygons of four corners",
     "hole": "polygons with holes: written as pixel masks",
@@ -40,10 +40,10 @@ _SHARED = foreign.ITSELF | {
     "@order": "",
 }
 _LOSSES = {
-    "images": _SHARED | {
+    "images": _SHARED_LOSSES | {
         "@key": "key frames of tracks: left out", "@end": "", "tag_order": "order in depth of labels of the whole picture: left out",
     },
-    "video": _SHARED | {
+    "video": _SHARED_LOSSES | {
         "tag": "labels of the whole picture: left out",
         "@track": "",
         "@group": "groups: left out",

@@ -49,7 +49,7 @@ _CUBOID = (0, 3, 6, 7, 1, 2, 5, 4)
 _ASIDE = ("hash_key",)
 """Derived from the picture's pixels, not an annotation."""
 
-_LOSSES = foreign.ITSELF | {
+_LOSSES = foreign.ITSELF_LOSSES | {
     "rotated_box": "rotated boxes: written as polygons of four corners",
     "quad": "quadrilaterals: written as polygons of four corners",
     "oblique": "turned ellipses: written as polygons of many corners",

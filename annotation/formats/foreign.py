@@ -27,7 +27,7 @@ MAX_PNG_PIXELS = 80_000_000
 """Of a mask given as PNG: what an inflated picture may take of memory."""
 CAPTION = "caption"
 """The label of captions that have none in their format."""
-ITSELF = {
+ITSELF_LOSSES = {
     "prediction": "predictions: written like truth",
     "score": "scores: left out",
     "@group": "groups: left out",

@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from annotation import rows
 from annotation.core import Annotation
 from annotation.errors import InvalidInput
 from annotation.formats import base
 from annotation.formats.base import Record
+from annotation.rows import from_row, to_row
 
 MAX_FRAME = 10_000_000
 DEFAULT = "sequence"
@@ -82,15 +82,17 @@ class Spool:
 
     def all(self) -> Iterator[tuple[str | int, int, bytes]]:
         """Every row by its keys, equal ones as they came."""
-        yield from self._db.execute("SELECT a, b, body FROM row ORDER BY a, b, rowid")
+        found = self._db.execute("SELECT a, b, body FROM row ORDER BY a, b, rowid")
+        while rows := found.fetchmany(256):  # whoever stops half way leaves no cursor in the middle of a step
+            yield from rows
 
 
 def pack(a: Annotation) -> bytes:
     """An annotation as bytes for a `Spool`; coordinates as the record holds them."""
-    return _encode([a.label, *rows.to_row(a.shape), dict(a.attributes), a.score, a.origin, a.uid])
+    return _encode([a.label, *to_row(a.shape), dict(a.attributes), a.score, a.origin, a.uid])
 
 
 def unpack(body: bytes) -> Annotation:
     """The annotation of `pack`."""
     label, kind, box, points, attributes, score, origin, uid = msgspec.msgpack.decode(body)
-    return Annotation(label, rows.from_row(kind, box, points), attributes, score, origin, uid)
+    return Annotation(label, from_row(kind, box, points), attributes, score, origin, uid)

@@ -62,7 +62,7 @@ _POINTS = {
 }  # fmt: skip
 _XANY = re.compile(rb'"(?:difficult|kie_linking|direction|score)"\s*:|"shape_type"\s*:\s*"rotation"')
 
-_LOSSES = foreign.ITSELF | {
+_LOSSES = foreign.ITSELF_LOSSES | {
     "caption": "captions: left out",
     "quad": "quadrilaterals: written as polygons of four corners",
     "oval": "ellipses: written as polygons of many corners",

@@ -40,7 +40,7 @@ PLACE = "images"
 LOCAL = "/data/local-files/?d="
 """How Label Studio names a file below its local storage."""
 
-_LOSSES = foreign.ITSELF | {
+_LOSSES = foreign.ITSELF_LOSSES | {
     "quad": "quadrilaterals: written as polygons of four corners",
     "cuboid": "cuboids: only their silhouettes are written, as polygons",
     "keypoints": "key points: written as single points with the object's label",

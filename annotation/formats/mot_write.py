@@ -27,7 +27,7 @@ MAX_INSTANCES = 999
 MAX_CLASSES = 64
 """What 16 bits of 1000 times the class plus the instance hold."""
 
-_SHARED = foreign.ITSELF | {
+_SHARED_LOSSES = foreign.ITSELF_LOSSES | {
     "tag": "labels of the whole picture: left out",
     "caption": "captions: left out",
     "kept": "attributes: left out",
@@ -36,24 +36,36 @@ _SHARED = foreign.ITSELF | {
     "@track": "",
     "numberless": "pictures without a frame number in their name: refused",
 }
-_KINDS = {
-    "rotated_box": "rotated boxes", "quad": "quadrilaterals", "ellipse": "ellipses", "cuboid": "cuboids", "polygon": "polygons",
-    "mask": "masks", "polyline": "lines", "points": "loose points", "keypoints": "key points",
-}  # fmt: skip
+_BOX_LOSSES = {
+    "rotated_box": "rotated boxes: only their bounding boxes are written",
+    "quad": "quadrilaterals: only their bounding boxes are written",
+    "ellipse": "ellipses: only their bounding boxes are written",
+    "cuboid": "cuboids: only their bounding boxes are written",
+    "polygon": "polygons: only their bounding boxes are written",
+    "mask": "masks: only their bounding boxes are written",
+    "polyline": "lines: only their bounding boxes are written",
+    "points": "loose points: only their bounding boxes are written",
+    "keypoints": "key points: only their bounding boxes are written",
+}
+_MASK_LOSSES = {
+    "box": "boxes: written as filled pixel masks",
+    "rotated_box": "rotated boxes: written as pixel masks",
+    "quad": "quadrilaterals: written as pixel masks",
+    "ellipse": "ellipses: written as pixel masks",
+    "cuboid": "cuboids: written as pixel masks",
+    "polygon": "polygons: written as pixel masks",
+    "polyline": "lines: left out",
+    "points": "loose points: left out",
+    "keypoints": "key points: left out",
+}
 _LOSSES: Mapping[str, Mapping[str, str]] = {
-    "mot": _SHARED
-    | {kind: f"{what}: only their bounding boxes are written" for kind, what in _KINDS.items()}
-    | {
+    "mot": _SHARED_LOSSES | _BOX_LOSSES | {
         "loose": "objects without a track: written with the number -1",
         "zero": "frames numbered 0: written so, though MOTChallenge counts from 1",
         "twice": "further objects of one track on a frame: written with the number -1",
         "lost": "shapes without a pixel or point: left out",
     },
-    "mots": _SHARED
-    | {kind: f"{what}: written as pixel masks" for kind, what in _KINDS.items() if kind not in ("mask", "polyline", "points", "keypoints")}
-    | {kind: f"{_KINDS[kind]}: left out" for kind in ("polyline", "points", "keypoints")}
-    | {
-        "box": "boxes: written as filled pixel masks",
+    "mots": _SHARED_LOSSES | _MASK_LOSSES | {
         "loose": "objects without a track: each becomes a track of its own",
         "twice": "further objects of one track on a frame: each becomes a track of its own",
         "overlap": "pictures with masks that may overlap: a pixel belongs to the topmost only",
