@@ -164,7 +164,7 @@ def classes(path: Path) -> list[str]:
     Raises:
         InvalidInput: no class names, or an unreadable data.yaml.
     """
-    return [name for _, name in sorted(_config(path).names.items())]
+    return [name for _, name in sorted(_config(path).lines.names.items())]
 
 
 def _config(path: Path) -> _Config:
