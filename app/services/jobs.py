@@ -82,7 +82,7 @@ RESUMABLE = (
     "clean",
     "track",
     "worth",
-    "redact",
+    "redact", "receive",
     "undo",
 )
 """Kinds of job that `resume` goes on with; others are cancelled and run again."""
@@ -144,6 +144,10 @@ def resume(
             from app.services import publish
 
             return publish.go_on(ws, job, clock=clock)
+        case "receive":
+            from app.services import receive
+
+            return receive.go_on(ws, job)
         case "undo":
             from app.services import labelling
 

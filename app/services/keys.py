@@ -23,6 +23,7 @@ __all__ = [
     "fingerprint",
     "forget",
     "has_os_store",
+    "mark_of",
     "protect",
     "show",
     "trust",
@@ -51,6 +52,11 @@ def show(ws: Workspace) -> Shown:
     kept = keys.kept(ws)
     mark = seal.fingerprint(bytes.fromhex(kept.public)) if kept.public else ""
     return Shown(kept, mark, tuple(n for n in kept.names if n != keys.SIGNING), tuple(trusts.trusted(ws)))
+
+
+def mark_of(public: bytes) -> str:
+    """The fingerprint of a public key."""
+    return seal.fingerprint(public)
 
 
 def trusted(ws: Workspace) -> list[Trusted]:

@@ -91,7 +91,7 @@ def run(
     way, ask = way or Way(), gate.checked(ask or Ask())
     hours.parse(way.window)
     version, where = versions.find(ws, ref), hubs.hub_of(ws, hub)
-    _demand_leave(ws, version, ask)
+    demand_leave(ws, version, ask)
     if not later:
         with closing(hubs.opened(ws, where)) as store:
             publishing.prepare(store)  # a place that cannot be a hub leaves no job behind
@@ -111,7 +111,7 @@ def go_on(ws: Workspace, job: Job, *, clock: Clock = CLOCK) -> Work:
     """
     version = versions.find(ws, str(job.params["version"]))
     said = Ask(**_mapping(job.params["ask"]))
-    _demand_leave(ws, version, said)
+    demand_leave(ws, version, said)
     yield from _go_on(ws, job, version, hubs.hub_of(ws, _hub_text(job.params)), clock)
 
 
@@ -148,7 +148,8 @@ def cancelled(ws: Workspace, job: Job) -> None:
 # -- the job ---------------------------------------------------------------------------------------------------------
 
 
-def _demand_leave(ws: Workspace, version: Version, ask: Ask) -> None:
+def demand_leave(ws: Workspace, version: Version, ask: Ask) -> None:
+    """The gate (app/services/gate.py), for a version. InvalidInput when its policy tags keep it in."""
     gate.demand(
         ws, version.ref, dataset_id=version.dataset_id, rev=version.rev, filter=version.filter,
         version_id=version.id, ask=ask, verb="publish",
@@ -255,7 +256,7 @@ def _sent(
     told: Mapping[str, bytes],
     clock: Clock,
 ) -> Iterator[Sent]:
-    package = _package(ws, version, root, told)
+    package = package_of(ws, version, root, told)
     window = hours.parse(str(_mapping(job.params["course"]).get("window", "")))
     limit, pack = job.params["limit"], job.params["pack"]
     plan = Plan(
@@ -302,7 +303,12 @@ def _told(
     return (yield from documents.made(ws, version, root, names=bool(job.params.get("names"))))
 
 
-def _package(ws: Workspace, version: Version, root: Root, told: Mapping[str, bytes]) -> Package:
+def package_of(ws: Workspace, version: Version, root: Root, told: Mapping[str, bytes]) -> Package:
+    """What is published with a version: its root, signatures and documents.
+
+    Raises:
+        InvalidInput: it was sealed with another key.
+    """
     data = manifest.root_bytes(root)
     public = bytes.fromhex(version.public or "")
     key = keys.signing_key(ws)

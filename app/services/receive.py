@@ -8,10 +8,13 @@ does not rebuild to the root that was signed is not received. Interrupted, the s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -22,7 +25,7 @@ from annotation.core import new_uid
 from annotation.errors import Conflict, InvalidInput, LamproomError, Unavailable
 from annotation.rows import from_row, to_row
 from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
-from app.services import versions
+from app.services import hubs, shuttle, versions
 from app.services.workspace import Workspace
 from storage import audit, blobs, files, jobs, keys, manifest, media, names, receipts, record, register, seal
 from storage import db as database
@@ -64,11 +67,54 @@ class _Object(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _objects = msgspec.json.Decoder(list[_Object]).decode
 
 
-def run(ws: Workspace, hub: Store, ref: str, *, trust: str = "") -> Work:
+Source = Mapping[str, Any]
+"""Where a version is taken from, as plain values: {"hub": name or folder} or {"disks": [folder as hex, …]}."""
+
+
+def source(hub: str | None, disks: Sequence[Path]) -> Source:
+    """What the options of a line mean.
+
+    Raises:
+        InvalidInput: neither, or both.
+    """
+    if (hub is None) == (not disks):
+        raise InvalidInput(
+            "name either a hub or disks", remedy="--hub NAME|FOLDER, or --disk DIR for each disk"
+        )
+    return {"hub": hub} if hub is not None else {"disks": [os.fsencode(d.absolute()).hex() for d in disks]}
+
+
+def opened(ws: Workspace, source: Source) -> Store:
+    """The hub of a source. Close it when done.
+
+    Raises:
+        NotFound, InvalidInput: no such hub, or no finished disks of one set.
+    """
+    if "hub" in source:
+        return hubs.open_hub(ws, source["hub"])
+    return shuttle.together([Path(os.fsdecode(bytes.fromhex(d))) for d in source["disks"]])
+
+
+def go_on(ws: Workspace, job: Job) -> Work:
+    """Do what is left of a receiving that was interrupted; its key was trusted when it began.
+
+    Raises:
+        Conflict: another process works on it.
+    """
+    found: Any = job.params["source"]
+    if not found:
+        raise InvalidInput("this job does not know where its hub was", remedy="run `lamproom receive` again")
+    with closing(opened(ws, found)) as hub:
+        yield from run(ws, hub, str(job.params["version"]), source=found)
+
+
+def run(
+    ws: Workspace, hub: Store, ref: str, *, trust: str = "", source: Source = MappingProxyType({})
+) -> Work:
     """Receive `dataset@tag`.
 
     Args:
-        hub: an opened hub of any kind.
+        hub: an opened hub of any kind. source: what it was opened from, so that the queue can go on.
         trust: the fingerprint of a key this workspace does not trust yet, as its owner told it.
 
     Raises:
@@ -89,12 +135,15 @@ def run(ws: Workspace, hub: Store, ref: str, *, trust: str = "") -> Work:
         )
     _demand_trust(ws, published, ref, trust)
     params: dict[str, object] = {
-        "hub": hub.where, "version": ref, "root": published.digest, "key": seal.fingerprint(published.public)
+        "hub": hub.where, "version": ref, "root": published.digest, "key": seal.fingerprint(published.public),
+        "source": dict(source),
     }  # fmt: skip
     with ws.db.read() as conn:
         known = next((v for v in rows.listing(conn) if v.ref == ref), None)
         same = [
-            j for j in jobs.listing(conn, open_only=True) if j.kind == "receive" and dict(j.params) == params
+            j
+            for j in jobs.listing(conn, open_only=True)
+            if j.kind == "receive" and (j.params["version"], j.params["root"]) == (ref, published.digest)
         ]
     if known is not None and known.root == published.digest and not same:
         yield Started(f"receive {ref}", 0)
@@ -389,7 +438,9 @@ def _content(o: _Object, asset_id: int, numbers: dict[str, int], key: str) -> Co
         if to_row(shape) != (o.kind, o.bbox, points) or o.origin not in ORIGINS:
             raise InvalidInput("an object that is not as the record writes it")
         held = msgspec.json.decode(bytes(o.attributes)) if bytes(o.attributes) else {}
-        if not isinstance(held, dict) or any(isinstance(v, dict | list | float | None) for v in held.values()):
+        if not isinstance(held, dict) or any(
+            isinstance(v, dict | list | float | None) for v in held.values()
+        ):
             raise InvalidInput("attributes that are not as the record writes them")
         if o.score is not None and not 0 <= o.score <= canonical.MICRO:
             raise InvalidInput(f"a score of {o.score} millionths")
