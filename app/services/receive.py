@@ -25,9 +25,9 @@ from annotation.core import new_uid
 from annotation.errors import Conflict, InvalidInput, LamproomError, Unavailable
 from annotation.rows import from_row, to_row
 from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
-from app.services import hubs, shuttle, versions
+from app.services import hubs, receipts, shuttle, versions
 from app.services.workspace import Workspace
-from storage import audit, blobs, files, jobs, keys, manifest, media, names, receipts, record, register, seal
+from storage import audit, blobs, files, jobs, manifest, media, names, record, register, seal
 from storage import db as database
 from storage import trust as trusts
 from storage import versions as rows
@@ -125,7 +125,7 @@ def run(
     dataset, _, tag = ref.rpartition("@")
     if not dataset or not tag:
         raise InvalidInput(
-            "a version is named DATASET@TAG", where=ref, remedy="`lamproom hub versions` lists them"
+            "a version is named DATASET@TAG", where=ref, remedy="`lamproom hub show` lists them"
         )
     published = reading.load(hub, dataset, tag)
     if published.faults:
@@ -264,7 +264,9 @@ def _take(ws: Workspace, hub: Store, published: Published, job: Job) -> Work:
                 yield Progress(done, root.counts.assets, "pictures")
         yield from _sealed(ws, hub, job, published, schema_id)
     version = versions.find(ws, ref)
-    receipt, fault = _receipt(ws, hub, published, version)
+    receipt, fault = receipts.leave(
+        ws, hub, published, version, documents_folder(ws, version.dataset, version.tag)
+    )
     if fault:
         yield Warned(f"the receipt could not be left there: {fault}", hub.where)
     yield Finished(
@@ -480,89 +482,3 @@ def _sealed(ws: Workspace, hub: Store, job: Job, published: Published, schema_id
             conn, agent=ws.person.name, verb="receive", subject=str(job.params["version"]),
             detail={"hub": str(job.params["hub"]), "key": str(job.params["key"]), "root": published.digest},
         )  # fmt: skip
-
-
-# --- receipts -------------------------------------------------------------------------------------------------------
-
-
-def _receipt(ws: Workspace, hub: Store, published: Published, version: Version) -> tuple[Path, str]:
-    """Signed, kept here as a file, left beside the version where the hub takes it; (file, why it was not left or "")."""
-    counts, key = published.root.counts, keys.signing_key(ws)
-    data = receipts.body(
-        version=version.ref, root=published.digest, assets=counts.assets, objects=counts.objects, size=counts.size,
-        at_ms=database.now_ms(), receiver=ws.name, person=ws.person.name, public=seal.public_bytes(key),
-    )  # fmt: skip
-    receipt = receipts.opened(data, key.sign(data))
-    folder = documents_folder(ws, version.dataset, version.tag)
-    files.write(folder / "receipt.sig", receipt.signature)
-    files.write(folder / "receipt.json", data)
-    with ws.db.write() as conn:
-        receipts.keep(conn, version.id, hub.where, receipt)
-    try:
-        receipts.leave(hub, version.dataset, version.tag, receipt)
-    except LamproomError as fault:
-        return folder / "receipt.json", fault.line
-    return folder / "receipt.json", ""
-
-
-def collect(ws: Workspace, hub: Store, ref: str) -> Work:
-    """Take the receipts that receivers left beside a published version into the record.
-
-    Raises:
-        NotFound: no such version here.
-    """
-    version = versions.find(ws, ref)
-    yield Started(f"receipts {ref}")
-    found = new = faults = 0
-    for one in receipts.left(hub, version.dataset, version.tag):
-        if isinstance(one, LamproomError):
-            faults += 1
-            yield Warned(one.what, one.where)
-        elif (one.version, one.root) != (ref, version.root):
-            faults += 1
-            yield Warned("it is the receipt of another version", f"{one.version} {one.root[:16]}")
-        else:
-            found += 1
-            new += _keep(ws, version, hub.where, one)
-    yield Finished({"version": ref, "receipts": found, "new": new, "faults": faults}, problems=faults)
-
-
-def take_receipt(ws: Workspace, file: Path) -> receipts.Receipt:
-    """Take in a receipt that came as a file, its signature beside it as `.sig`.
-
-    Raises:
-        NotFound: no such version here. InvalidInput: no receipt, or of another root than this version's.
-    """
-    try:
-        data, signature = (
-            file.read_bytes()[: receipts.MAX_BYTES],
-            file.with_suffix(".sig").read_bytes()[:1024],
-        )
-    except OSError as error:
-        raise InvalidInput(f"cannot be read: {error.strerror}", where=str(error.filename or file)) from error
-    receipt = receipts.opened(data, signature)
-    version = versions.find(ws, receipt.version)
-    if receipt.root != version.root:
-        raise InvalidInput("it is the receipt of another content than was published", where=receipt.version)
-    _keep(ws, version, receipt.receiver, receipt)
-    return receipt
-
-
-def _keep(ws: Workspace, version: Version, hub: str, receipt: receipts.Receipt) -> int:
-    with ws.db.write() as conn:
-        new = receipts.keep(conn, version.id, hub, receipt)
-        if new:
-            told = {
-                "receiver": receipt.receiver,
-                "person": receipt.person,
-                "key": seal.fingerprint(receipt.public),
-            }
-            audit.append(conn, agent=ws.person.name, verb="receipt", subject=version.ref, detail=told)
-    return int(new)
-
-
-def kept(ws: Workspace, ref: str) -> list[tuple[str, receipts.Receipt]]:
-    """(hub, receipt) of a version, oldest first. NotFound."""
-    version = versions.find(ws, ref)
-    with ws.db.read() as conn:
-        return receipts.kept(conn, version.id)

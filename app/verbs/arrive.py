@@ -53,17 +53,18 @@ def receipts(
     disk: OnDisks = None,
     take: Annotated[Path | None, opt("A receipt that came as a file, its .sig beside it.", "--take")] = None,
 ) -> Outcome:
+    from app.services import receipts as kept
     from app.services import receive as service
     from app.services.keys import mark_of
 
     problems = 0
     with opened(ctx) as ws:
         if take is not None:
-            service.take_receipt(ws, take)
+            kept.take(ws, take)
         if hub is not None or disk:
             with closing(service.opened(ws, service.source(hub, disk or []))) as store:
-                problems = console.drive(ctx.obj, service.collect(ws, store, reference)).problems
-        found = service.kept(ws, reference)
+                problems = console.drive(ctx.obj, kept.collect(ws, store, reference)).problems
+        found = kept.kept(ws, reference)
     rows = [
         {"at": when(r.at_ms), "receiver": r.receiver, "person": r.person, "where": place, "assets": r.assets,
          "annotations": r.objects, "bytes": r.size, "root": r.root, "key": mark_of(r.public)}

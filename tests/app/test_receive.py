@@ -18,6 +18,7 @@ from app.services import (
     labelling,
     lineage,
     publish,
+    receipts,
     receive,
     splitting,
     versions,
@@ -202,23 +203,23 @@ def test_the_receipt_goes_back_and_is_kept(
     world: Sealed, hub: FolderStore, other: Workspace, tmp_path: Path
 ) -> None:
     done, _ = run(receive.run(other, hub, "face-3@v1", trust=fingerprint(world.ws)))
-    got, warned = run(receive.collect(world.ws, hub, "face-3@v1"))
+    got, warned = run(receipts.collect(world.ws, hub, "face-3@v1"))
     assert warned == [] and (got.result["receipts"], got.result["new"]) == (1, 1)
-    ((place, receipt),) = receive.kept(world.ws, "face-3@v1")
+    ((place, receipt),) = receipts.kept(world.ws, "face-3@v1")
     assert (place, receipt.person, receipt.assets, receipt.objects) == (hub.where, "接收员", 8, 5)
     assert receipt.public == keys.public_key(other)
-    again, _ = run(receive.collect(world.ws, hub, "face-3@v1"))
+    again, _ = run(receipts.collect(world.ws, hub, "face-3@v1"))
     assert again.result["new"] == 0
     assert [e.verb for e in auditing.listing(world.ws)][-1] == "receipt"
     # By hand, on a stick:
     file = Path(str(done.result["receipt"]))
-    assert receive.take_receipt(world.ws, file).body == receipt.body
-    assert len(receive.kept(world.ws, "face-3@v1")) == 1
+    assert receipts.take(world.ws, file).body == receipt.body
+    assert len(receipts.kept(world.ws, "face-3@v1")) == 1
     forged = tmp_path / "receipt.json"
     forged.write_bytes(file.read_bytes().replace(b'"assets":8', b'"assets":9'))
     (tmp_path / "receipt.sig").write_bytes(file.with_suffix(".sig").read_bytes())
     with pytest.raises(InvalidInput, match="signature"):
-        receive.take_receipt(world.ws, forged)
+        receipts.take(world.ws, forged)
 
 
 def test_a_received_shape_is_what_was_drawn(world: Sealed, hub: FolderStore, other: Workspace) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from annotation.errors import InvalidInput, NotFound, Unavailable
-from app.services import publish, receive, shuttle, versions, workspace
+from app import cli
+from app.services import publish, receipts, receive, shuttle, versions, workspace
 from app.services.workspace import Workspace
 from storage import keys, seal
 from storage.hub import bag, disks, reading, sealing
@@ -62,7 +63,7 @@ def test_a_version_spread_over_disks_is_received_from_them_together(
     run(receive.run(other, hub, "face-3@v1", trust=seal.fingerprint(keys.public_key(world.ws))))
     assert versions.find(other, "face-3@v1").root == versions.find(world.ws, "face-3@v1").root
     got, _ = run(
-        receive.collect(world.ws, shuttle.together(mounts), "face-3@v1")
+        receipts.collect(world.ws, shuttle.together(mounts), "face-3@v1")
     )  # the receipt came back on the disk
     assert got.result["new"] == 1
     assert run(shuttle.check(mounts))[0].result["sound"] is True
@@ -246,3 +247,23 @@ def test_a_packer_killed_at_any_moment_goes_on_to_the_same_disks(
     assert run(shuttle.check(mounts[:1]))[1] == []
     hub = shuttle.together(mounts[:1])
     assert reading.load(hub, "face-3", "v1").faults == ()
+
+
+def test_the_verbs_carry_a_version_over(
+    world: Sealed, mounts: list[Path], other: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, theirs = ["-w", str(world.ws.folder)], ["-w", str(other.folder)]
+    disk = str(mounts[0])
+    assert cli.main([*theirs, "shuttle", "recipient"]) == 0
+    assert "age1" in capsys.readouterr().out
+    assert cli.main([*mine, "shuttle", "pack", "face-3@v1", disk]) == 0
+    assert cli.main(["shuttle", "check", disk]) == 0
+    line = [*theirs, "receive", "face-3@v1", "--disk", disk]
+    assert cli.main(line) == 1 and "nobody here trusts" in capsys.readouterr().err
+    assert cli.main([*line, "--hub", disk]) == 1 and "either a hub or disks" in capsys.readouterr().err
+    assert cli.main([*line, "--trust", seal.fingerprint(keys.public_key(world.ws))]) == 0
+    capsys.readouterr()
+    assert cli.main([*mine, "receipts", "face-3@v1", "--disk", disk]) == 0
+    assert other.name in capsys.readouterr().out
+    assert cli.main(["shuttle", "unpack", disk, "--into", str(mounts[1] / "hub")]) == 0
+    assert cli.main(["verify", "face-3@v1", "--hub", str(mounts[1] / "hub")]) == 0
