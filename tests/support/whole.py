@@ -100,9 +100,11 @@ def build(folder: Path, n: int = 10, *, published: bool = True) -> Whole:
     ws.close()
     ws = workspace.open(str(folder / "W"), person="王芳")
     first = labelling.load(ws, assets[1])
-    if first.annotations:
-        moved = replace(first.annotations[0], shape=Box(1, 2, 30, 40), origin="human", score=None)
-        labelling.save(ws, first, (moved, *first.annotations[1:]), verb="move")
+    mine = next(a for a in first.annotations if a.origin == "human")
+    moved = replace(mine, shape=Box(1, 2, 30, 40))
+    labelling.save(
+        ws, first, tuple(moved if a.uid == mine.uid else a for a in first.annotations), verb="move"
+    )
     review.judge(ws, data.id, assets[:-1], "accepted")
     review.judge(ws, data.id, assets[-1:], "returned")
     run(versions.build(ws, versions.freeze(ws, DATASET, tag=TAG)))
