@@ -34,8 +34,10 @@ _SHARED_LOSSES = foreign.ITSELF_LOSSES | {
     "quad": "quadrilaterals: written as polygons of four corners",
     "hole": "polygons with holes: written as pixel masks",
     "multipart": "polygons of several parts: written as pixel masks",
+    "blurred": "attributes with values of several types: written as text",
     "straight": "rotated boxes that are not turned: written as boxes",
     "empty": "masks without a pixel: left out",
+    "collapsed": "",
     "@group": "",
     "@order": "",
 }

@@ -362,8 +362,9 @@ def labels(schema: LabelSchema, seen: Seen) -> Iterator[str]:
         for attribute in label.attributes:
             choices = [c.code for c in attribute.choices]
             kind = {"choice": "select", "flag": "checkbox", "number": "number"}.get(attribute.type, "text")
-            if seen.types.get(code, {}).get(attribute.code, kind) not in (kind, "text"):
-                kind, choices = "text", []  # a value of another type was written
+            given = seen.types.get(code, {}).get(attribute.code)
+            if given is not None and given != {"select": "text"}.get(kind, kind):
+                kind, choices = given, []  # values of another type than the schema's were written
             default = str(attribute.default).lower() if attribute.default is not None else ""
             yield _attribute(attribute.code, kind, default, choices)
         for name, kind in seen.types.get(code, {}).items():

@@ -61,6 +61,7 @@ _LOSSES = foreign.ITSELF_LOSSES | {
     "@end": "",
     "tag_order": "order in depth of labels of the whole picture: left out",
     "score": "",
+    "collapsed": "",
     "@group": "",
     "@track": "",
     "@order": "",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotation import canonical, geometry, marks, raster
-from annotation.core import Annotation, AttributeValue, Coords, Mask, Polygon, RotatedBox
+from annotation.core import Annotation, AttributeValue, Coords, Cuboid, Mask, Polygon, RotatedBox
 from annotation.errors import InvalidFile, InvalidInput
 from annotation.formats import base
 from annotation.formats.base import Census, Loss, Problems, Record
@@ -34,6 +34,8 @@ ITSELF_LOSSES = {
     "@track": "tracks: left out",
     "@order": "order in depth: left out",
     "@links": "links between objects: left out",
+    "unpainted": "holes and further parts of polygons on pictures of unknown size: left out",
+    "collapsed": "cuboids whose corners lie on a line: left out",
 }
 """What becomes of what is not a shape, in a format that holds none of it."""
 
@@ -215,21 +217,35 @@ def loss(
     """The losses of a format: of the census by its table, of traits (`more`, an annotation's; `shared`, a record's)
     that only this format knows, by the same table, and of labels that the schema does not have."""
     own = Census()
+    types: dict[str, type] = {}
 
     def counted() -> Iterator[Record]:
         for record in records:
             if shared is not None:
                 for trait in shared(record):
                     own.add(trait, record.path)
-            if more is not None:
-                for a in record.annotations:
-                    for trait in more(a, record):
-                        own.add(trait, record.path)
+            for a in record.annotations:
+                for trait in (*_common(a, record, types), *(more(a, record) if more is not None else ())):
+                    own.add(trait, record.path)
             yield record
 
     found = base.census(counted())
     known = {trait: what for trait, what in table.items() if what}
     return base.strangers(found, schema) + found.losses(known) + own.losses(known)
+
+
+def _common(a: Annotation, record: Record, types: dict[str, type]) -> Iterator[str]:
+    """ "unpainted", "collapsed": areas that cannot become pixels or outlines; "blurred": a value of another type than its attribute had first."""
+    if (
+        isinstance(a.shape, Polygon)
+        and single(a.shape) is None
+        and (record.width is None or record.height is None)
+    ):
+        yield "unpainted"
+    if isinstance(a.shape, Cuboid) and geometry.outline(a.shape) is None:
+        yield "collapsed"
+    if any(types.setdefault(k, type(v)) is not type(v) for k, v in marks.plain(a.attributes).items()):
+        yield "blurred"
 
 
 def values(a: Annotation) -> Iterator[str]:

@@ -88,8 +88,8 @@ def mapped(path: Path) -> Iterator[Data]:
 def _is_utf8(data: mmap.mmap) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        for at in range(0, len(data), 1 << 20):
-            decoder.decode(data[at : at + (1 << 20)])
+        for at in range(0, len(data), 1 << 16):
+            decoder.decode(data[at : at + (1 << 16)])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False

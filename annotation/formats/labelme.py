@@ -74,6 +74,7 @@ _LOSSES = foreign.ITSELF_LOSSES | {
     "text": "attributes that are no flags: left out",
     "empty": "masks without a pixel: left out",
     "sizeless": "",
+    "tags": "pictures with a label of the whole picture twice: written once",
     "tag_more": "attributes, scores and groups of labels of the whole picture: left out",
     "@group": "",
     "@order": "order in depth: kept only as the order of the shapes",
@@ -436,7 +437,7 @@ def _traits(a: Annotation, record: Record) -> Iterator[str]:
         yield "empty"
     if isinstance(shape, Tag) and a.attributes:
         yield "tag_more"
-    if any(not isinstance(v, bool) for k, v in marks.plain(a.attributes).items() if k != "description"):
+    if any(not isinstance(v, bool) and not _said(k, v) for k, v in marks.plain(a.attributes).items()):
         yield "text"
     yield from foreign.values(a)
     if any(name != LINKING for name, _ in marks.links(a)):
@@ -448,6 +449,9 @@ def _traits(a: Annotation, record: Record) -> Iterator[str]:
 def _shared(record: Record) -> Iterator[str]:
     if sum(isinstance(a.shape, Caption) for a in record.annotations) > 1:
         yield "captions"
+    tags = [a.label for a in record.annotations if isinstance(a.shape, Tag)]
+    if len(set(tags)) < len(tags):
+        yield "tags"
 
 
 def place(record: Record, dialect: str = "") -> PurePosixPath:
@@ -511,15 +515,16 @@ def _rows(record: Record, dialect: str) -> Iterator[dict[str, Any]]:
             number = groups.of(group)
         for kind, points, more in parts:
             row: dict[str, Any] = {"label": a.label, "points": foreign.pairs(points), "group_id": number}
-            row |= {"description": _description(a), "shape_type": kind}
             plain = marks.plain(a.attributes)
+            said = plain.get("description", "")
+            row |= {"description": said if isinstance(said, str) else "", "shape_type": kind}
             row["flags"] = {
                 k: v for k, v in plain.items() if isinstance(v, bool) and (k != "difficult" or not v)
             }
             if dialect == "xanylabeling":
                 row |= {"score": a.score, "difficult": plain.get("difficult") is True}
                 row["attributes"] = {
-                    k: str(v) for k, v in plain.items() if not isinstance(v, bool) and k != "description"
+                    k: str(v) for k, v in plain.items() if not isinstance(v, bool) and not _said(k, v)
                 }
                 row["kie_linking"] = [
                     [number, ids[uid]] for _, uid in marks.links(a) if uid in ids and a.uid in ids
@@ -529,9 +534,9 @@ def _rows(record: Record, dialect: str) -> Iterator[dict[str, Any]]:
             yield row | more
 
 
-def _description(a: Annotation) -> str:
-    value = a.attributes.get("description", "")
-    return value if isinstance(value, str) else str(value)
+def _said(code: str, value: AttributeValue) -> bool:
+    """Whether an attribute is the description that a shape has a field for."""
+    return code == "description" and isinstance(value, str)
 
 
 def _drawn(shape: Shape, record: Record, dialect: str) -> list[tuple[str, Coords, dict[str, Any]]]:

@@ -49,6 +49,7 @@ _LOSSES = foreign.ITSELF_LOSSES | {
     "multipart": "polygons of several parts: written as brush masks",
     "caption_more": "labels and attributes of captions: left out",
     "tag_more": "attributes and scores of labels of the whole picture: left out",
+    "blurred": "attributes with values of several types: written as text",
     "empty": "masks without a pixel: left out",
     "huge": "masks on pictures above 80 million px: left out",
     "unsized": "objects on pictures of unknown size: refused",

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from annotation import canonical, geometry, marks, raster, rle
-from annotation.core import Annotation, Box, Caption, Keypoints, Points, Polyline, Tag
+from annotation.core import Annotation, Box, Caption, Mask, Tag
 from annotation.errors import InvalidInput
 from annotation.formats import base, foreign, frames
 from annotation.formats.base import Loss, Record
@@ -60,6 +60,8 @@ _MASK_LOSSES = {
 }
 _LOSSES: Mapping[str, Mapping[str, str]] = {
     "mot": _SHARED_LOSSES | _BOX_LOSSES | {
+        "collapsed": "",
+        "unpainted": "",
         "loose": "objects without a track: written with the number -1",
         "zero": "frames numbered 0: written so, though MOTChallenge counts from 1",
         "twice": "further objects of one track on a frame: written with the number -1",
@@ -234,7 +236,7 @@ class _Reel:
         drawn = [
             a
             for a in record.annotations
-            if not isinstance(a.shape, Tag | Caption | Polyline | Points | Keypoints)
+            if isinstance(a.shape, Mask) or geometry.outline(a.shape) is not None
         ]
         values: dict[int, int] = {}
         there: set[str] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -464,3 +465,46 @@ def test_gbk_and_byte_order_marks_are_read(
     assert list(renamed(out, encoding, "矿工"))
     (got,) = (r for r in module.read(out, sizes=size) if r.annotations)
     assert {a.label for a in got.annotations} == {"矿工"}
+
+
+@ways
+def test_attributes_of_several_types_are_told_and_what_was_written_is_read(
+    module: ModuleType, dialect: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The schema's `occluded` may be a flag and a file's a text: our own files must stay readable."""
+    code = next(a.code for label in SCHEMA.labels for a in label.attributes if a.type == "flag")
+    label = next(x.code for x in SCHEMA.labels if not x.abstract and x.attribute(code))
+    given = [{code: True}, {code: "perhaps"}, {code: 5}]
+    found = [
+        Record(f"clip/{n:06d}.jpg", W, H, (Annotation(label, Box(1, 1, 9, 9), a),))
+        for n, a in enumerate(given, 1)
+    ]
+    out = folder(tmp_path_factory, found, module, dialect)
+    assert len([r for r in module.read(out, sizes=size) if r.annotations]) == 3
+    if module in (cvat, labelstudio):
+        assert any("several types" in loss.what for loss in module.losses(found, SCHEMA, dialect))
+
+
+@pytest.mark.parametrize(
+    ("module", "dialect"),
+    [(cvat, "images"), (cvat, "video"), (datumaro, ""), (labelstudio, ""), (mot, "mot")],
+)
+def test_reading_and_writing_need_memory_for_a_few_records_only(
+    module: ModuleType, dialect: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Three times as many pictures: a list of the objects that are more would take 0.6 MB."""
+
+    def records(n: int) -> Iterator[Record]:
+        for i in range(1, n + 1):
+            found = (Annotation("person", Box(k, k, k + 9, 20), {"@track": f"{k:032x}"}) for k in range(10))
+            yield Record(f"clip/{i:06d}.jpg", W, H, tuple(found))
+
+    peaks = []
+    for n in (50, 150):
+        out = tmp_path_factory.mktemp("set")
+        tracemalloc.start()
+        module.write(records(n), out, schema=SCHEMA, name="t", dialect=dialect)
+        assert sum(1 for r in module.read(out) if r.annotations) == n
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 2.5e5
