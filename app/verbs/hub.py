@@ -55,6 +55,7 @@ def publish(
     override: Annotated[
         str, opt("Your reason to let it leave against its policy tags; it is logged.", "--override", metavar="REASON")
     ] = "",
+    names: Annotated[bool, opt("People's names in its documents, not only how many they were.", "--names")] = False,
 ) -> Outcome:  # fmt: skip
     from app.services import hubs
     from app.services import publish as service
@@ -73,7 +74,7 @@ def publish(
                     all=round(found.whole / 1e6),
                 ),
             )
-        way = service.Way(hubs.rate(limit), window, pack, priority)
+        way = service.Way(hubs.rate(limit), window, pack, priority, names)
         ask = Ask(audience, purpose, override)
         return console.drive(ctx.obj, service.run(ws, reference, hub, way=way, ask=ask, later=later))
 
