@@ -359,6 +359,12 @@ class Desk(QObject):
         """Read something on a reader thread."""
         self.tasks.readers.submit(work, done, error or self.fault)
 
+    def ask_far(
+        self, work: Callable[[], Any], done: Callable[[Any], None], error: Callable[[BaseException], None]
+    ) -> None:
+        """Ask another machine on the thread that waits for them."""
+        self.tasks.far.submit(work, done, error)
+
     def undo_step(
         self,
         step: int,

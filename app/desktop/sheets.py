@@ -14,6 +14,7 @@ from annotation.errors import LamproomError
 from app import i18n
 from app.desktop.desk import Desk
 from app.desktop.evaluation import form as evaluate
+from app.desktop.hubs import opening as hubs
 from app.desktop.log import Bin, Steps
 from app.desktop.models import packing
 from app.desktop.models.adding import AddSheet
@@ -429,34 +430,16 @@ class Sheets:
         sheet.present(out)
 
     def publish(self, tag: str = "") -> None:
-        """Copy a version into a hub folder."""
-        ws, data = self.desk.ws, self._dataset()
-        if ws is None or data is None:
-            return
-        tag = tag or (self.desk.dataset.last_tag if self.desk.dataset else None) or ""
-        if not tag:
-            self.freeze()
-            return
+        """Send a version to a hub."""
+        hubs.publish(self, tag)
 
-        def go() -> None:
-            target = Path(hub.text().strip()).expanduser()
+    def hubs(self, name: str = "") -> None:
+        """The hubs of the workspace."""
+        hubs.show(self, name)
 
-            def work():
-                from app.services import publish
-
-                return publish.run(ws, f"{data}@{tag}", target)
-
-            self._start(lambda: tr("Publish · {name}", name=f"{data}@{tag}"), work)
-
-        sheet = self._sheet(
-            "Publish", "Only what the hub does not have is written; the root comes last.", "Publish", go
-        )
-        title = label(kind="second")
-        title.setText(f"{data}@{tag}")
-        sheet.body.addWidget(title)
-        hub = sheet.path_field("Hub folder", hint="A folder, for example on a shared disk")
-        self._need(sheet, hub)
-        sheet.present(hub)
+    def add_hub(self) -> None:
+        """Name another hub; then the list shows it."""
+        hubs.add(self)
 
     def verify(self, tag: str) -> None:
         """Check every byte of a version."""

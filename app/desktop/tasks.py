@@ -229,6 +229,8 @@ class Tasks(QObject):
         self.readers = Pool(self.courier, 2, "lamproom-read")
         self.pictures = Pool(self.courier, 2, "lamproom-picture")
         self.thumbs = Pool(self.courier, 2, "lamproom-thumb")
+        self.far = Pool(self.courier, 1, "lamproom-far")
+        """Questions to other machines: they may take seconds, and no reader waits behind them."""
         self.writer = Pool(self.courier, 1, "lamproom-write", ordered=True)
         self.running: list[Task] = []
         self.past: list[Task] = []
@@ -254,7 +256,7 @@ class Tasks(QObject):
 
     def let_go(self, close: Callable[[], object], error: Failed) -> None:
         """Cancel tasks, then run `close` once every write is done and no reader is at work any more."""
-        pools = (self.readers, self.pictures, self.thumbs)
+        pools = (self.readers, self.pictures, self.thumbs, self.far)
         for task in self.running:
             task.cancel()
         for pool in pools:
@@ -275,7 +277,7 @@ class Tasks(QObject):
         for task in self.running:
             task.cancel()
         clean = self.writer.close(finish=True, seconds=seconds)
-        for pool in (self.readers, self.pictures, self.thumbs):
+        for pool in (self.readers, self.pictures, self.thumbs, self.far):
             clean = pool.close(seconds=seconds) and clean
         end = time.monotonic() + seconds
         for task in self.running:

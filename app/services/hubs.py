@@ -20,6 +20,11 @@ from storage.hub.folder import FolderStore
 from storage.hub.store import Abilities, Store
 from storage.hubs import Hub
 
+PATIENCE_S = 60.0
+"""Seconds that a publishing waits for a server that is away."""
+SOON_S = 6.0
+"""Seconds that a person's question waits for one."""
+
 _NAME = re.compile(r"[^\x00-\x1f\x7f/\\@]{1,80}\Z")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)[iI]?[bB]?(?:/s)?\Z")
@@ -213,17 +218,17 @@ def hub_of(ws: Workspace, what: str | Path) -> Hub:
     return Hub(0, "", names.readable(os.fsencode(what)), "folder", {"path": path}, 0)
 
 
-def open_hub(ws: Workspace, what: str | Path) -> Store:
+def open_hub(ws: Workspace, what: str | Path, *, patience_s: float = PATIENCE_S) -> Store:
     """The store of a hub by name, or of a folder. Close it when done.
 
     Raises:
         NotFound: see `hub_of`. InvalidInput: its secret is gone.
     """
-    return opened(ws, hub_of(ws, what))
+    return opened(ws, hub_of(ws, what), patience_s=patience_s)
 
 
-def opened(ws: Workspace, hub: Hub) -> Store:
-    """The store of a hub."""
+def opened(ws: Workspace, hub: Hub, *, patience_s: float = PATIENCE_S) -> Store:
+    """The store of a hub. patience_s: how long a server that is away is waited for."""
     if hub.kind != "s3":
         return FolderStore(Path(os.fsdecode(bytes.fromhex(hub.settings["path"]))))
     from storage.hub.s3 import S3Store
@@ -234,17 +239,17 @@ def opened(ws: Workspace, hub: Hub) -> Store:
             "the hub's secret key is not kept here", where=hub.name,
             remedy="`lamproom hub remove` and `hub add` again, or LAMPROOM_HUB_SECRET",
         )  # fmt: skip
-    return S3Store(_wire(hub, secret))
+    return S3Store(_wire(hub, secret, patience_s))
 
 
-def _wire(hub: Hub, secret: str):  # type: ignore[no-untyped-def]  # its module loads botocore
+def _wire(hub: Hub, secret: str, patience_s: float = PATIENCE_S):  # type: ignore[no-untyped-def]  # its module loads botocore
     from storage.hub.wire import Address, Wire
 
     said = hub.settings
     address = Address(
         said["endpoint"], said["bucket"], said["prefix"], said["region"], said["virtual"], said["ca"]
     )
-    return Wire(address, said["access"], secret)
+    return Wire(address, said["access"], secret, patience_s=patience_s)
 
 
 # -- what they can do ------------------------------------------------------------------------------------------------
@@ -261,7 +266,7 @@ def probe(ws: Workspace, what: str | Path) -> Probed:
     Raises:
         NotFound, InvalidInput, Unavailable: it cannot be reached, refuses us, or does not keep what it takes.
     """
-    with closing(open_hub(ws, what)) as store:
+    with closing(open_hub(ws, what, patience_s=SOON_S)) as store:
         can = store.abilities()
         found = reading.listing(store) if can.lists and reading.is_hub(store) else []
         unfinished = sum(1 for _ in store.abandoned()) if can.multipart else 0

@@ -93,7 +93,7 @@ def run(
     version, where = versions.find(ws, ref), hubs.hub_of(ws, hub)
     demand_leave(ws, version, ask)
     if not later:
-        with closing(hubs.opened(ws, where)) as store:
+        with closing(hubs.opened(ws, where, patience_s=hubs.SOON_S)) as store:
             publishing.prepare(store)  # a place that cannot be a hub leaves no job behind
     with ws.db.write() as conn:
         job = _waiting(conn, version, where) or _begin(conn, ws, version, where, way, ask)
@@ -122,7 +122,7 @@ def estimate(ws: Workspace, ref: str, hub: str | Path, *, rate: float = 0.0) -> 
         NotFound: no such version or hub, or its manifest has not been built. Unavailable: the hub cannot be reached.
     """
     _, root = versions.load(ws, versions.find(ws, ref))
-    with closing(hubs.open_hub(ws, hub)) as store:
+    with closing(hubs.open_hub(ws, hub, patience_s=hubs.SOON_S)) as store:
         lacks = publishing.need(store, root, lambda b3: blobs.get(ws.folder, b3))
     return Estimate(
         lacks.objects,
@@ -139,10 +139,47 @@ def cancelled(ws: Workspace, job: Job) -> None:
     if not hub.id:
         return
     memory = UploadsOf(ws.db, hub.id)
-    with closing(hubs.opened(ws, hub)) as store:
+    with closing(hubs.opened(ws, hub, patience_s=hubs.SOON_S)) as store:
         for key, upload_id in memory.all():
             store.end(Unfinished(key, upload_id, None))
             memory.ended(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A publishing for a list. state: as of jobs.JobRow; note: what keeps it waiting."""
+
+    job: int
+    ref: str
+    hub: str
+    state: str
+    done: int
+    total: int | None
+    note: str
+
+
+def queue(ws: Workspace, *, limit: int = 200) -> list[Queued]:
+    """Publishings of this workspace, newest first."""
+    with ws.db.read() as conn:
+        found = [j for j in jobs.listing(conn, limit=limit) if j.kind == "publish"]
+        out = []
+        for j in found:
+            said, _, note = (j.outcome or "").partition(": ")
+            held = j.ended_ms is None and jobs.held_by(conn, j.id) is not None
+            hub = _mapping(j.params["hub"])
+            name = hub["name"] if "name" in hub else names.readable(bytes.fromhex(hub["path"]))
+            out.append(
+                Queued(
+                    j.id,
+                    str(j.params["version"]),
+                    name,
+                    "running" if held else said or "waiting",
+                    j.done,
+                    j.total,
+                    note,
+                )
+            )
+    return out
 
 
 # -- the job ---------------------------------------------------------------------------------------------------------

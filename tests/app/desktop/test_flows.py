@@ -51,7 +51,7 @@ def test_the_whole_line_runs_from_the_desk(hand: Hand, tmp_path: Path) -> None:
     assert written
 
     run(hand, "publish")
-    hand.window.sheets.open.findChild(QLineEdit).setText(str(tmp_path / "hub"))
+    hand.window.sheets.open.folder.setText(str(tmp_path / "hub"))
     go(hand)
     assert any((tmp_path / "hub").rglob("*"))
 
