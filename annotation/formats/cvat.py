@@ -422,7 +422,7 @@ def _join(file: Path, head: str, part: Path) -> None:
     with file.open("xb") as stream:
         stream.write(head.encode())
         with part.open("rb") as spool:
-            shutil.copyfileobj(spool, stream, 1 << 20)
+            shutil.copyfileobj(spool, stream, 1 << 16)
         stream.write(b"</annotations>\n")
         base.settle(stream)
 

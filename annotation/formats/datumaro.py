@@ -472,7 +472,7 @@ class _Writer:
         with self.path.open("xb") as stream:
             stream.write(msgspec.json.encode(head)[:-1] + b',\n"items":[')
             with self._part.open("rb") as spool:
-                shutil.copyfileobj(spool, stream, 1 << 20)
+                shutil.copyfileobj(spool, stream, 1 << 16)
             stream.write(b"]}\n")
             base.settle(stream)
         return self.path
