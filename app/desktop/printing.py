@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMarginsF, QRectF, QSizeF, Qt, QUrl
 from PySide6.QtGui import (
@@ -84,7 +85,7 @@ def pdf(html: bytes) -> bytes:
                 writer.newPage()
             painter.save()
             painter.translate(0, -page * room.height())
-            context = QAbstractTextDocumentLayout.PaintContext()
+            context: Any = QAbstractTextDocumentLayout.PaintContext()  # its stub lacks what it holds
             context.clip = QRectF(0, page * room.height(), room.width(), room.height())
             context.palette.setColor(QPalette.ColorRole.Text, Qt.GlobalColor.black)
             painter.setClipRect(context.clip)
@@ -133,7 +134,9 @@ def _document(text: str, room: QSizeF) -> QTextDocument:
         )
         image.fill(Qt.GlobalColor.transparent)
         painter = QPainter(image)
-        drawing = re.sub(r'font-family="[^"]*"', f'font-family="{family}"', found[0])  # Qt's SVG takes one family, not a list
+        drawing = re.sub(
+            r'font-family="[^"]*"', f'font-family="{family}"', found[0]
+        )  # Qt's SVG takes one family, not a list
         QSvgRenderer(QByteArray(drawing.encode())).render(painter)
         painter.end()
         name = f"figure:{number}"

@@ -17,7 +17,9 @@ from annotation.labels import LabelSchema
 from app.services import about as abouts
 from app.services import lineagetext
 from app.services.about import About
-from storage import manifest
+from app.services.workspace import Workspace
+from storage import files, manifest
+from storage import versions as rows
 from storage.lineage import Lineage
 from storage.manifest import Fact, Get, Labelled, Root
 from storage.versions import Version
@@ -94,14 +96,14 @@ def of_package(
     documents: Mapping[str, bytes],
 ) -> bytes:
     """The description of a published package. documents: the other files beside it, by name."""
-    files = [
+    listed = [
         _file(name, data, _TYPES.get(name.rpartition(".")[2], "text/plain"))
         for name, data in sorted(documents.items())
     ]
     sets = [_classes(schema)]
     if RECORDS in documents:
         sets.append(_pictures(RECORDS, (*_PICTURE, *_BYTES)))
-    return _document(version.ref, version, schema, origin, about, files, sets, root)
+    return _document(version.ref, version, schema, origin, about, listed, sets, root)
 
 
 def of_export(
@@ -118,17 +120,35 @@ def of_export(
     with path.open("rb") as stream:
         while piece := stream.read(1 << 20):
             digest.update(piece)
-    files: list[dict[str, object]] = [
+    listed: list[dict[str, object]] = [
         {"@type": "cr:FileObject", "@id": native.FILE, "name": native.FILE, "contentUrl": native.FILE,
          "encodingFormat": "application/jsonlines", "sha256": digest.hexdigest(), "contentSize": f"{path.stat().st_size} B",
          "description": "a line a picture; the first line names the format and fills none of the fields"},
     ]  # fmt: skip
     if (folder / native.PLACE).is_dir():
-        files.append({"@type": "cr:FileSet", "@id": native.PLACE, "name": native.PLACE, "encodingFormat": "image/jpeg",
+        listed.append({"@type": "cr:FileSet", "@id": native.PLACE, "name": native.PLACE, "encodingFormat": "image/jpeg",
                       "includes": f"{native.PLACE}/*", "description": "the pictures, at the path of their record"})  # fmt: skip
     return _document(
-        ref, version, schema, origin, about, files, [_classes(schema), _pictures(native.FILE, _PICTURE)], None
+        ref,
+        version,
+        schema,
+        origin,
+        about,
+        listed,
+        [_classes(schema), _pictures(native.FILE, _PICTURE)],
+        None,
     )
+
+
+def beside(
+    ws: Workspace, folder: Path, ref: str, dataset: str, version_uid: str | None, schema: LabelSchema
+) -> None:
+    """Write the description into a folder that a native export has just written."""
+    version = None
+    if version_uid is not None:
+        with ws.db.read() as conn:
+            version = rows.by_uid(conn, version_uid)
+    files.write(folder / FILE, of_export(folder, ref, version, schema, abouts.get(ws, dataset)))
 
 
 _TYPES = {
@@ -188,7 +208,7 @@ def _classes(schema: LabelSchema) -> dict[str, object]:
 
 def _document(
     ref: str, version: Version | None, schema: LabelSchema, origin: Lineage | None, about: About,
-    files: Sequence[Mapping[str, object]], sets: Sequence[Mapping[str, object]], root: Root | None,
+    listed: Sequence[Mapping[str, object]], sets: Sequence[Mapping[str, object]], root: Root | None,
 ) -> bytes:  # fmt: skip
     said = {lang: abouts.said(about, "purpose", lang) for lang in ("en", "zh")}
     what = f"{ref}: labelled pictures, label schema {schema.code}@{schema.version}"
@@ -213,7 +233,7 @@ def _document(
     if text := abouts.said(about, "publisher"):
         doc["publisher"] = doc["creator"] = {"@type": "sc:Organization", "name": text}
     doc |= _responsible(origin, about)
-    doc["distribution"] = list(files)
+    doc["distribution"] = list(listed)
     doc["recordSet"] = list(sets)
     return msgspec.json.format(msgspec.json.encode(doc), indent=1) + b"\n"
 

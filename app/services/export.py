@@ -17,7 +17,7 @@ from annotation.errors import InvalidInput, LamproomError, NotFound
 from annotation.formats import Loss, Record
 from annotation.labels import LabelSchema
 from app.events import Changes, Finished, Progress, Started, Warned, Work
-from app.services import labelling, staging, versions
+from app.services import croissant, labelling, staging, versions
 from app.services.workspace import Workspace
 from storage import db as database
 from storage import files, names, queries, record
@@ -112,6 +112,8 @@ def run(
                     faults += 1
                     yield fault
                 yield Progress(done, counts.assets, "pictures")
+        if format == "native":
+            croissant.beside(ws, folder, ref, source.name, source.version_uid, source.schema)
         told = _report(source, format, found, counts, pictures)
         files.write(folder / REPORT, json.dumps(told, ensure_ascii=False, indent=1).encode() + b"\n")
     if counts.turned:

@@ -309,10 +309,11 @@ class _Tally:
     def _balance(self) -> Iterator[Metric]:
         counts = self.draws.total[:-2]
         value = float(shares.evenness(counts)[0])
-        bounds = self.draws.bounds(shares.evenness(self.draws.drawn[:, :-2])) or (None, None)
-        known = bool(np.isfinite(value))
-        yield Metric("evenness", value if known else None, self.objects, "objects", None, *(bounds if known else (None, None)),
-                     method="bootstrap" if known else "", why="" if known else "fewer than two classes occur")  # fmt: skip
+        low, high = self.draws.bounds(shares.evenness(self.draws.drawn[:, :-2])) or (None, None)
+        if np.isfinite(value):
+            yield Metric("evenness", value, self.objects, "objects", None, low, high, "bootstrap")
+        else:
+            yield Metric("evenness", None, self.objects, "objects", why="fewer than two classes occur")
         for i, (id, of) in enumerate((("objects_per_picture", "pictures"), ("relative_side", "objects"))):
             top, below = ((-2, None), (-1, -2))[i]
             n = self.pictures if below is None else self.objects
@@ -323,8 +324,8 @@ class _Tally:
                 drawn = self.draws.drawn[:, top] / (
                     self.draws.n if below is None else self.draws.drawn[:, below]
                 )
-            bounds = self.draws.bounds(drawn) or (None, None)
-            yield Metric(id, float(self.draws.total[top] / n), n, of, None, *bounds, method="bootstrap")
+            low, high = self.draws.bounds(drawn) or (None, None)
+            yield Metric(id, float(self.draws.total[top] / n), n, of, None, low, high, "bootstrap")
         small = sum(s[0] for s in self.sizes.values())
         boxes = sum(sum(s) for s in self.sizes.values())
         yield share("small", small, boxes, "objects", why="no object has a box")

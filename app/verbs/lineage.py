@@ -47,13 +47,12 @@ def lineage(
     with opened(ctx) as ws:
         found = service.trace(ws, what, "forward" if forward else "back")
         written = []
-        for path, data in (
-            (prov, prov and service.prov(ws, found, names=names)),
-            (openlineage, openlineage and events.of_lineage(ws, found, names=names)),
-        ):
-            if path is not None and data is not None:
-                service.save(path, data)
-                written.append(str(path))
+        if prov is not None:
+            service.save(prov, service.prov(ws, found, names=names))
+            written.append(str(prov))
+        if openlineage is not None:
+            service.save(openlineage, events.of_lineage(ws, found, names=names))
+            written.append(str(openlineage))
     said = lineagetext.text(found)
     if written:
         said += "\n\n" + tr("written: {files}", files=", ".join(written))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.desktop import widgets
 from app.desktop.overlaid import Sheet
 from app.desktop.widgets import label
-from app.events import Event, Finished
+from app.events import Finished, Work
 from app.i18n import tr
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def ask(window: Window, tag: str = "") -> Sheet | None:
         languages = {"both": ("zh", "en"), "zh": ("zh",), "en": ("en",)}[language()]
         also_pdf, with_names = paper() == "pdf", people() == "yes"
 
-        def work() -> Iterator[Event]:
+        def work() -> Work:
             from app.services import documents
 
             for event in documents.report(ws, ref, out, languages=languages, names=with_names):
@@ -57,7 +56,9 @@ def ask(window: Window, tag: str = "") -> Sheet | None:
     named.setText(ref)
     sheet.body.addWidget(named)
     folder = sheet.path_field("Folder", hint="Where the pages are written")
-    language = sheet.choices("Language", [("both", tr("Both languages")), ("zh", "中文"), ("en", "English")], "both")
+    language = sheet.choices(
+        "Language", [("both", tr("Both languages")), ("zh", "中文"), ("en", "English")], "both"
+    )
     paper = sheet.choices("Also as PDF", [("pdf", tr("Yes")), ("", tr("No"))], "pdf")
     people = sheet.choices("People's names", [("", tr("Only how many")), ("yes", tr("By name"))], "")
     sheet.verb.setEnabled(False)
