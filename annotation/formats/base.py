@@ -30,7 +30,7 @@ SPLITS = ("", "train", "val", "test")
 _SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
 _PLAIN_PATH = re.compile(
-    r"(?![.]{1,2}/)[A-Za-z0-9_.@+=()-][A-Za-z0-9_.@+=() -]*(?:/(?![.]{1,2}(?:/|\Z))[A-Za-z0-9_.@+=() -]+)*(?<![/.])"
+    r"(?![.]{1,2}/)[A-Za-z0-9_.@+=()\u4e00-\u9fff-][A-Za-z0-9_.@+=()\u4e00-\u9fff -]*(?:/(?![.]{1,2}(?:/|\Z))[A-Za-z0-9_.@+=()\u4e00-\u9fff -]+)*(?<![/.])"
 )
 """A path that is as clean as can be: most are."""
 
