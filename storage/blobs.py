@@ -20,17 +20,30 @@ def path_of(folder: Path, digest: str) -> Path:
     return folder / "objects" / digest[:2] / digest
 
 
-def put(folder: Path, data: bytes) -> str:
-    """Store the bytes durably and return their digest; nothing is written when the object is there already."""
+def put(folder: Path, data: bytes, *, with_folder: bool = True) -> str:
+    """Store the bytes durably and return their digest; nothing is written when the object is there already.
+
+    Args:
+        with_folder: also flush the object's folder; False when the caller calls `settle` once for many objects.
+    """
     digest = blake3(data).hexdigest()
     target = path_of(folder, digest)
     if not _touched(folder, target):
         made = not target.parent.exists()
         target.parent.mkdir(parents=True, exist_ok=True)
-        files.write(target, data)
-        if made:
+        files.write(target, data, with_folder=with_folder)
+        if made and with_folder:
             files.sync_folder(target.parent.parent)
     return digest
+
+
+def settle(folder: Path, digests: Iterable[str]) -> None:
+    """Flush the folders of objects that were put without."""
+    parts = {path_of(folder, digest).parent for digest in digests}
+    for part in sorted(parts):
+        files.sync_folder(part)
+    if parts:
+        files.sync_folder(folder / "objects")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from annotation.errors import InvalidInput, NotFound, Unavailable
+from storage.presence import Presence
 
 HEAD = "0004"
 """The Alembic revision this code reads and writes."""
@@ -39,6 +40,7 @@ class Database:
     url: str
     reader: Engine
     writer: Engine
+    presence: Presence | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -63,6 +65,10 @@ class Database:
             with conn.begin():
                 yield conn
 
+    def alone(self) -> bool:
+        """Whether nobody else has this record open, so that a job need not make way; never so on PostgreSQL."""
+        return self.presence is not None and self.presence.alone()
+
     def checkpoint(self) -> None:
         """Fold SQLite's WAL back into the file as far as readers allow; nothing on PostgreSQL."""
         if self.dialect == "sqlite":
@@ -76,6 +82,8 @@ class Database:
         """Close every pooled connection. The last one of a SQLite file checkpoints it."""
         self.reader.dispose()
         self.writer.dispose()
+        if self.presence is not None:
+            self.presence.close()
 
 
 @contextmanager
@@ -184,7 +192,7 @@ def is_address(location: str) -> bool:
     return location.startswith(("postgresql://", "postgres://"))
 
 
-def _engines(location: str) -> Database:
+def _engines(location: str, *, seated: bool = False) -> Database:
     if is_address(location):
         try:
             url = sa.make_url(location.replace("postgres://", "postgresql://", 1))
@@ -196,7 +204,11 @@ def _engines(location: str) -> Database:
         return Database("postgresql", url.render_as_string(hide_password=True), reader, writer)
     path = Path(location)
     return Database(
-        "sqlite", str(path), _sqlite_engine(path, writer=False), _sqlite_engine(path, writer=True)
+        "sqlite",
+        str(path),
+        _sqlite_engine(path, writer=False),
+        _sqlite_engine(path, writer=True),
+        Presence(path, seated=seated),
     )
 
 
@@ -229,8 +241,11 @@ def create_database(location: str) -> Database:
     return open_database(location)
 
 
-def open_database(location: str) -> Database:
+def open_database(location: str, *, seated: bool = False) -> Database:
     """Open an existing record.
+
+    Args:
+        seated: a person works in this process: jobs, its own too, make way for them.
 
     Raises:
         NotFound: there is none. InvalidInput: written by another version of the program, or damaged.
@@ -238,7 +253,7 @@ def open_database(location: str) -> Database:
     """
     if not is_address(location) and not Path(location).is_file():
         raise NotFound("there is no record here", where=location, remedy="lamproom init makes one")
-    db = _engines(location)
+    db = _engines(location, seated=seated)
     try:
         stamp = _stamp(db)
         if stamp is None:

@@ -22,6 +22,7 @@ def write(
     mode: int = 0o644,
     with_folder: bool = True,
     forget: bool = False,
+    flush: bool = True,
 ) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a part.
 
@@ -31,6 +32,7 @@ def write(
         staging: folder for the unfinished file, on the same file system; by default the target's own.
         mode: permission bits, narrowed by the umask.
         with_folder: also flush the folder; False when the caller does it once for many files.
+        flush: False when the caller flushes many files at once before anybody relies on them.
         forget: drop what was flushed from the system's cache where it can be: whoever reads it next reads the disk.
     """
     temporary = (staging or path.parent) / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
@@ -40,7 +42,8 @@ def write(
             for piece in (data,) if isinstance(data, bytes) else data:
                 out.write(piece)
             out.flush()
-            os.fsync(out.fileno())
+            if flush:
+                os.fsync(out.fileno())
             if forget and hasattr(os, "posix_fadvise"):
                 with suppress(OSError):
                     os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

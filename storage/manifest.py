@@ -384,33 +384,61 @@ class Difference:
 
 
 def diff(a: Root, b: Root, get_a: Get, get_b: Get) -> Iterator[Difference]:
-    """Differences in key order; equal chunks are skipped unread on both sides."""
+    """Differences in key order; equal chunks are skipped unread on both sides.
+
+    Where two chunks have the same facts they have the same keys: only their labels are compared line by line.
+    """
     common = {_content(c) for c in a.chunks} & {_content(c) for c in b.chunks}
-    # What is common covers the same keys with the same lines on both sides, so the rest can be merged alone.
-    with closing(_entries(a, common, get_a)) as left, closing(_entries(b, common, get_b)) as right:
-        x, y = next(left, None), next(right, None)
-        while x is not None or y is not None:
-            if y is None or (x is not None and x.key < y.key):
-                assert x is not None
-                yield Difference(x.key.decode(), x, None)
-                x = next(left, None)
-            elif x is None or y.key < x.key:
-                yield Difference(y.key.decode(), None, y)
-                y = next(right, None)
-            else:
-                if (x.facts, x.labels) != (y.facts, y.labels):
-                    yield Difference(x.key.decode(), x, y)
-                x, y = next(left, None), next(right, None)
+    left = [c for c in a.chunks if _content(c) not in common]
+    right = {c.facts.b3: c for c in b.chunks if _content(c) not in common}
+    twins = [(c, right[c.facts.b3]) for c in left if c.facts.b3 in right]
+    paired = {c.facts.b3 for c, _ in twins}
+    # What is common or paired covers the same keys on both sides, so the rest can be merged alone.
+    rest_a = [c for c in left if c.facts.b3 not in paired]
+    rest_b = [c for c in right.values() if c.facts.b3 not in paired]
+    with closing(_relabelled(twins, get_a, get_b)) as x, closing(_merged(rest_a, rest_b, get_a, get_b)) as y:
+        yield from heapq.merge(x, y, key=lambda d: d.key.encode())
 
 
 def _content(chunk: Chunk) -> tuple[str, str]:
     return chunk.facts.b3, chunk.labels.b3
 
 
-def _entries(value: Root, skip: set[tuple[str, str]], get: Get) -> Generator[Entry, None, None]:
-    for chunk in value.chunks:
-        if _content(chunk) not in skip:
-            yield from read(chunk, get)
+def _relabelled(
+    twins: Sequence[tuple[Chunk, Chunk]], get_a: Get, get_b: Get
+) -> Generator[Difference, None, None]:
+    for old, new in twins:
+        before, after = lines(old.labels, get_a), lines(new.labels, get_b)
+        at = [i for i, (x, y) in enumerate(zip(before, after, strict=True)) if x != y]
+        if not at:
+            continue
+        told = lines(old.facts, get_a)
+        sets_a, sets_b = lines(old.sets, get_a), lines(new.sets, get_b)
+        for i in at:
+            key = _fact(told[i]).key
+            raw = key.encode()
+            yield Difference(
+                key, Entry(raw, told[i], before[i], sets_a[i]), Entry(raw, told[i], after[i], sets_b[i])
+            )
+
+
+def _merged(
+    a: Sequence[Chunk], b: Sequence[Chunk], get_a: Get, get_b: Get
+) -> Generator[Difference, None, None]:
+    left, right = (e for c in a for e in read(c, get_a)), (e for c in b for e in read(c, get_b))
+    x, y = next(left, None), next(right, None)
+    while x is not None or y is not None:
+        if y is None or (x is not None and x.key < y.key):
+            assert x is not None
+            yield Difference(x.key.decode(), x, None)
+            x = next(left, None)
+        elif x is None or y.key < x.key:
+            yield Difference(y.key.decode(), None, y)
+            y = next(right, None)
+        else:
+            if (x.facts, x.labels) != (y.facts, y.labels):
+                yield Difference(x.key.decode(), x, y)
+            x, y = next(left, None), next(right, None)
 
 
 def find(value: Root, key: str, get: Get) -> Entry | None:

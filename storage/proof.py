@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,8 @@ from blake3 import blake3
 
 from annotation import canonical
 from annotation.errors import LamproomError
-from storage import manifest
+from storage import damage, manifest
+from storage.damage import Aid, Span
 from storage.manifest import Chunk, Fact, Get, Labelled, Part, Root
 
 MAX_PART_BYTES = 1 << 30
@@ -29,10 +30,12 @@ ReadMedia = Callable[[Fact], Iterable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is not as the manifest says: where (key, chunk) and what."""
+    """One thing that is not as the manifest says: where (key, chunk) and what; for media the file and the wrong bytes."""
 
     where: str
     what: str
+    file: str = ""
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,13 @@ class Checked:
 
 
 def check(
-    root: Root, get: Get, read_media: ReadMedia | None = None, *, threads: int = 1
+    root: Root,
+    get: Get,
+    read_media: ReadMedia | None = None,
+    *,
+    threads: int = 1,
+    aid: Aid | None = None,
+    prepare: Callable[[Sequence[Fact]], object] | None = None,
 ) -> Iterator[Checked]:
     """Every chunk against the root, in order; with `read_media` also every media byte. Never raises for foreign data.
 
@@ -52,13 +61,19 @@ def check(
 
     Args:
         threads: media read at a time; `get` and `read_media` are then called from several threads.
+        aid: names file and bytes of what is damaged. prepare: told which media are read next.
     """
     with ThreadPoolExecutor(threads, "proof") as workers:
-        yield from _check(root, get, read_media, workers.map if threads > 1 else map)
+        yield from _check(root, get, read_media, workers.map if threads > 1 else map, aid, prepare)
 
 
 def _check(
-    root: Root, get: Get, read_media: ReadMedia | None, each: Callable[..., Iterator[str | None]]
+    root: Root,
+    get: Get,
+    read_media: ReadMedia | None,
+    each: Callable[..., Iterator[str | None]],
+    aid: Aid | None,
+    prepare: Callable[[Sequence[Fact]], object] | None,
 ) -> Iterator[Checked]:
     last = b""
     previous_ended = True
@@ -72,12 +87,28 @@ def _check(
             last = facts[-1].key.encode(errors="replace")
             previous_ended = manifest.is_border(last)
         if read_media is not None:
+            if prepare is not None:
+                prepare(facts)
             found = each(partial(media_fault, read_media=read_media), facts)
-            faults.extend(Fault(fact.key, what) for fact, what in zip(facts, found, strict=True) if what)
+            faults.extend(
+                media_fault_of(fact, what, read_media, aid)
+                for fact, what in zip(facts, found, strict=True)
+                if what
+            )
         assets, objects, size = assets + chunk.n, objects + chunk.objects, size + chunk.size
         yield Checked(tuple(facts), tuple(faults))
     if (assets, objects, size) != (root.counts.assets, root.counts.objects, root.counts.size):
         yield Checked((), (Fault(root.dataset, "the totals in the root are not the sums of its chunks"),))
+
+
+def media_fault_of(fact: Fact, what: str, read_media: ReadMedia, aid: Aid | None) -> Fault:
+    """The fault of an asset, with its file and the bytes that are wrong as far as they can be told."""
+    if aid is None:
+        return Fault(fact.key, what)
+    spans = damage.spans(fact, read_media, aid)
+    if spans:
+        what = f"{what}; wrong are the bytes {damage.said(spans)}"
+    return Fault(fact.key, what, aid.file(fact), tuple(spans))
 
 
 def media_fault(fact: Fact, read_media: ReadMedia) -> str | None:

@@ -27,6 +27,8 @@ from storage.tables import OPS
 BATCH_ROWS = 100
 """Rows of one change of a job: with it and the pause, the desk's edits wait at most some tens of milliseconds."""
 PAUSE_S = 0.01
+ALONE_ROWS = 1_000
+"""Rows of one change of a job that is alone with the record: nobody waits for it."""
 DO, UNDO, REDO = range(len(OPS))
 HUMAN, MODEL, IMPORT = range(3)
 

@@ -363,17 +363,23 @@ class Place:
     disk_path: bytes | None
 
 
-def places(conn: Connection, blake3: bytes, key: str) -> list[Place]:
-    """Every file known to hold these bytes, that of the key first."""
-    rows = conn.execute(
-        sa.text(
-            "SELECT r.location, s.path, s.disk_path, r.code FROM asset s JOIN source_root r ON r.id = s.source_root_id "
-            "WHERE s.blake3 = :b ORDER BY s.id LIMIT 8"
-        ),
-        {"b": blake3},
-    ).all()  # fmt: skip
-    rows = sorted(rows, key=lambda r: f"{r[3]}/{r[1]}" != key)
-    return [Place(bytes(r[0]), r[1], bytes(r[2]) if r[2] is not None else None) for r in rows]
+def places(conn: Connection, facts: Sequence[Fact]) -> dict[str, list[Place]]:
+    """BLAKE3 -> every file known to hold these bytes, that of the fact's own key first; at most 8."""
+    out: dict[str, list[Place]] = {}
+    for part in _parts(facts):
+        own = {f.asset: f.key for f in part}
+        found: dict[str, list[tuple[bool, int, Place]]] = {}
+        query = sa.text(
+            "SELECT s.id, s.blake3, r.location, s.path, s.disk_path, r.code FROM asset s "
+            "JOIN source_root r ON r.id = s.source_root_id WHERE s.blake3 IN :b"
+        ).bindparams(sa.bindparam("b", expanding=True))
+        for r in conn.execute(query, {"b": [bytes.fromhex(b3) for b3 in own]}):
+            b3 = bytes(r[1]).hex()
+            place = Place(bytes(r[2]), r[3], bytes(r[4]) if r[4] is not None else None)
+            found.setdefault(b3, []).append((f"{r[5]}/{r[3]}" != own[b3], r[0], place))
+        for b3, listed in found.items():
+            out[b3] = [place for _, _, place in sorted(listed, key=lambda t: t[:2])[:8]]
+    return out
 
 
 def schema_at(conn: Connection, version_id: int) -> tuple[str, int, str, bytes]:

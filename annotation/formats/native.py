@@ -174,14 +174,8 @@ def write(
     base.dialect(dialect, DIALECTS)
     ids = schema.class_ids()
     file = base.target(out, FILE)
-    head = {
-        "format": "lamproom",
-        "name": canonical.nfc(name),
-        "schema": schema.code,
-        "schema_version": schema.version,
-    }
     with file.open("wb") as stream:
-        stream.write(canonical.encode(head | {"version": VERSION}) + b"\n")
+        stream.write(head(name, schema.code, schema.version))
         for record in records:
             for a in record.annotations:
                 base.class_id(a, ids, record.path)
@@ -192,6 +186,28 @@ def write(
         stream.write(labels.dumps(schema).encode())
         base.settle(stream)
     return [file, other]
+
+
+def head(name: str, schema: str, schema_version: int) -> bytes:
+    """The first line of `annotations.jsonl`."""
+    said = {
+        "format": "lamproom",
+        "name": canonical.nfc(name),
+        "schema": schema,
+        "schema_version": schema_version,
+        "version": VERSION,
+    }
+    return canonical.encode(said) + b"\n"
+
+
+def line(path: str, annotations: bytes, wh: tuple[int, int] | None, split: str = "") -> bytes:
+    """A picture's line around the canonical bytes of its AnnotationSet (a manifest's), which are this format's own."""
+    said: dict[str, object] = {"path": base.clean_path(path), "annotations": msgspec.Raw(annotations)}
+    if wh is not None:
+        said |= {"width": wh[0], "height": wh[1]}
+    if split:
+        said["split"] = split
+    return canonical.encode(said) + b"\n"
 
 
 def _line(record: Record) -> dict[str, object]:

@@ -131,8 +131,8 @@ class Desk(QObject):
 
         def work() -> Workspace:
             if create:
-                return workspace.create(location, schema=schema_name, person=person)
-            return workspace.open(location, person=person)
+                return workspace.create(location, schema=schema_name, person=person, seated=True)
+            return workspace.open(location, person=person, seated=True)
 
         def failed(fault: BaseException) -> None:
             self.opening = False

@@ -16,7 +16,7 @@ from app.services.workspace import Workspace
 from storage import jobs, names, record, register
 from storage.jobs import Job, Lease
 from storage.media import Probe
-from storage.record import BATCH_ROWS, PAUSE_S, Draft, Edit, ItemEdit
+from storage.record import ALONE_ROWS, BATCH_ROWS, PAUSE_S, Draft, Edit, ItemEdit
 from storage.register import Known, NewAsset, Rival, Root, Seen
 from storage.sources import Found
 
@@ -131,7 +131,7 @@ class Writer:
     @property
     def is_due(self) -> bool:
         return (
-            len(self._done) >= BATCH_ROWS
+            len(self._done) >= self._rows
             or len(self._join) >= LOOKUP
             or (bool(self._done) and time.monotonic() - self._last > COMMIT_EVERY_S)
         )
@@ -140,10 +140,19 @@ class Writer:
         """Write what is at hand; yields what a person should know of it."""
         yield from self._commit_known()
         while self._done:
-            part = [self._done.popleft() for _ in range(min(BATCH_ROWS, len(self._done)))]
+            part = [self._done.popleft() for _ in range(min(self._rows, len(self._done)))]
             yield from self._commit(part)
-            time.sleep(PAUSE_S)
+            self._make_way()
         self._last = time.monotonic()
+
+    @property
+    def _rows(self) -> int:
+        return ALONE_ROWS if self._ws.db.alone() else BATCH_ROWS
+
+    def _make_way(self) -> None:
+        """The turn of whoever else works with the record."""
+        if not self._ws.db.alone():
+            time.sleep(PAUSE_S)
 
     def _commit_known(self) -> Iterator[Event]:
         """Known pictures that are not in this dataset join it; usually they all are, and nothing is written."""
@@ -155,15 +164,15 @@ class Writer:
             kept = {r.joining: r for r in older if r.n_truth}
             yield from [self._kept(r) for r in kept.values()]
             outside = [a for a in outside if a not in kept]
-            for i in range(0, len(outside), BATCH_ROWS):
-                batch = outside[i : i + BATCH_ROWS]
+            for i in range(0, len(outside), rows := self._rows):
+                batch = outside[i : i + rows]
                 joining = set(batch)
                 with self._change({*batch, *(r.asset_id for r in older if r.joining in joining)}) as draft:
                     messages = self._enrol(draft, batch)
                     jobs.advance(draft.conn, self._lease, 0, n=len(batch), step=draft.step)
                 self._committed(draft)
                 yield from messages
-                time.sleep(PAUSE_S)
+                self._make_way()
 
     def _change(self, assets: Iterable[int]) -> Any:
         return record.change(

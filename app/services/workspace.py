@@ -72,7 +72,12 @@ class Workspace:
 
 
 def create(
-    location: str, *, schema: str = "coal_mine", name: str | None = None, person: str | None = None
+    location: str,
+    *,
+    schema: str = "coal_mine",
+    name: str | None = None,
+    person: str | None = None,
+    seated: bool = False,
 ) -> Workspace:
     """Make a workspace: a folder, or the tables in an empty PostgreSQL database.
 
@@ -125,21 +130,22 @@ def create(
             )
     finally:
         db.close()
-    return open(location, person=person)
+    return open(location, person=person, seated=seated)
 
 
-def open(location: str, *, person: str | None = None) -> Workspace:
+def open(location: str, *, person: str | None = None, seated: bool = False) -> Workspace:
     """Open a workspace.
 
     Args:
         location: its folder or postgresql:// address.
         person: who acts; default LAMPROOM_PERSON or the machine's account.
+        seated: they sit at a desk in this process: jobs make way for their edits.
 
     Raises:
         NotFound: there is none. InvalidInput: of another version. Unavailable: the server does not answer.
     """
     if database.is_address(location):
-        db = database.open_database(location)
+        db = database.open_database(location, seated=seated)
         shown, folder = db.url, None
     else:
         folder = Path(location)
@@ -149,7 +155,7 @@ def open(location: str, *, person: str | None = None) -> Workspace:
             )
         shown = str(folder)
         try:
-            db = database.open_database(str(folder / RECORD_FILE))
+            db = database.open_database(str(folder / RECORD_FILE), seated=seated)
         except NotFound as error:  # killed before the first table
             raise _half_made(shown) from error
     try:

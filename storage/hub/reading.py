@@ -13,6 +13,7 @@ from blake3 import blake3
 
 from annotation.errors import InvalidInput, LamproomError, NotFound
 from storage import manifest, proof, seal
+from storage.damage import Aid, Copies, Span
 from storage.hub import package, store
 from storage.hub.holdings import Packs
 from storage.hub.package import DOCUMENTS, Contents, Piece
@@ -197,11 +198,45 @@ class Reader:
             raise InvalidInput("its pieces do not make up its size", where=fact.asset)
         return listed
 
+    def place(self, fact: Fact) -> str:
+        """The key that an asset's bytes lie under: its own object, a pack, a list of pieces."""
+        with self._lock:
+            found = self._find(fact.asset)
+        if found is not None:
+            return f"{found[0]} +{found[1]}"
+        if self.hub.stat(package.object_key(fact.asset)) is None and self.hub.stat(
+            package.pieces_key(fact.asset)
+        ):
+            return package.pieces_key(fact.asset)
+        return package.object_key(fact.asset)
+
+    def bad_pieces(self, fact: Fact) -> list[Span] | None:
+        """The spans of an asset whose piece is not what its list says; None of what is not held in pieces."""
+        if self._packed(fact.asset) is not None or self.hub.stat(package.object_key(fact.asset)):
+            return None
+        listed = self._pieces(fact)
+        if listed is None:
+            return None
+        wrong, at = [], 0
+        for piece in listed:
+            try:
+                good = blake3(self.small(piece.b3, piece.bytes)).hexdigest() == piece.b3
+            except LamproomError:
+                good = False
+            if not good:
+                wrong.append((at, at + piece.bytes))
+            at += piece.bytes
+        return wrong
+
+    def _find(self, b3: str) -> tuple[str, int, int] | None:
+        """Where a pack holds it; the caller has the lock."""
+        if self._packs is None:
+            self._packs = Packs(self.hub, lists=self.hub.near or self.hub.abilities().lists)
+        return self._packs.find(b3)
+
     def _packed(self, b3: str) -> bytes | None:
         with self._lock:
-            if self._packs is None:
-                self._packs = Packs(self.hub, lists=self.hub.near or self.hub.abilities().lists)
-            found = self._packs.find(b3)
+            found = self._find(b3)
         if found is None:
             return None
         key, first, size = found
@@ -231,11 +266,20 @@ def media_from(hub: Store) -> ReadMedia:
     return Reader(hub).media
 
 
-def verify(hub: Store, published: Published, *, bytes_too: bool = True) -> Iterator[Checked]:
-    """Every fault of a published version, chunk by chunk, from the hub alone."""
+def verify(
+    hub: Store, published: Published, *, bytes_too: bool = True, copies: Copies | None = None
+) -> Iterator[Checked]:
+    """Every fault of a published version, chunk by chunk, from the hub alone.
+
+    Args:
+        copies: other places of the same bytes (as `damage.Aid` takes them), to tell which bytes are wrong.
+    """
     if published.faults:
         yield Checked((), published.faults)
     reader = Reader(hub)
+    aid = Aid(
+        lambda fact: f"{hub.where}/{reader.place(fact)}", copies or (lambda _: iter(())), reader.bad_pieces
+    )
     yield from proof.check(
-        published.root, reader.get, reader.media if bytes_too else None, threads=hub.threads
+        published.root, reader.get, reader.media if bytes_too else None, threads=hub.threads, aid=aid
     )

@@ -266,12 +266,12 @@ def test_a_build_killed_at_any_object_goes_on_to_the_same_root(
     for survives in (0, 1, 5, 9, 14):
         left = survives
 
-        def put(folder: Path, data: bytes) -> str:
+        def put(folder: Path, data: bytes, **how: bool) -> str:
             nonlocal left
             left -= 1
             if left < 0:
                 raise Killed
-            return real(folder, data)
+            return real(folder, data, **how)
 
         monkeypatch.setattr(blobs, "put", put)
         with pytest.raises(Killed):

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.engine import Connection
 
 from annotation import canonical
 from annotation.errors import LamproomError, Unavailable
 from app.events import Changes, Finished, Progress, Started, Warned, Work
-from app.services.versions.objects import getter, putter, whole_root
+from app.services.versions.objects import getter, keeping, whole_root
 from app.services.workspace import Workspace
-from storage import audit, blobs, files, keys, manifest, queries, record, seal
+from storage import audit, files, keys, manifest, queries, record, seal
 from storage import db as database
 from storage import versions as rows
 from storage.manifest import Chunk, Entry, Root, SchemaRef
@@ -43,9 +44,7 @@ def build(ws: Workspace, version: Version) -> Work:
     key = keys.signing_key(ws)  # asked for before the work, not after it
     with building(ws) as staging:
         with ws.db.read() as conn:
-            code, number, _, digest = rows.schema_at(conn, version.schema_version_id)
-            total = queries.dataset(conn, version.dataset_id).n_assets
-        schema = SchemaRef(digest.hex(), code, number)
+            schema, total = schema_of(conn, version)
         yield Started(f"manifest {version.ref}", total)
         previous = _previous(ws, version)
         lines: list[Chunk] = []
@@ -78,7 +77,8 @@ def _write(ws: Workspace, version: Version, staging: Path, lines: list[Chunk], t
         for n, _ in _pages(ws, version, sorter):
             done += n
             yield Progress(done, total, "reading")
-        yield from _store(manifest.write(sorter.merged(), putter(ws)), lines, done, total)
+        with keeping(ws) as put:
+            yield from _store(manifest.write(sorter.merged(), put), lines, done, total)
 
 
 def _rewrite(
@@ -96,8 +96,9 @@ def _rewrite(
             done, gone = done + n, gone | away
             yield Progress(done, len(touched), "reading")
         changed = _with_gone(sorter.merged(), gone)
-        chunks = manifest.rewrite(root, changed, getter(ws), putter(ws))
-        yield from _store(chunks, lines, done, len(touched))
+        with keeping(ws) as put:
+            chunks = manifest.rewrite(root, changed, getter(ws), put)
+            yield from _store(chunks, lines, done, len(touched))
 
 
 def _store(chunks: Iterator[Chunk], lines: list[Chunk], done: int, total: int) -> Work:
@@ -105,6 +106,12 @@ def _store(chunks: Iterator[Chunk], lines: list[Chunk], done: int, total: int) -
         lines.append(chunk)
         if len(lines) % 20 == 0:
             yield Progress(done, total, f"{len(lines)} chunks")
+
+
+def schema_of(conn: Connection, version: Version) -> tuple[SchemaRef, int]:
+    """The label schema of a version as its root names it, and about how many assets there are."""
+    code, number, _, digest = rows.schema_at(conn, version.schema_version_id)
+    return SchemaRef(digest.hex(), code, number), queries.dataset(conn, version.dataset_id).n_assets
 
 
 @contextmanager
@@ -185,7 +192,8 @@ def _with_gone(entries: Iterable[Entry], gone: set[bytes]) -> Iterator[tuple[byt
 
 def _seal(ws: Workspace, version: Version, key: Ed25519PrivateKey, data: bytes) -> Version:
     """Store the root object, sign it once, tie it to the audit log's head in a signed statement, note all in the record."""
-    digest = blobs.put(ws.folder, data)
+    with keeping(ws) as put:
+        digest = put(data)
     with ws.db.read() as conn:
         now = rows.find(conn, version.dataset, version.tag)
     if now.root is None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from blake3 import blake3
 
 from annotation.errors import LamproomError, NotFound
 from app.services.workspace import Workspace
-from storage import blobs, manifest, media, proof
+from storage import blobs, manifest, media, names, proof
 from storage import versions as rows
-from storage.manifest import Fact, Get, Root
-from storage.versions import Version
+from storage.manifest import Fact, Get, Put, Root
+from storage.sources import needs_copy
+from storage.versions import Place, Version
+
+FLUSHERS = 8
+"""Objects written at a time."""
 
 
 def getter(ws: Workspace) -> Get:
@@ -20,19 +28,38 @@ def getter(ws: Workspace) -> Get:
     return lambda digest: blobs.get(ws.folder, digest)
 
 
-def putter(ws: Workspace) -> Callable[[bytes], str]:
-    """Keeps a manifest object; one that is damaged on disk is healed."""
+@contextmanager
+def keeping(ws: Workspace) -> Iterator[Put]:
+    """Keeps manifest objects: several are flushed at a time, because a disk answers many flushes as fast as one.
 
-    def put(data: bytes) -> str:
-        name = blake3(data).hexdigest()
+    All of them are on the disk when the block has ended without an error. One that was damaged there is healed.
+    """
+    kept: set[str] = set()
+    flying: deque[Future[None]] = deque()
+
+    def store(name: str, data: bytes) -> None:
         if blobs.holds(ws.folder, name):
             try:
                 blobs.get(ws.folder, name)
             except LamproomError:
                 blobs.path_of(ws.folder, name).unlink(missing_ok=True)
-        return blobs.put(ws.folder, data)
+        blobs.put(ws.folder, data, with_folder=False)
 
-    return put
+    with ThreadPoolExecutor(FLUSHERS, "keeping") as pool:
+
+        def put(data: bytes) -> str:
+            name = blake3(data).hexdigest()
+            if name not in kept:
+                kept.add(name)
+                flying.append(pool.submit(store, name, data))
+                while len(flying) > 8 * FLUSHERS or (flying and flying[0].done()):
+                    flying.popleft().result()
+            return name
+
+        yield put
+        for future in flying:
+            future.result()
+    blobs.settle(ws.folder, kept)
 
 
 def load(ws: Workspace, version: Version) -> tuple[Version, Root]:
@@ -56,15 +83,24 @@ def whole_root(ws: Workspace, version: Version) -> Root | None:
     return root if all(p.b3 in here for c in root.chunks for p in (c.facts, c.labels, c.sets)) else None
 
 
-def media_of(ws: Workspace) -> proof.ReadMedia:
-    """The bytes of assets from their sources (or from the workspace, for what lies in packed archives)."""
+class Sources:
+    """The bytes of assets from their sources, or from the workspace for what lies in packed archives. For several threads."""
 
-    def read(fact: Fact) -> Iterator[bytes]:
-        if blobs.holds(ws.folder, fact.asset):
-            yield blobs.get(ws.folder, fact.asset)
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+        self._known: dict[str, list[Place]] = {}
+        self._lock = threading.Lock()
+
+    def read(self, fact: Fact) -> Iterator[bytes]:
+        """The bytes of one asset: of its own file where that can be read, else of any other that holds them.
+
+        Raises:
+            LamproomError: none of them can be read.
+        """
+        if blobs.holds(self._ws.folder, fact.asset):
+            yield blobs.get(self._ws.folder, fact.asset)
             return
-        with ws.db.read() as conn:
-            found = rows.places(conn, bytes.fromhex(fact.asset), fact.key)
+        found = self.places(fact)
         problem: LamproomError = NotFound("the record does not know these bytes", where=fact.key)
         for place in found:
             try:
@@ -77,6 +113,7 @@ def media_of(ws: Workspace) -> proof.ReadMedia:
                 return
         raise problem
 
+<<<<<<< HEAD
     return read
 
 
@@ -95,3 +132,58 @@ def place_of(ws: Workspace) -> Callable[[Fact], Path | None]:
         return None
 
     return place
+=======
+    def copies(self, fact: Fact) -> Iterator[Callable[[], list[bytes]]]:
+        """Every place that should hold these bytes."""
+        if blobs.holds(self._ws.folder, fact.asset):
+            yield lambda: [blobs.get(self._ws.folder, fact.asset)]
+        for place in self.places(fact):
+            yield lambda place=place: [media.read_bytes(place.location, place.path, place.disk_path)]  # type: ignore[misc]
+
+    def file(self, fact: Fact) -> str:
+        """The file of an asset, as the system names it."""
+        return names.readable(self.raw_file(fact) or b"")
+
+    def raw_file(self, fact: Fact) -> bytes | None:
+        """The raw path of an asset's file; of a member of an archive, of that and the member's name."""
+        place = next(iter(self.places(fact)), None)
+        return (
+            None if place is None else names.native(place.location, names.raw_of(place.path, place.disk_path))
+        )
+
+    def plain(self, fact: Fact) -> Path | None:
+        """The plain file of an asset's bytes, where there is one of that size: for what is too large to be held in memory."""
+        if blobs.holds(self._ws.folder, fact.asset):
+            return blobs.path_of(self._ws.folder, fact.asset)
+        for one in self.places(fact):
+            path = media.plain_file(one.location, one.path, one.disk_path)
+            if path is not None and path.stat().st_size == fact.size:
+                return path
+        return None
+
+    def prepare(self, facts: Sequence[Fact]) -> None:
+        """Ask the record for the places of many at once; these come next."""
+        with self._ws.db.read() as conn:
+            found = rows.places(conn, facts)
+        with self._lock:
+            self._known = found
+
+    def places(self, fact: Fact) -> list[Place]:
+        """Where the record knows these bytes to lie, the asset's own file first."""
+        with self._lock:
+            found = self._known.get(fact.asset)
+        if found is None:
+            with self._ws.db.read() as conn:
+                found = rows.places(conn, [fact]).get(fact.asset, [])
+        return found
+
+
+def media_of(ws: Workspace) -> proof.ReadMedia:
+    """The bytes of assets from their sources."""
+    return Sources(ws).read
+>>>>>>> a120d08 (Versions: checkout, rebuild, gc, log; verify names file and bytes; differences tell moved, relabelled and reshaped apart; objects are flushed several at a time)
+
+
+def place_of(ws: Workspace) -> Callable[[Fact], Path | None]:
+    """The plain file of an asset's bytes, where there is one."""
+    return Sources(ws).plain
