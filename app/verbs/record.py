@@ -62,14 +62,19 @@ def status(ctx: typer.Context) -> Outcome:
     return Outcome(result, text=shown + "\n\n" + console.table(head, [list(d.values()) for d in datasets]))
 
 
-@verb(app, "log", "Steps of everybody, newest first.")
+@verb(app, "log", "Steps of everybody, newest first; of a dataset its versions: parents, who, what changed, where published.")
 def log_(
     ctx: typer.Context,
+    dataset: Annotated[str, arg("A dataset, for its versions.", metavar="[DATASET]")] = "",
     limit: Annotated[int, opt("How many.", "--limit", min=1, max=10_000)] = 20,
     asset: Annotated[int | None, opt("The history of one picture, by its id, instead.", "--asset")] = None,
 ) -> Outcome:
     from app.services import browse, labelling
 
+    if dataset:
+        from app.verbs.versions import log_of
+
+        return log_of(ctx, dataset)
     with opened(ctx) as ws:
         if asset is not None:
             browse.asset(ws, asset)  # a number that is no picture is a fault, not an empty history

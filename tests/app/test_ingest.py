@@ -350,7 +350,8 @@ def test_missing_sources_and_bad_names_are_refused_before_anything_is_written(
 def test_a_cancelled_ingest_goes_on_where_it_stopped(
     ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.enrolment.BATCH_ROWS", 5)
+    for rows in ("BATCH_ROWS", "ALONE_ROWS"):
+        monkeypatch.setattr(f"app.services.enrolment.{rows}", 5)
     folder = fill(tmp_path / "src", 60)
     monkeypatch.setattr("app.services.ingest.WINDOW", 1)
     monkeypatch.setattr("app.services.ingest.SHOW_EVERY_S", 0)
@@ -388,7 +389,7 @@ KILLED = """
 import os, signal, sys, threading
 from pathlib import Path
 from app.services import enrolment, ingest, workspace
-enrolment.BATCH_ROWS = 4
+enrolment.BATCH_ROWS = enrolment.ALONE_ROWS = 4
 if float(sys.argv[3]) >= 0:
     threading.Timer(float(sys.argv[3]), os.kill, (os.getpid(), signal.SIGKILL)).start()
 with workspace.open(sys.argv[1]) as ws:

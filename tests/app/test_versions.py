@@ -15,6 +15,7 @@ from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app.events import Warned
 from app.services import bulk, labelling, versions
 from app.services.versions import Filter
+from app.services.versions.differing import Label
 from app.services.workspace import Workspace
 from storage import blobs, manifest, record, register
 from storage import versions as rows
@@ -309,8 +310,9 @@ def test_diff_counts_assets_and_annotations_by_label(world: Sealed) -> None:
     d = versions.diff(ws, "face-3@a", "face-3@b")
     assert (d.assets_added, d.assets_removed, d.assets_changed) == (0, 1, 3)
     assert (d.annotations_added, d.annotations_removed, d.annotations_changed) == (1, 1, 1)
-    assert d.by_label == {"helmet": (1, 0, 1), "person": (0, 1, 0)}
-    assert [(k, kind) for k, kind, *_ in d.examples] == [
+    assert d.by_label == {"helmet": Label(added=1, gained=1), "person": Label(removed=1, lost=1)}
+    assert d.how == {"relabelled": 1}
+    assert [(p.key, p.kind) for p in d.examples] == [
         ("2号面 正面/0000.jpg", "changed"), ("2号面 正面/0001.jpg", "changed"),
         ("2号面 正面/0006.jpg", "removed"), ("2号面 正面/0007.jpg", "changed"),
     ]  # fmt: skip

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy.engine import Connection
 
-from annotation import canonical
 from annotation.errors import LamproomError, NotFound
 from app.services.versions.building import build, sealed
 from app.services.versions.objects import getter, load
@@ -133,7 +132,7 @@ def diff(ws: Workspace, a: str, b: str, *, fresh: bool = False) -> Diff:
         found = _whole(ws, first, second)
         file.parent.mkdir(exist_ok=True)
         told = {**asdict(found), "format": FORMAT}
-        files.write(file, canonical.encode(told), with_folder=False, flush=False)
+        files.write(file, msgspec.json.encode(told), with_folder=False, flush=False)
     with ws.db.read() as conn:
         return replace(found, a=first.ref, b=second.ref, steps=_steps(conn, first, second))
 
@@ -186,7 +185,7 @@ def totals(ws: Workspace, ref: str) -> dict[str, int]:
         for line in manifest.lines(chunk.sets, get):
             counts.update(o["label"] for o in objects_of(line))
     file.parent.mkdir(exist_ok=True)
-    files.write(file, canonical.encode(dict(counts)), with_folder=False, flush=False)
+    files.write(file, msgspec.json.encode(dict(counts)), with_folder=False, flush=False)
     return dict(sorted(counts.items()))
 
 

@@ -16,7 +16,6 @@ from app.services.workspace import Workspace
 from storage import blobs, manifest, media, names, proof
 from storage import versions as rows
 from storage.manifest import Fact, Get, Put, Root
-from storage.sources import needs_copy
 from storage.versions import Place, Version
 
 FLUSHERS = 8
@@ -113,26 +112,6 @@ class Sources:
                 return
         raise problem
 
-<<<<<<< HEAD
-    return read
-
-
-def place_of(ws: Workspace) -> Callable[[Fact], Path | None]:
-    """The plain file of an asset's bytes, where there is one of that size: for what is too large to be held in memory."""
-
-    def place(fact: Fact) -> Path | None:
-        if blobs.holds(ws.folder, fact.asset):
-            return blobs.path_of(ws.folder, fact.asset)
-        with ws.db.read() as conn:
-            found = rows.places(conn, bytes.fromhex(fact.asset), fact.key)
-        for one in found:
-            path = media.plain_file(one.location, one.path, one.disk_path)
-            if path is not None and path.stat().st_size == fact.size:
-                return path
-        return None
-
-    return place
-=======
     def copies(self, fact: Fact) -> Iterator[Callable[[], list[bytes]]]:
         """Every place that should hold these bytes."""
         if blobs.holds(self._ws.folder, fact.asset):
@@ -181,7 +160,6 @@ def place_of(ws: Workspace) -> Callable[[Fact], Path | None]:
 def media_of(ws: Workspace) -> proof.ReadMedia:
     """The bytes of assets from their sources."""
     return Sources(ws).read
->>>>>>> a120d08 (Versions: checkout, rebuild, gc, log; verify names file and bytes; differences tell moved, relabelled and reshaped apart; objects are flushed several at a time)
 
 
 def place_of(ws: Workspace) -> Callable[[Fact], Path | None]:
