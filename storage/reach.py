@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlmodel import SQLModel
 
-from storage import tables as _tables  # noqa: F401 - declares them
 from storage.db import Database
 from storage.manifest import Root
+from storage.tables import Record
 
 _HEX = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _ROWS = frozenset(
@@ -30,14 +29,16 @@ _ROWS = frozenset(
 )
 """Tables of a row a picture or an object: asked by digest below, or naming none."""
 _PAGE = 2_000
+TEXTS = (sa.String, sa.LargeBinary, sa.types.TypeDecorator)
+"""Types of columns that can hold a digest; the tables' texts are decorated."""
 
 
 def named(db: Database) -> Iterator[str]:
     """Every digest that stands in a text or as 32 bytes anywhere but in the large tables: roots, lists of jobs, links, …"""
-    for table in SQLModel.metadata.sorted_tables:
+    for table in Record.metadata.sorted_tables:
         if table.name in _ROWS:
             continue
-        wanted = [c for c in table.columns if isinstance(c.type, sa.String | sa.LargeBinary)]
+        wanted = [c for c in table.columns if isinstance(c.type, TEXTS)]
         if not wanted:
             continue
         order = list(table.primary_key.columns)

@@ -112,6 +112,7 @@ def _reached(ws: Workspace, there: set[str]) -> set[str]:
     for ref, root in reach.versions(ws.db):
         if root not in there:  # its manifest is not on this machine
             continue
+        out.add(root)
         try:
             out.update(reach.parts(manifest.load(blobs.get(ws.folder, root))))
         except LamproomError as error:
