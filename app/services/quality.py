@@ -33,7 +33,7 @@ from storage.verdicts import Picture
 from storage.versions import Member, Version
 
 FORMAT = "lamproom-quality-1"
-CHECKED = 20_000
+CHECKED = 5_000
 """Pictures whose objects are put to the rules of the problem list; of larger versions a sample by digest, named as such."""
 PART = 500
 SIDES = (32, 96)
@@ -201,13 +201,18 @@ class _Tally:
 
     def _reviews(self, conn: Connection, ids: Sequence[int]) -> None:
         first: set[int] = set()
-        for asset_id, review, op in conn.exec_driver_sql(
+        sql = (
             "SELECT i.asset_id, i.review, c.op FROM item i JOIN change c ON c.rev = i.born "
-            f"WHERE i.asset_id IN ({','.join(map(str, ids))}) AND i.dataset_id = {self.version.dataset_id} "
-            f"AND i.born <= {self.version.rev} AND i.review >= {REVIEWS.index('accepted')} AND c.verb LIKE 'review%%' ORDER BY i.id".replace(
-                "%%", "%" if conn.dialect.name == "sqlite" else "%%"
-            )
-        ):
+            f"WHERE i.asset_id IN ({','.join(map(str, ids))}) AND i.dataset_id = :d AND i.born <= :r AND i.review >= :a "
+            "AND c.verb LIKE :v ORDER BY i.id"
+        )
+        at = {
+            "d": self.version.dataset_id,
+            "r": self.version.rev,
+            "a": REVIEWS.index("accepted"),
+            "v": "review%",
+        }
+        for asset_id, review, op in conn.execute(sa.text(sql), at):
             if OPS[op] == "do":
                 self.decisions[REVIEWS[review]] += 1
                 if asset_id not in first:

@@ -153,25 +153,18 @@ def _count_part(
     ):
         counts.reviews[agent, verb] += n
         counts.seen(agent, verb, first, last)
-    wanted = [
-        (r[0], r[1], r[2])
-        for r in conn.exec_driver_sql(
-            f"SELECT n.activity_id, n.from_id, n.same_as FROM annotation n WHERE {lives} "
-            "AND (n.from_id IS NOT NULL OR n.same_as IS NOT NULL)"
-        )
-    ]
-    while wanted:  # up the chain of what each row was edited, accepted or copied from
-        child = {
-            parent: activity for activity, *parents in wanted for parent in parents if parent is not None
-        }
-        wanted = []
-        for part in record.chunks(sorted(child)):
-            for r in conn.exec_driver_sql(
-                f"SELECT id, activity_id, from_id, same_as FROM annotation WHERE id IN ({','.join(map(str, part))})"
-            ):
-                wanted.append((r[1], r[2], r[3]))
-                if r[1] != child[r[0]]:
-                    counts.ancestors[child[r[0]], r[1]] += 1
+    # Up the chain of what each row was edited, accepted or copied from; a row has two parents at most.
+    for activity, earlier, n in conn.exec_driver_sql(
+        "WITH RECURSIVE up(child, parent) AS ("
+        f"SELECT n.activity_id, n.from_id FROM annotation n WHERE {lives} AND n.from_id IS NOT NULL "
+        f"UNION ALL SELECT n.activity_id, n.same_as FROM annotation n WHERE {lives} AND n.same_as IS NOT NULL "
+        "UNION ALL SELECT p.activity_id, CASE WHEN k.w = 0 THEN p.from_id ELSE p.same_as END FROM up "
+        "JOIN annotation p ON p.id = up.parent CROSS JOIN (SELECT 0 AS w UNION ALL SELECT 1) k "
+        "WHERE CASE WHEN k.w = 0 THEN p.from_id ELSE p.same_as END IS NOT NULL) "
+        "SELECT up.child, p.activity_id, count(*) FROM up JOIN annotation p ON p.id = up.parent "
+        "WHERE p.activity_id <> up.child GROUP BY 1, 2"
+    ):
+        counts.ancestors[activity, earlier] += n
 
 
 class _Merged:

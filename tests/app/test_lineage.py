@@ -363,3 +363,27 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput):
         lineage.save(tmp_path / "a", b"other")
     assert (tmp_path / "a").read_bytes() == b"mine"
+
+
+@pytest.mark.postgres
+def test_lineage_and_figures_are_the_same_on_a_server(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    from app.services import documents
+
+    server = request.getfixturevalue("postgres")
+    url = server.create()
+    try:
+        made = whole.build(tmp_path, 4, url=url)
+        for what, direction in (
+            (REF, "back"),
+            (REF, "forward"),
+            (str(made.assets[1]), "back"),
+            (str(made.assets[1]), "forward"),
+            ("model:demo", "forward"),
+            (DATASET, "back"),
+        ):
+            assert lineage.trace(made.ws, what, direction).nodes  # type: ignore[arg-type]
+        done = whole.run(documents.report(made.ws, REF, tmp_path / "R"))
+        assert len(done.result["files"]) == 5  # type: ignore[arg-type]
+        made.ws.close()
+    finally:
+        server.drop(url)

@@ -62,7 +62,7 @@ def run(work: Work) -> Finished:
     return last
 
 
-def build(folder: Path, n: int = 10, *, published: bool = True) -> Whole:
+def build(folder: Path, n: int = 10, *, published: bool = True, url: str = "") -> Whole:
     """Scenes of which one is there twice and one nearly twice, labelled, judged, frozen as v1, exported and published."""
     source = folder / "cam-1"
     source.mkdir(parents=True)
@@ -75,7 +75,7 @@ def build(folder: Path, n: int = 10, *, published: bool = True) -> Whole:
     shutil.copy(source / "000.jpg", source / "copy-of-000.jpg")
     near = cv2.imread(str(source / "001.jpg"))
     cv2.imwrite(str(source / "near-001.jpg"), np.clip(near.astype(int) + 1, 0, 255).astype(np.uint8))
-    ws = workspace.create(str(folder / "W"), schema="coal_mine", person="李明", name="base")
+    ws = workspace.create(url or str(folder / "W"), schema="coal_mine", person="李明", name="base")
     run(ingest.run(ws, [source], dataset=DATASET))
     model = onnx.add_demo(ws)
     run(cleaning.find(ws, DATASET))
@@ -98,7 +98,7 @@ def build(folder: Path, n: int = 10, *, published: bool = True) -> Whole:
     review.judge(ws, data.id, assets, "submitted")
     split(ws, data.id, assets)
     ws.close()
-    ws = workspace.open(str(folder / "W"), person="王芳")
+    ws = workspace.open(url or str(folder / "W"), person="王芳")
     first = labelling.load(ws, assets[1])
     mine = next(a for a in first.annotations if a.origin == "human")
     moved = replace(mine, shape=Box(1, 2, 30, 40))
