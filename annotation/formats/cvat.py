@@ -7,11 +7,12 @@ interpolated as CVAT does. CVAT's zips (also of COCO and YOLO) are opened by `fo
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
 from pathlib import Path, PurePosixPath
 
 from annotation import canonical, geometry, marks, tracks
@@ -27,6 +28,8 @@ DIALECTS = ("images", "video")
 FILE = "annotations.xml"
 PLACE = "images"
 MAX_LOOK = 50
+MAX_FOLDERS = 2000
+"""Files, and folders, looked at to recognise a set."""
 _SUFFIXES = (".png", ".PNG", ".jpg", ".jpeg", ".JPG")
 
 _SHARED_LOSSES = foreign.ITSELF_LOSSES | {
@@ -63,7 +66,7 @@ _LOSSES = {
 def sniff(path: Path) -> str:
     """Why the path is CVAT's XML, or a folder that holds one; "" when it is not."""
     if path.is_dir():
-        for file in _files(path)[:MAX_LOOK]:
+        for file in islice(_files(path, look=MAX_FOLDERS), MAX_LOOK):
             if _is_cvat(file):
                 return f"{file.name} is CVAT's XML 1.1: annotations with version and meta"
         return ""
@@ -79,9 +82,15 @@ def _is_cvat(file: Path) -> bool:
     return any(word in text for word in (b"<meta>", b"<version>1.", b"<image ", b"<track "))
 
 
-def _files(folder: Path) -> list[Path]:
-    found = {*folder.glob("*.xml"), *folder.glob(f"*/{FILE}"), *folder.glob(f"*/*/{FILE}")}
-    return sorted(file for file in found if file.is_file())
+def _files(folder: Path, *, look: int = 2**60) -> Iterator[Path]:
+    """XML files in a folder, and below it those that are called as CVAT calls them; `look` folders at most."""
+    for n, (here, folders, files) in enumerate(os.walk(folder)):
+        folders.sort()
+        if n >= look:
+            return
+        for name in sorted(files):
+            if name == FILE or (n == 0 and name.lower().endswith(".xml")):
+                yield Path(here, name)
 
 
 def read(

@@ -16,6 +16,7 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -51,7 +52,7 @@ MAX_FILE = 256 * 2**20
 """A file may hold its picture; it is skipped, but must be read."""
 MAX_SHAPES = 1_000_000
 MAX_LOOK = 2000
-"""Files looked at to recognise a folder."""
+"""Files, and folders, looked at to recognise a set."""
 VERSIONS = {"labelme": "6.0.0", "xanylabeling": "3.0.0"}
 LINKING = "linking"
 """The name of a relation that the file only says exists."""
@@ -112,9 +113,7 @@ class _File(msgspec.Struct):
 def sniff(path: Path) -> str:
     """Why the path is a labelme file, or a folder that holds one; "" when it is not."""
     if path.is_dir():
-        for n, file in enumerate(_files(path)):
-            if n >= MAX_LOOK:
-                break
+        for file in islice(_files(path, look=MAX_LOOK), MAX_LOOK):
             if why := _sniff(file):
                 return f"{file.name} is {why}"
         return ""
@@ -133,9 +132,11 @@ def _sniff(file: Path) -> str:
     return f"a JSON object with shapes and imagePath, as {tool} writes"
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(root):
+def _files(root: Path, *, look: int = 2**60) -> Iterator[Path]:
+    for n, (here, folders, files) in enumerate(os.walk(root)):
         folders.sort()
+        if n >= look:
+            return
         for name in sorted(files):
             if name.lower().endswith(".json"):
                 yield Path(here, name)

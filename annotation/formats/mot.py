@@ -116,7 +116,7 @@ def read(
 ) -> Iterator[Record]:
     """One record a frame, sequence by sequence, by number; frames without objects where seqinfo.ini or pictures tell of them.
 
-    Rows of gt are truth, those of det predictions. `conf` 0 becomes an attribute `ignored`, a visibility below 1 one
+    Rows of gt are truth, those of det predictions, which are read only where there is no gt. `conf` 0 becomes an attribute `ignored`, a visibility below 1 one
     of that name; ids above 0 tracks. A file whose frames count from 0 is read as if from 1, unless there are
     pictures numbered 0 or a seqinfo.ini beside it.
     With `problems` faulty rows are left out and listed there; without, nothing is yielded of a faulty set.

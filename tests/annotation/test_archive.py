@@ -168,3 +168,23 @@ def test_a_zip_as_cvat_hands_it_out_is_recognised_inside(name: str, tmp_path: Pa
         assert formats.guess(found).name == name
         (got,) = FORMATS[name].read(found, sizes=lambda _: (64, 48))
     assert [a.label for a in got.annotations] == ["person"]
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("yolo_dataset/strict", "yolo"),
+        ("coco_dataset/coco_instances", "coco"),
+        ("cvat_dataset/for_images/export_project", "cvat"),
+    ],
+)
+def test_a_zip_of_a_real_export_is_recognised_and_read(
+    place: str, name: str, tmp_path: Path, shared: Path
+) -> None:
+    home = shared / "data/formats/datumaro" / place
+    path = packed(
+        tmp_path, {f.relative_to(home).as_posix(): f.read_bytes() for f in home.rglob("*") if f.is_file()}
+    )
+    with formats.opened(path) as found:
+        assert formats.guess(found).name == name
+        assert list(FORMATS[name].read(found))
