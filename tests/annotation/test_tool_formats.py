@@ -500,12 +500,7 @@ def test_reading_and_writing_need_memory_for_a_few_records_only(
             yield Record(f"clip/{i:06d}.jpg", W, H, tuple(found))
 
     peaks: dict[int, int] = {}
-    for n in (
-        50,
-        150,
-        50,
-        150,
-    ):  # the lower of two: what the interpreter does for itself now and then is not ours
+    for n in (30, 90) * 2:  # the lower of two: what the interpreter does for itself now and then is not ours
         out = tmp_path_factory.mktemp("set")
         tracemalloc.start()
         module.write(records(n), out, schema=SCHEMA, name="t", dialect=dialect)
