@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -509,14 +509,39 @@ def item_rows(conn: Connection, dataset_id: int, asset_ids: Iterable[int]) -> di
     return out
 
 
-def truth_shapes(conn: Connection, asset_ids: Iterable[int]) -> set[tuple[object, ...]]:
-    """(asset, label, kind, box, geometry) of live annotations that are no predictions."""
-    out: set[tuple[object, ...]] = set()
-    model = ORIGINS.index("model")
+ShapeKey = tuple[object, ...]
+"""(asset, label, kind, box, geometry): what makes two objects the same."""
+
+
+def truth_shapes(conn: Connection, asset_ids: Iterable[int]) -> dict[ShapeKey, bytes]:
+    """Live annotations that are no predictions: what they are -> their uid."""
+    return _shapes(conn, asset_ids, f"n.died IS NULL AND n.origin <> {ORIGINS.index('model')}", {})
+
+
+def predicted_shapes(
+    conn: Connection, asset_ids: Iterable[int], model_digest: bytes
+) -> dict[ShapeKey, bytes]:
+    """Predictions of a model that live, were rejected or became truth: what they were -> their uid."""
+    where = (
+        f"n.origin = {ORIGINS.index('model')} AND n.activity_id IN (SELECT id FROM activity WHERE model_digest = :m) "
+        "AND (n.died IS NULL OR n.died IN (SELECT rev FROM change WHERE verb = 'reject' AND op <> 1) OR EXISTS "
+        "(SELECT 1 FROM annotation k WHERE k.asset_id = n.asset_id AND k.uid = n.uid AND k.died IS NULL))"
+    )
+    return _shapes(conn, asset_ids, where, {"m": model_digest})
+
+
+def _shapes(
+    conn: Connection, asset_ids: Iterable[int], where: str, given: Mapping[str, object]
+) -> dict[ShapeKey, bytes]:
+    out: dict[ShapeKey, bytes] = {}
     for part in _parts(sorted(set(asset_ids))):
-        rows = conn.exec_driver_sql(
-            "SELECT asset_id, label_id, kind, x0, y0, x1, y1, geometry FROM annotation WHERE died IS NULL "
-            f"AND origin <> {model} AND asset_id IN ({','.join(map(str, part))})"
+        rows = conn.execute(
+            sa.text(
+                "SELECT n.asset_id, n.label_id, n.kind, n.x0, n.y0, n.x1, n.y1, n.geometry, n.uid FROM annotation n "
+                f"WHERE {where} AND n.asset_id IN ({','.join(map(str, part))})"
+            ),
+            given,
         )
-        out.update((r[0], r[1], r[2], None if r[3] is None else (r[3], r[4], r[5], r[6]), r[7]) for r in rows)
+        for r in rows:
+            out[r[0], r[1], r[2], None if r[3] is None else (r[3], r[4], r[5], r[6]), r[7]] = bytes(r[8])
     return out

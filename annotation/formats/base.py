@@ -27,6 +27,8 @@ MAX_KEPT_PROBLEMS = 200
 SNIFFED = 1 << 16
 """Bytes of a file that are looked at to recognise its format."""
 SPLITS = ("", "train", "val", "test")
+REVIEWS = ("", "submitted", "accepted", "returned")
+"""How far a picture's labels are: "" is a draft, or nobody says."""
 _SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
 _PLAIN_PATH = re.compile(
@@ -42,7 +44,7 @@ Sizes = Callable[[str], "tuple[int, int] | None"]
 class Record:
     """One picture and its annotations. Labels are the file's own names when read, schema codes when written.
 
-    path: relative, forward slashes. width, height: px after orientation. split: one of `SPLITS`.
+    path: relative, forward slashes. width, height: px after orientation. split: one of `SPLITS`. review: one of `REVIEWS`.
     """
 
     path: str
@@ -50,6 +52,7 @@ class Record:
     height: int | None
     annotations: AnnotationSet
     split: str = ""
+    review: str = ""
 
 
 @dataclass(frozen=True, slots=True)

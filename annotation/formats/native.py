@@ -114,11 +114,15 @@ def _record(value: dict[str, Any]) -> Record:
     split = value.get("split", "")
     if split not in base.SPLITS:
         raise InvalidInput(f"split is {base.short(split)}", remedy="train, val, test, or none")
+    review = value.get("review", "")
+    if review not in base.REVIEWS:
+        raise InvalidInput(f"review is {base.short(review)}", remedy="submitted, accepted, returned, or none")
     found = value.get("annotations", [])
     if not isinstance(found, list):
         raise InvalidInput(f"annotations are {base.short(found)}", remedy="a list")
     width, height = base.side(value.get("width"), "width"), base.side(value.get("height"), "height")
-    return Record(base.clean_path(value.get("path")), width, height, tuple(map(_annotation, found)), split)
+    path, shown = base.clean_path(value.get("path")), tuple(map(_annotation, found))
+    return Record(path, width, height, shown, split, review)
 
 
 def _annotation(row: Any) -> Annotation:
@@ -219,6 +223,8 @@ def _line(record: Record) -> dict[str, object]:
         line |= {"width": record.width, "height": record.height}
     if record.split:
         line["split"] = record.split
+    if record.review:
+        line["review"] = record.review
     return line
 
 

@@ -142,7 +142,7 @@ class Sheets:
             def work():
                 from app.services import imports
 
-                return imports.import_labels(ws, code, source, dataset=data)
+                return imports.import_labels(ws, source, dataset=data, wish=imports.Wish(code))
 
             self._start(lambda: tr("Import labels · {name}", name=data), work)
 

@@ -6,7 +6,7 @@ name, which the audit log keeps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy.engine import Connection
@@ -75,12 +75,20 @@ def checked(ask: Ask) -> Ask:
 
 
 def check(
-    ws: Workspace, *, dataset_id: int, rev: int, filter: Filter, version_id: int | None, ask: Ask
+    ws: Workspace,
+    *,
+    dataset_id: int,
+    rev: int,
+    filter: Filter,
+    version_id: int | None,
+    ask: Ask,
+    wanted: Callable[[int], bool] | None = None,
 ) -> list[Reason]:
     """Every reason why this state of a dataset may not leave; [] when it may. Reads page by page.
 
     Args:
         rev, filter: the state that is to leave. version_id: the version it is, whose own tag then counts too.
+        wanted: which of its pictures (by asset id) leave at all; by default every one.
     """
     now = database.now_ms()
     with ws.db.read() as conn:
@@ -89,7 +97,7 @@ def check(
         whole = FREE if version_id is None else policy.of(conn, "version", [version_id]).get(version_id, FREE)
     found: dict[str, tuple[int, int]] = {}
     for page in rows.member_pages(ws.db, dataset_id, rev, filter):
-        ids = [m.asset_id for m in page]
+        ids = [m.asset_id for m in page if wanted is None or wanted(m.asset_id)]
         with ws.db.read() as conn:
             held = policy.of_assets(conn, ids)
         if whole != FREE:
@@ -117,11 +125,12 @@ def demand(
     version_id: int | None,
     ask: Ask,
     verb: str,
+    wanted: Callable[[int], bool] | None = None,
 ) -> list[Reason]:
     """Let it pass, or refuse. What passes against its tags is in the audit log before anything leaves.
 
     Args:
-        subject: what leaves, for people and the log ("d@v1"). verb: "export", "publish", …
+        subject: what leaves, for people and the log ("d@v1"). verb: "export", "publish", … wanted: as for `check`.
 
     Returns:
         the reasons that a person's answer overrode, [] when there were none.
@@ -130,7 +139,15 @@ def demand(
         InvalidInput: it may not leave: every reason with its count.
     """
     ask = checked(ask)
-    reasons = check(ws, dataset_id=dataset_id, rev=rev, filter=filter, version_id=version_id, ask=ask)
+    reasons = check(
+        ws,
+        dataset_id=dataset_id,
+        rev=rev,
+        filter=filter,
+        version_id=version_id,
+        ask=ask,
+        wanted=wanted,
+    )
     if not reasons:
         return []
     if not ask.override:

@@ -1,125 +1,259 @@
-"""Foreign annotations into a dataset: classes mapped, pictures matched by path, one undoable step, nothing doubled."""
+"""Foreign annotations into a dataset: the format found, classes and pictures mapped, one undoable step, nothing doubled.
+
+`look` tells what an import would do, `import_labels` does it. Both read the whole file once before anything else: a faulty
+one is refused with every fault named, and the record is as it was.
+"""
 
 from __future__ import annotations
 
-import functools
 import os
 import time
-from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from annotation.core import new_uid
-from annotation.errors import InvalidInput, NotFound
-from annotation.formats import FORMATS
-from annotation.formats.base import Record
-from annotation.formats.sheets import PICTURES
-from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
-from app.services import labelling
+from annotation import canonical, formats
+from annotation.errors import InvalidFile, InvalidInput, LamproomError, NotFound
+from annotation.formats import Record
+from app.events import Changes, Finished, Progress, Started, Warned, Work
+from app.services import exported, import_classes
 from app.services import schema as schemas
+from app.services.import_classes import Class, Classes, read_map
+from app.services.import_pictures import Pictures
+from app.services.import_write import Report, Tally, Writer
 from app.services.workspace import Workspace
-from storage import jobs, names, queries, record, register
-from storage.jobs import Job, Lease
+from storage import audit, jobs, names, queries, record
+from storage.jobs import Job
 from storage.queries import DatasetRow
-from storage.record import BATCH_ROWS, PAUSE_S, Content, Edit, ItemEdit
-from storage.register import Pictured
-from storage.tables import SPLITS
 
-LISTED = 200
-WARNED = 50
-"""Pictures warned of one by one; the rest is in the counts and lists."""
+TOLD_EVERY_S = 0.1
 
 
-def import_labels(ws: Workspace, format: str, path: Path, *, dataset: str, strict: bool = False) -> Work:
-    """Take annotations of another tool into a dataset, as truth of origin "import".
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a file is taken in.
 
-    A picture of the file is found by its path: the asset that shares the longest run of trailing parts with it, if it is
-    the only one. An object that the picture holds already (same label, same shape) is skipped, so the same file can be
-    imported again. Predictions in the file are left out: they are not truth.
+    Attributes:
+        format: a name of annotation.formats.FORMATS; "": found out.
+        strict: refuse classes that the label schema does not know, instead of adding them.
+        classes: what a person decided of some classes: a label, or None to leave their objects out.
+        predictions: keep predictions of the file as predictions; otherwise they are left out: they are not truth.
+        model: what their model is called; "": by the file.
+        pictures: a folder where the file's own pictures lie; those that no name leads to are known by their bytes.
+    """
+
+    format: str = ""
+    strict: bool = False
+    classes: Classes = field(default_factory=dict)
+    predictions: bool = False
+    model: str = ""
+    pictures: Path | None = None
+
+
+PLAIN = Wish()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What an import would do; nothing was written.
+
+    Attributes:
+        format, why: what the file is and by what it was known.
+        classes: what becomes of each class.
+        pictures: records of the file. by: of those how many by "path", "size" or "digest", and how many without a picture
+            ("unmatched", "ambiguous", "wrong_size"). lists: the first of these.
+        objects, predictions: of the records that have a picture.
+    """
+
+    format: str
+    why: str
+    classes: tuple[Class, ...]
+    pictures: int
+    by: Mapping[str, int]
+    objects: int
+    predictions: int
+    lists: Mapping[str, list[str]]
+
+    @property
+    def matched(self) -> int:
+        """Records that have a picture in the dataset."""
+        return sum(self.by.get(how, 0) for how in ("path", "size", "digest"))
+
+
+def look(
+    ws: Workspace,
+    path: Path,
+    *,
+    dataset: str,
+    wish: Wish = PLAIN,
+    told: Callable[[int], bool] = lambda n: True,
+) -> Look:
+    """Read a file and say what an import would do.
 
     Args:
-        format: a name of annotation.formats.FORMATS.
-        path: the file or folder.
-        strict: refuse classes that the label schema does not know, instead of adding them.
+        told: called about ten times a second with the number of pictures read; False ends it.
+
+    Raises:
+        InvalidFile, InvalidInput, NotFound: as `import_labels`. Interrupted: `told` said so.
+    """
+    _demand(path)
+    with ws.db.read() as conn:
+        data = queries.dataset(conn, dataset)
+    with _source(path, wish.format) as source:
+        pictures = _pictures(ws, data, source, wish)
+        tally = Tally()
+        seen = _Seen()
+        shown = time.monotonic()
+        for found in _sound(source, pictures):
+            match = pictures.match(found)
+            tally.note(found, match)
+            seen.add(found, here=match.picture is not None)
+            if (now := time.monotonic()) - shown > TOLD_EVERY_S:
+                shown = now
+                if not told(tally.pictures):
+                    raise Interrupted("it was called off", where=_shown(path))
+    classes = import_classes.table(
+        schemas.current(ws, data.schema_code), seen.truth, seen.guessed, wish.classes
+    )
+    return Look(
+        source.name, source.why, tuple(classes), tally.pictures, dict(tally.by), seen.objects, seen.predictions, tally.lists,
+    )  # fmt: skip
+
+
+class Interrupted(LamproomError):
+    """A look was called off."""
+
+
+def import_labels(
+    ws: Workspace, path: Path, *, dataset: str, wish: Wish = PLAIN, report: Path | None = None
+) -> Work:
+    """Take annotations of another tool into a dataset, as truth of origin "import".
+
+    A picture is found by its path (the asset that shares the longest run of trailing parts, if it is the only one), else
+    by name and size, else by the bytes of the file's own copy. An object that the picture holds already (same label, same
+    shape) is skipped, so the same file can be imported again, and an import that was killed goes on when it is repeated.
+
+    Args:
+        path: the file or folder; a .zip is read as what it holds.
+        report: a table (CSV) to write of every record without a picture.
 
     Raises:
         InvalidFile: the file is faulty; every fault is named and nothing is written.
-        NotFound, InvalidInput: no such dataset, format, class (strict). Conflict: the same import runs elsewhere.
+        NotFound, InvalidInput: no such dataset, file, format, class (strict), label. Conflict: the same import runs elsewhere.
     """
-    module = FORMATS.get(format)
-    if module is None:
-        raise InvalidInput(f"there is no format {format!r}", remedy=f"one of {', '.join(FORMATS)}")
-    if not path.exists():
-        raise NotFound("there is no such file or folder", where=str(path))
+    _demand(path)
     with ws.db.read() as conn:
         data = queries.dataset(conn, dataset)
-    yield Started(f"import {format} · {_shown(path)} → {data.name}")
-    pictures = _Pictures(ws, data.id)
-    classes: Counter[str] = Counter()
-    total = 0
-    for found in module.read(
-        path, sizes=pictures.size
-    ):  # a faulty file is refused here, before anything is written
-        total += 1
-        classes.update(a.label for a in found.annotations)
-    mapped = schemas.ensure_labels(
-        ws, data.schema_code, classes, where_from=f"{format} {_shown(path)}", strict=strict
-    )
-    if mapped.added:
-        yield Warned(
-            f"{len(mapped.added)} classes were unknown: schema {data.schema_code} is now version {mapped.number}",
-            ", ".join(mapped.added[:8]),
-        )
-    job = _job(ws, data, format, path, total, strict=strict)
-    with jobs.held(ws.db, job.id) as lease:
-        writer = _Writer(ws, data, job, lease, pictures, mapped.codes)
+    with _source(path, wish.format) as source, Report(report) as table:
+        yield Started(f"import {source.name} · {_shown(path)} → {data.name}")
+        pictures = _pictures(ws, data, source, wish)
+        seen = _Seen()
         shown = 0.0
-        for n, found in enumerate(module.read(path, sizes=pictures.size), 1):
-            yield from writer.add(found)
-            now = time.monotonic()
-            if now - shown > 0.1:
+        for found in _sound(source, pictures):  # a faulty file is refused here, before anything is written
+            seen.add(found, here=True)
+            if (now := time.monotonic()) - shown > TOLD_EVERY_S:
                 shown = now
-                yield Progress(n, total)
-        writer.commit()
-        with ws.db.write() as conn:
-            jobs.finish(conn, job.id, "finished")
+                yield Progress(seen.records, None, "reading")
+        wanted = {*seen.truth, *seen.guessed} if wish.predictions else set(seen.truth)
+        settled = import_classes.settle(
+            ws, data.schema_code, sorted(wanted), wish.classes, where_from=f"{source.name} {_shown(path)}", strict=wish.strict
+        )  # fmt: skip
+        if settled.added:
+            yield Warned(
+                f"{len(settled.added)} classes were unknown: schema {data.schema_code} is now version {settled.number}",
+                ", ".join(settled.added[:8]),
+            )
+        model = _model(path, wish) if wish.predictions else ""
+        codes = {name: settled.codes.get(name) for name in (*seen.truth, *seen.guessed)}
+        job = _job(ws, data, source.name, path, wish, report, seen.records)
+        with jobs.held(ws.db, job.id) as lease:
+            yield Progress(0, seen.records)
+            with Writer(ws, data, job, lease, codes, model) as writer:
+                for found in _sound(source, pictures):
+                    match = pictures.match(found)
+                    yield from writer.add(found, match)
+                    if match.picture is None:
+                        table.add(found, match)
+                    if (now := time.monotonic()) - shown > TOLD_EVERY_S:
+                        shown = now
+                        yield Progress(writer.tally.pictures, seen.records)
+            table.write()
+            told = _told(writer.tally)
+            with ws.db.write() as conn:
+                detail = {
+                    "file": _shown(path),
+                    "format": source.name,
+                    **{k: told[k] for k in ("matched", "annotations")},
+                }
+                audit.append(conn, agent=ws.person.name, verb="import", subject=data.name, detail=detail)
+                jobs.finish(conn, job.id, "finished")
     tally = writer.tally
-    yield Progress(total, total)
+    yield Progress(seen.records, seen.records)
     yield Finished(
         {
-            "job": job.id, "dataset": data.name, "format": format, "pictures": total, "matched": tally.matched,
-            "unmatched": tally.unmatched, "ambiguous": tally.ambiguous, "wrong_size": tally.wrong_size,
-            "annotations": tally.added, "identical": tally.identical, "predictions_left_out": tally.predictions,
-            "splits": tally.splits, "classes": dict(mapped.codes), "new_classes": list(mapped.added),
-            "schema": f"{data.schema_code}@{mapped.number}", "lists": tally.lists, "step": writer.step,
+            "job": job.id, "dataset": data.name, "format": source.name, "why": source.why, **told,
+            "classes": dict(settled.codes), "new_classes": list(settled.added), "model": model,
+            "schema": f"{data.schema_code}@{settled.number}", "lists": tally.lists, "step": writer.step,
         },
         Changes(writer.rev, datasets=(data.id,), everything=writer.rev > 0),
-        problems=tally.unmatched + tally.ambiguous + tally.wrong_size,
+        problems=tally.pictures - tally.matched,
     )  # fmt: skip
+
+
+def _told(tally: Tally) -> dict[str, int]:
+    """The counts of an import, for its result."""
+    without = {how: tally.by[how] for how in ("unmatched", "ambiguous", "wrong_size")}
+    return {
+        "pictures": tally.pictures, "matched": tally.matched, "by_path": tally.by["path"], "by_size": tally.by["size"],
+        "by_digest": tally.by["digest"], **without, "annotations": tally.added, "identical": tally.identical,
+        "dropped": tally.dropped, "predictions": tally.predictions, "predictions_left_out": tally.predictions_left_out,
+        "splits": tally.splits, "reviews": tally.reviews,
+    }  # fmt: skip
 
 
 def again(ws: Workspace, job: Job) -> Work:
     """Do what is left of an import that was interrupted: the whole file again, which doubles nothing."""
     p: dict[str, Any] = dict(job.params)
-    path = Path(os.fsdecode(bytes.fromhex(p["path"])))
-    return import_labels(ws, p["format"], path, dataset=p["dataset"], strict=p["strict"])
+    wish = Wish(
+        p["format"], p["strict"], p.get("classes", {}), p.get("predictions", False), p.get("model", ""), _path(p.get("pictures"))
+    )  # fmt: skip
+    file = _path(p["path"])
+    assert file is not None
+    return import_labels(ws, file, dataset=p["dataset"], wish=wish, report=_path(p.get("report")))
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(os.fsdecode(bytes.fromhex(text))) if text else None
+
+
+def _text(path: Path | None) -> str:
+    return os.fsencode(path.resolve()).hex() if path is not None else ""
 
 
 def _shown(path: Path) -> str:
     """The file's name as text; its bytes may be GBK or none at all."""
-    return names.readable(os.fsencode(path.name))
+    return names.readable(os.fsencode(path.name or str(path.resolve())))
 
 
-def _job(ws: Workspace, data: DatasetRow, format: str, path: Path, total: int, *, strict: bool) -> Job:
+def _model(path: Path, wish: Wish) -> str:
+    name = canonical.nfc(wish.model.strip() or _shown(path))
+    if len(name) > 200 or not name.isprintable():
+        raise InvalidInput("no name for a model", where=canonical.nfc(name)[:80], remedy="--model NAME")
+    return name
+
+
+def _job(
+    ws: Workspace, data: DatasetRow, format: str, path: Path, wish: Wish, report: Path | None, total: int
+) -> Job:
     """The unfinished job of this very import, or a new one."""
     params: dict[str, object] = {
-        "format": format, "path": os.fsencode(path.resolve()).hex(), "file": _shown(path), "dataset": data.name,
-        "strict": strict,
+        "format": format, "path": _text(path), "file": _shown(path), "dataset": data.name, "strict": wish.strict,
+        "classes": dict(wish.classes), "predictions": wish.predictions, "model": wish.model,
+        "pictures": _text(wish.pictures), "report": _text(report),
     }  # fmt: skip
     with ws.db.read() as conn:
         for job in jobs.listing(conn, open_only=True):
@@ -135,255 +269,77 @@ def _job(ws: Workspace, data: DatasetRow, format: str, path: Path, total: int, *
         return jobs.get(conn, job_id)
 
 
-# --- which picture --------------------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Match:
-    """The asset a path means, or why none: 0 or several candidates."""
+class _Source:
+    """What is read: the format's name and module, why it is that one, and the path (of a zip: where it was unpacked)."""
 
-    picture: Pictured | None
-    candidates: tuple[str, ...] = ()
-
-
-def _stem(path: str) -> str:
-    """The last part without a picture's suffix, case folded: what candidates are found by."""
-    name = path.rpartition("/")[2]
-    dot = name.rfind(".")
-    return (name[:dot] if dot > 0 and name[dot:].lower() in PICTURES else name).casefold()
+    name: str
+    module: ModuleType
+    why: str
+    path: Path
+    shown: str
 
 
-class _Pictures:
-    """The dataset's pictures by the hash of their stem: 16 bytes a picture, the text is asked when it is needed."""
-
-    def __init__(self, ws: Workspace, dataset_id: int) -> None:
-        self._ws, self._dataset_id = ws, dataset_id
-        hashes, ids = array("q"), array("q")
-        self._twins: dict[int, list[str]] = {}
-        after = 0
-        while True:
-            with ws.db.read() as conn:
-                rows = register.item_paths(conn, dataset_id, after=after)
-            for asset_id, path in rows:
-                hashes.append(hash(_stem(path)))
-                ids.append(asset_id)
-            if not rows:
-                break
-            after = rows[-1][0]
-        after = 0
-        while True:  # an exact duplicate has one asset and several paths
-            with ws.db.read() as conn:
-                twins = register.duplicates(conn, dataset_id, after=after)
-            for _, asset_id, path in twins:
-                hashes.append(hash(_stem(path)))
-                ids.append(asset_id)
-                self._twins.setdefault(asset_id, []).append(path)
-            if not twins:
-                break
-            after = twins[-1][0]
-        keys = np.frombuffer(hashes, np.int64) if hashes else np.zeros(0, np.int64)
-        order = np.argsort(keys, kind="stable")
-        self._keys = keys[order]
-        self._ids = np.frombuffer(ids, np.int64)[order] if ids else np.zeros(0, np.int64)
-        self.find = functools.lru_cache(maxsize=50_000)(self._find)
-
-    def size(self, path: str) -> tuple[int, int] | None:
-        """(width, height) in px after orientation of the picture a path of the file means."""
-        found = self.find(path).picture
-        return (found.width_px, found.height_px) if found else None
-
-    def _find(self, path: str) -> _Match:
-        key = hash(_stem(path))
-        first, last = np.searchsorted(self._keys, key, "left"), np.searchsorted(self._keys, key, "right")
-        ids = sorted({int(i) for i in self._ids[first:last]})
-        if not ids:
-            return _Match(None)
-        with self._ws.db.read() as conn:
-            candidates = register.pictured(conn, ids)
-        best: dict[int, Pictured] = {}
-        most = 0
-        for c in candidates:
-            for known in (c.path, f"{c.root_code}/{c.path}", *self._twins.get(c.asset_id, ())):
-                shared = _shared(path, known.replace("!/", "/"))
-                if shared > most:
-                    best, most = {}, shared
-                if shared and shared == most:
-                    best[c.asset_id] = c
-        if len(best) == 1:
-            return _Match(next(iter(best.values())))
-        return _Match(None, tuple(c.path for c in best.values()))
+def _demand(path: Path) -> None:
+    if not path.exists():
+        raise NotFound("there is no such file or folder", where=names.readable(os.fsencode(path)))
 
 
-def _shared(foreign: str, known: str) -> int:
-    """Number of equal trailing parts; 0 when the names differ. A name without a picture's suffix equals any with one.
+@contextmanager
+def _source(path: Path, format: str) -> Iterator[_Source]:
+    module = formats.target(format)[0] if format else None
+    with formats.opened(path) as inside:
+        if module is not None:
+            name, why = next(n for n, m in formats.FORMATS.items() if m is module), "named by a person"
+        else:
+            try:
+                found = formats.guess(inside)
+            except InvalidInput as error:  # it speaks of where the zip was unpacked
+                raise InvalidInput(error.what, where=_shown(path), remedy=error.remedy) from error
+            name, why, module = found.name, found.why, formats.FORMATS[found.name]
+        yield _Source(name, module, why, inside, _shown(path))
 
-    A whole path counts one more than its parts: `a/x.jpg` means the picture at `a/x.jpg`, not the one at `b/a/x.jpg`.
-    """
-    left, right = foreign.split("/")[::-1], known.split("/")[::-1]
-    bare = PurePosixPath(left[0]).suffix.lower() not in PICTURES
-    same = left[0].casefold() == right[0].casefold() or (bare and left[0] == PurePosixPath(right[0]).stem)
-    if not same:
-        return 0
-    n = 1
-    while n < min(len(left), len(right)) and left[n] == right[n]:
-        n += 1
-    return 2 * n + (n == len(left) == len(right))
+
+def _pictures(ws: Workspace, data: DatasetRow, source: _Source, wish: Wish) -> Pictures:
+    if wish.pictures is not None and not wish.pictures.is_dir():
+        raise NotFound("there is no such folder", where=str(wish.pictures))
+    folder = source.path if source.path.is_dir() else source.path.parent
+    return Pictures(ws, data.id, beside=folder, folder=wish.pictures, digest_of=exported.digests(folder))
 
 
-# --- writing --------------------------------------------------------------------------------------------------------
+def _sound(source: _Source, pictures: Pictures) -> Iterator[Record]:
+    """Every record of a file, read once. One that is faulty is refused at its end, as a whole, with every fault."""
+    kept: list[LamproomError] = []
+    yield from source.module.read(source.path, sizes=pictures.size, problems=kept)
+    if kept:
+        for _ in source.module.read(source.path, sizes=pictures.size):  # says how many they are
+            pass
+        raise InvalidFile(kept, where=source.shown)
 
 
 @dataclass(slots=True)
-class _Tally:
-    matched: int = 0
-    unmatched: int = 0
-    ambiguous: int = 0
-    wrong_size: int = 0
-    added: int = 0
-    identical: int = 0
+class _Seen:
+    """What a file holds: objects by class."""
+
+    records: int = 0
+    objects: int = 0
     predictions: int = 0
-    splits: int = 0
-    lists: dict[str, list[str]] = field(default_factory=dict)
+    truth: Counter[str] = field(default_factory=Counter)
+    guessed: Counter[str] = field(default_factory=Counter)
 
-    def note(self, kind: str, text: str) -> bool:
-        """Keep the name; True while few enough were kept to warn of each."""
-        noted = self.lists.setdefault(kind, [])
-        if len(noted) < LISTED:
-            noted.append(text)
-        return len(noted) <= WARNED
-
-
-class _Writer:
-    """Commits records in changes of about BATCH_ROWS objects, all in one step."""
-
-    def __init__(
-        self,
-        ws: Workspace,
-        data: DatasetRow,
-        job: Job,
-        lease: Lease,
-        pictures: _Pictures,
-        codes: Mapping[str, str],
-    ) -> None:
-        self._ws, self._data, self._job, self._lease, self._pictures, self._codes = (
-            ws,
-            data,
-            job,
-            lease,
-            pictures,
-            codes,
-        )
-        self.step, self.rev = job.step, 0
-        self.tally = _Tally()
-        self._pending: list[tuple[int, Record]] = []
-        self._objects = 0
-        with ws.db.read() as conn:
-            self._agent_id = register.agent_of(conn, job.activity_id)
-        with ws.db.write() as conn:
-            self._numbers = record.label_ids(conn, sorted(set(codes.values())))
-
-    def add(self, found: Record) -> Iterator[Event]:
-        match = self._pictures.find(found.path)
-        picture = match.picture
-        tally = self.tally
-        if picture is None:
-            kind = "ambiguous" if match.candidates else "unmatched"
-            setattr(tally, kind, getattr(tally, kind) + 1)
-            if tally.note(kind, found.path):
-                yield Warned(
-                    f"several pictures fit: {', '.join(match.candidates[:3])}" if match.candidates
-                    else "no picture of this name in the dataset",
-                    found.path,
-                )  # fmt: skip
-            return
-        wh = (picture.width_px, picture.height_px)
-        if found.width and found.height and (found.width, found.height) != wh:
-            tally.wrong_size += 1
-            if tally.note("wrong_size", found.path):
-                yield Warned(
-                    f"the file says {found.width} x {found.height} px, the picture has {wh[0]} x {wh[1]}",
-                    found.path,
-                )
-            return
-        tally.matched += 1
-        self._pending.append((picture.asset_id, found))
-        self._objects += len(found.annotations)
-        if self._objects >= BATCH_ROWS or len(self._pending) >= BATCH_ROWS:
-            self.commit()
-            time.sleep(PAUSE_S)
-
-    def commit(self) -> None:
-        """Write what is at hand, in one change."""
-        pending, self._pending, self._objects = self._pending, [], 0
-        if not pending:
-            return
-        assets = sorted({asset_id for asset_id, _ in pending})
-        with (
-            self._ws.db.read() as conn
-        ):  # usually decides that nothing is new, so that no empty change is written
-            edits, items, counts = self._edits(conn, assets, pending)
-        if not edits and not items:
-            self._count(counts)
-            with self._ws.db.write(durable=False) as conn:
-                jobs.advance(conn, self._lease, 0, n=len(pending))
-            return
-        with record.change(
-            self._ws.db, agent_id=self._agent_id, activity_id=self._job.activity_id, verb="import",
-            dataset_id=self._data.id, assets=assets, step=self.step, durable=False,
-        ) as draft:  # fmt: skip
-            edits, items, counts = self._edits(draft.conn, assets, pending)
-            draft.enrol(items)
-            draft.annotate(edits)
-            jobs.advance(draft.conn, self._lease, 0, n=len(pending), step=draft.step)
-        self._count(counts)
-        self.step, self.rev = self.step or draft.step, draft.rev
-
-    def _count(self, counts: Counter[str]) -> None:
-        for name, n in counts.items():
-            setattr(self.tally, name, getattr(self.tally, name) + n)
-
-    def _edits(
-        self, conn: Any, assets: list[int], pending: list[tuple[int, Record]]
-    ) -> tuple[list[Edit], list[ItemEdit], Counter[str]]:
-        held = register.truth_shapes(conn, assets)
-        rows = register.item_rows(conn, self._data.id, assets)
-        edits: list[Edit] = []
-        items: dict[int, ItemEdit] = {}
-        counts: Counter[str] = Counter()
-        for asset_id, found in pending:
-            row = rows.get(asset_id)
-            if row is None:  # it left the dataset meanwhile
-                continue
-            for a in found.annotations:
-                if a.origin == "model":
-                    counts["predictions"] += 1
-                    continue
-                number = self._numbers[self._codes[a.label]]
-                content = labelling.content(replace(a, uid=new_uid()), asset_id, number, origin="import")
-                key = _key(content)
-                if key in held:
-                    counts["identical"] += 1
-                    continue
-                held.add(key)
-                counts["added"] += 1
-                edits.append(Edit(opens=content))
-            split = SPLITS.index(found.split) if found.split in SPLITS else 0
-            if (
-                split and row.split == 0 and asset_id not in items
-            ):  # a split that is set already is a person's decision
-                counts["splits"] += 1
-                items[asset_id] = ItemEdit(
-                    self._data.id,
-                    asset_id,
-                    closes=row.id,
-                    opens=(split, row.review),
-                    assignee=row.assignee_id,
-                )
-        return edits, list(items.values()), counts
+    def add(self, found: Record, *, here: bool) -> None:
+        """One more record; `here`: it has a picture."""
+        self.records += 1
+        for a in found.annotations:
+            if a.origin == "model":
+                self.guessed[a.label] += 1
+                self.predictions += here
+            else:
+                self.truth[a.label] += 1
+                self.objects += here
 
 
-def _key(c: Content) -> tuple[object, ...]:
-    return (c.asset_id, c.label_id, c.kind, c.box, c.geometry)
-
-
-__all__ = ["again", "import_labels"]
+__all__ = ["Class", "Classes", "Interrupted", "Look", "Wish", "again", "import_labels", "look", "read_map"]

@@ -22,7 +22,6 @@ from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
 from app.services import intake
 from app.services import schema as schemas
 from app.services.enrolment import Done, Todo, Writer
-from app.services.imports import import_labels
 from app.services.relinking import relink
 from app.services.workspace import Workspace
 from storage import blobs, jobs, media, record, register, sources
@@ -215,4 +214,4 @@ class _Readers:
         return self._queue.popleft().result()
 
 
-__all__ = ["go_on", "import_labels", "relink", "run"]
+__all__ = ["go_on", "relink", "run"]

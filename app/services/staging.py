@@ -19,6 +19,8 @@ from storage import files
 
 PICTURES = ("link", "copy", "none")
 _LOCK = ".lock"
+_SAME = ".same"
+_ASIDE = ".aside-"
 
 
 def demand_empty(out: Path) -> None:
@@ -32,11 +34,13 @@ def demand_empty(out: Path) -> None:
 
 
 @contextmanager
-def staged(out: Path, *, what: str) -> Iterator[Path]:
+def staged(out: Path, *, what: str, same: str = "") -> Iterator[Path]:
     """A folder to write to that becomes `out` when the block ends; after a failure or a kill `out` does not exist.
 
     Args:
         what: what is said when somebody else is at it.
+        same: what is written, in words of the caller's. What a killed process that wrote the same left is kept aside, see
+            `left_of`; otherwise it is removed.
 
     Raises:
         InvalidInput: `out` is not empty. Conflict: another process writes to it. Unavailable: the disk is full or
@@ -48,8 +52,11 @@ def staged(out: Path, *, what: str) -> Iterator[Path]:
         staging.mkdir(parents=True, exist_ok=True)
         held.enter_context(files.alone(staging / _LOCK, what=what))
         try:
-            _clear(staging)
+            _clear(staging, same)
             yield staging
+            for old in _asides(staging):
+                shutil.rmtree(old)
+            (staging / _SAME).unlink(missing_ok=True)
             _flush(staging)
             demand_empty(out)
         except BaseException:
@@ -80,11 +87,39 @@ def _translated(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _clear(staging: Path) -> None:
-    """Remove what a killed process left; the lock says that nobody else is at work."""
-    for stale in staging.iterdir():
-        if stale.name != _LOCK:
-            shutil.rmtree(stale) if stale.is_dir() and not stale.is_symlink() else stale.unlink()
+def _clear(staging: Path, same: str) -> None:
+    """Remove, or put aside, what a killed process left; the lock says that nobody else is at work."""
+    mark = staging / _SAME
+    keep = bool(same) and mark.is_file() and mark.read_text(encoding="utf-8") == same
+    stale = [path for path in staging.iterdir() if path.name not in (_LOCK, _SAME)]
+    if keep:
+        aside = staging / f"{_ASIDE}{len(_asides(staging))}"
+        fresh = [path for path in stale if not path.name.startswith(_ASIDE)]
+        if fresh:
+            aside.mkdir()
+        for path in fresh:
+            path.rename(aside / path.name)
+        return
+    for path in stale:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    mark.unlink(missing_ok=True)
+    if same:
+        files.write(mark, same.encode())
+
+
+def _asides(staging: Path) -> list[Path]:
+    return sorted(path for path in staging.iterdir() if path.name.startswith(_ASIDE))
+
+
+def left_of(staging: Path) -> Callable[[str], Iterator[Path]]:
+    """Finds files that processes which were killed had written at a place (relative, forward slashes), the oldest first."""
+    asides = _asides(staging)
+    return lambda place: (path for aside in asides if (path := aside / place).is_file())
+
+
+def is_own(file: str) -> bool:
+    """Whether a file of the staging folder is no part of what is written there."""
+    return file in (_LOCK, _SAME) or file.startswith(_ASIDE)
 
 
 def _flush(staging: Path) -> None:

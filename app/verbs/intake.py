@@ -59,20 +59,74 @@ def relink(
         return console.drive(ctx.obj, service.relink(ws, root, folder))
 
 
-@verb(app, "import", "Take annotations of another tool into a dataset.")
+@verb(app, "import", "Take annotations of another tool into a dataset; what they are is found out.")
 def import_(
     ctx: typer.Context,
-    format: Annotated[
-        str, arg("A format such as coco or yolo; `lamproom sniff` names it.", metavar="FORMAT")
+    what: Annotated[
+        list[str],
+        arg("The file, folder or .zip; before it, if you will, a format such as coco.", metavar="[FORMAT] PATH"),
     ],
-    path: Annotated[Path, arg("The file or folder.")],
     dataset: Dataset,
     strict: Annotated[bool, opt("Refuse classes that the label schema does not know.", "--strict")] = False,
-) -> Outcome:
-    from app.services import ingest as service
+    classes: Annotated[
+        Path | None, opt("A TOML or JSON file: class of the file = label of the schema, or false to leave it out.", "--map")
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        opt("Where the file's own pictures lie: those that no name leads to are known by their bytes.", "--pictures"),
+    ] = None,
+    predictions: Annotated[
+        bool, opt("Keep predictions of the file as predictions; otherwise they are left out.", "--predictions")
+    ] = False,
+    model: Annotated[str, opt("What the model of these predictions is called (default: the file's name).", "--model")] = "",
+    report: Annotated[
+        Path | None, opt("Write a table (CSV) of everything that matched no picture, and why.", "--report")
+    ] = None,
+    dry_run: Annotated[bool, opt("Say what would be done, write nothing.", "--dry-run")] = False,
+) -> Outcome:  # fmt: skip
+    from app.services import imports
 
+    if len(what) > 2:
+        raise typer.BadParameter(tr("give a format and one path, or one path"))
+    wish = imports.Wish(
+        what[0] if len(what) == 2 else "", strict, imports.read_map(classes) if classes is not None else {},
+        predictions or bool(model), model, pictures,
+    )  # fmt: skip
+    path = Path(what[-1])
     with opened(ctx) as ws:
-        return console.drive(ctx.obj, service.import_labels(ws, format, path, dataset=dataset, strict=strict))
+        if dry_run:
+            return _looked(imports.look(ws, path, dataset=dataset, wish=wish))
+        return console.drive(
+            ctx.obj, imports.import_labels(ws, path, dataset=dataset, wish=wish, report=report)
+        )
+
+
+def _looked(found: Any) -> Outcome:
+    """What an import would do, as data and as a table of classes."""
+    rows = [
+        [
+            c.name,
+            c.n,
+            c.predictions,
+            tr(f"class: {c.how}"),
+            c.code or (f"{c.proposed}?" if c.proposed else ""),
+        ]
+        for c in found.classes
+    ]
+    counts = {
+        how: found.by.get(how, 0)
+        for how in ("path", "size", "digest", "unmatched", "ambiguous", "wrong_size")
+    }
+    told = {
+        "format": found.format, "why": found.why, "pictures": found.pictures, "matched": found.matched, "by": counts,
+        "objects": found.objects, "predictions": found.predictions, "lists": dict(found.lists),
+        "classes": [{"name": c.name, "objects": c.n, "predictions": c.predictions, "how": c.how, "label": c.code,
+                     "proposed": c.proposed} for c in found.classes],
+    }  # fmt: skip
+    head = tr("{format}: {why}", format=found.format, why=tr_sentence(found.why))
+    pictures = tr("{n} of {total} pictures are in the dataset", n=found.matched, total=found.pictures)
+    table = console.table(("class", "objects", "predictions", "becomes", "label"), rows)
+    return Outcome(told, found.pictures - found.matched, text=f"{head}\n{pictures}\n\n{table}")
 
 
 # --- schemas -----------------------------------------------------------------------------------------------------

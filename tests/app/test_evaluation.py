@@ -549,7 +549,7 @@ def test_yolox_on_the_worker_video_is_as_good_as_pycocotools_says(ws: Workspace,
     video = shared / "data" / "video-worker-zone"
     onnx.add(ws, shared / "models" / "yolox_nano.onnx", name="nano")
     list(ingest.run(ws, [video], dataset="d"))
-    list(imports.import_labels(ws, "coco", video / "instances.json", dataset="d"))
+    list(imports.import_labels(ws, video / "instances.json", dataset="d", wish=imports.Wish("coco")))
     report = judged(ws, "nano", fresh=True)
     assert report["pictures"]["counted"] == 71
     (person,) = report["models"][0]["classes"]

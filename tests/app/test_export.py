@@ -18,7 +18,8 @@ from annotation.core import Annotation, Box, Polygon
 from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
 from annotation.formats import coco, native, yolo
 from app.events import Progress, Warned
-from app.services import export, labelling, versions
+from app.services import export, export_what, exported, labelling, versions
+from app.services.export import What
 from app.services.versions import Filter
 from app.services.workspace import Workspace
 from storage import record
@@ -104,8 +105,9 @@ def test_predictions_stay_out_unless_asked_for_or_frozen_in(world: Sealed, tmp_p
     versions.freeze(ws, "face-3", tag="truth")
     versions.freeze(ws, "face-3", tag="all", filter=Filter(predictions=True))
 
-    def objects(name: str, ref: str, **kw: object) -> int:
-        run(export.run(ws, ref, "native", tmp_path / name, pictures="none", **kw))  # type: ignore[arg-type]
+    def objects(name: str, ref: str, predictions: bool | None = None) -> int:
+        what = What(predictions=predictions)
+        run(export.run(ws, ref, "native", tmp_path / name, pictures="none", what=what))
         return sum(len(r.annotations) for r in native.read(tmp_path / name))
 
     assert objects("a", "face-3") == 5
@@ -114,7 +116,7 @@ def test_predictions_stay_out_unless_asked_for_or_frozen_in(world: Sealed, tmp_p
     assert objects("d", "face-3@all") == 6
     assert objects("e", "face-3@all", predictions=False) == 5
     with pytest.raises(InvalidInput, match="without predictions"):
-        next(export.run(ws, "face-3@truth", "native", tmp_path / "f", predictions=True))
+        next(export.run(ws, "face-3@truth", "native", tmp_path / "f", what=What(predictions=True)))
 
 
 def test_one_version_exports_to_the_same_bytes_whatever_happens_after(world: Sealed, tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_a_missing_picture_is_named_and_the_rest_is_exported(world: Sealed, tmp_
 def test_an_export_of_an_export_under_way_is_refused(world: Sealed, tmp_path: Path) -> None:
     first = export.run(world.ws, "face-3", "coco", tmp_path / "out")
     for event in first:
-        if isinstance(event, Progress) and event.note == "pictures":
+        if isinstance(event, Progress) and event.note == "labels and pictures":
             break
     with pytest.raises(Conflict, match="under way"):
         list(export.run(world.ws, "face-3", "coco", tmp_path / "out"))
@@ -235,7 +237,7 @@ def test_what_a_killed_export_left_does_not_enter_the_next_one(world: Sealed, tm
         (left / name).write_text("x")
     run(export.run(world.ws, "face-3", "coco", tmp_path / "out", pictures="none"))
     assert set(tree(tmp_path / "out")) == {
-        export.REPORT, *(f"annotations/instances_{s}.json" for s in ("default", "train", "val"))
+        export.REPORT, exported.DIGESTS, exported.PICTURES, *(f"annotations/instances_{s}.json" for s in ("default", "train", "val"))
     }  # fmt: skip
 
 
@@ -244,8 +246,8 @@ def test_records_are_the_same_when_read_in_many_parts(
 ) -> None:
     versions.freeze(world.ws, "face-3", tag="v1")
     run(export.run(world.ws, "face-3@v1", "native", tmp_path / "one", pictures="none"))
-    monkeypatch.setattr(export, "PART", 3)
-    monkeypatch.setattr(export.rows, "PAGE", 4)
+    monkeypatch.setattr(export_what, "PART", 3)
+    monkeypatch.setattr(export_what.rows, "PAGE", 4)
     run(export.run(world.ws, "face-3@v1", "native", tmp_path / "many", pictures="none"))
     assert tree(tmp_path / "one") == tree(tmp_path / "many")
 

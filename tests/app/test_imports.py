@@ -16,8 +16,9 @@ from PIL import Image
 from annotation.core import Box, Polygon
 from annotation.errors import InvalidInput, NotFound
 from app.events import Finished, Progress, Warned
-from app.services import browse, ingest, jobs, labelling
+from app.services import browse, imports, ingest, jobs, labelling
 from app.services import schema as schemas
+from app.services.imports import Wish
 from app.services.workspace import Workspace
 from storage.queries import Query
 
@@ -60,7 +61,7 @@ def coco(path: Path, images: list[dict[str, Any]], boxes: list[tuple[int, str, l
 
 
 def run(ws: Workspace, form: str, path: Path, **kw: Any) -> tuple[dict[str, Any], list[Warned]]:
-    events = list(ingest.import_labels(ws, form, path, dataset="face-3", **kw))
+    events = list(imports.import_labels(ws, path, dataset="face-3", wish=Wish(form, **kw)))
     assert isinstance(events[-1], Finished)
     return dict(events[-1].result), [e for e in events if isinstance(e, Warned)]
 
@@ -201,13 +202,13 @@ def test_unknown_formats_files_and_datasets_are_refused(ws: Workspace, tmp_path:
     with pytest.raises(NotFound):
         run(ws, "coco", tmp_path / "nowhere.json")
     with pytest.raises(NotFound, match="dataset"):
-        list(ingest.import_labels(ws, "coco", tmp_path, dataset="nowhere"))
+        list(imports.import_labels(ws, tmp_path, dataset="nowhere", wish=Wish("coco")))
 
 
 def test_an_interrupted_import_goes_on_in_the_same_step_and_doubles_nothing(
     ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.imports.BATCH_ROWS", 3)
+    monkeypatch.setattr("app.services.import_write.BATCH_ROWS", 3)
     names = [f"{i:02d}.jpg" for i in range(20)]
     add(ws, tmp_path / "src", names)
     images = [{"file_name": n} for n in names] + [{"file_name": "missing.jpg"}]
@@ -215,7 +216,7 @@ def test_an_interrupted_import_goes_on_in_the_same_step_and_doubles_nothing(
     raw = json.loads(file.read_text())
     raw["images"].insert(10, raw["images"].pop())  # the warning comes half way
     file.write_text(json.dumps(raw))
-    work = ingest.import_labels(ws, "coco", file, dataset="face-3")
+    work = imports.import_labels(ws, file, dataset="face-3", wish=Wish("coco"))
     for event in work:
         if isinstance(event, Warned):
             break
@@ -252,9 +253,9 @@ def test_a_file_whose_name_is_no_utf8_is_imported_and_its_job_resumed(ws: Worksp
     ids = add(ws, tmp_path / "p", ["a.jpg"])
     named = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xb1\xed.json"))  # 表 in GBK
     coco(named, [{"file_name": "a.jpg"}], [(0, "person", [1, 1, 9, 9]), (0, "strange", [1, 1, 9, 9])])
-    work = ingest.import_labels(ws, "coco", named, dataset="face-3")
+    work = imports.import_labels(ws, named, dataset="face-3", wish=Wish("coco"))
     for event in work:
-        if isinstance(event, Progress):
+        if isinstance(event, Progress) and event.total is not None:
             break
     work.close()
     (job,) = [j for j in jobs.listing(ws) if j.state == "waiting"]
