@@ -19,7 +19,7 @@ from blake3 import blake3
 from annotation.errors import Conflict, InvalidInput, Unavailable
 from app import cli
 from app.services import ingest, labelling, publish, versions, workspace
-from app.services.imports import import_labels
+from app.services.imports import Wish, import_labels
 from app.services.versions import checkouts
 from app.services.workspace import Workspace
 from storage import blobs, manifest, seal
@@ -99,7 +99,7 @@ def test_a_checkout_ingested_elsewhere_has_the_same_facts_and_labels(world: Seal
     other = workspace.create(str(tmp_path / "other"))
     with other:
         list(ingest.run(other, [tmp_path / "out" / "images"], dataset="again"))
-        list(import_labels(other, "native", tmp_path / "out", dataset="again"))
+        list(import_labels(other, tmp_path / "out", dataset="again", wish=Wish("native")))
         list(versions.build(other, versions.freeze(other, "again", tag="v")))
         sides = []
         for ws, ref in ((world.ws, "face-3@v2"), (other, "again@v")):

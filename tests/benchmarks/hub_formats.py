@@ -176,7 +176,7 @@ def child(what: str, rest: list[str]) -> None:
         with workspace.open(rest[0], person="bench") as ws:
             begun, cpu = time.perf_counter(), time.process_time()
             if what == "import":
-                list(imports.import_labels(ws, "coco", Path(rest[1]), dataset="face-3"))
+                list(imports.import_labels(ws, Path(rest[1]), dataset="face-3", wish=imports.Wish("coco")))
             elif what == "freeze":
                 list(versions.build(ws, versions.freeze(ws, "face-3", tag="v1")))
             else:
