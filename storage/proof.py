@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -64,14 +64,25 @@ def check(
         aid: names file and bytes of what is damaged. prepare: told which media are read next.
     """
     with ThreadPoolExecutor(threads, "proof") as workers:
-        yield from _check(root, get, read_media, workers.map if threads > 1 else map, aid, prepare)
+
+        def look(facts: Sequence[Fact]) -> list[str | None]:
+            assert read_media is not None
+            return [media_fault(fact, read_media) for fact in facts]
+
+        def each(facts: Sequence[Fact]) -> Iterable[str | None]:
+            """A stretch for every thread: a future for each small picture would cost more than its hash."""
+            n = -(-len(facts) // threads) or 1
+            stretches = [facts[at : at + n] for at in range(0, len(facts), n)]
+            return chain.from_iterable(workers.map(look, stretches) if threads > 1 else map(look, stretches))
+
+        yield from _check(root, get, read_media, each, aid, prepare)
 
 
 def _check(
     root: Root,
     get: Get,
     read_media: ReadMedia | None,
-    each: Callable[..., Iterator[str | None]],
+    each: Callable[[Sequence[Fact]], Iterable[str | None]],
     aid: Aid | None,
     prepare: Callable[[Sequence[Fact]], object] | None,
 ) -> Iterator[Checked]:
@@ -89,10 +100,9 @@ def _check(
         if read_media is not None:
             if prepare is not None:
                 prepare(facts)
-            found = each(partial(media_fault, read_media=read_media), facts)
             faults.extend(
                 media_fault_of(fact, what, read_media, aid)
-                for fact, what in zip(facts, found, strict=True)
+                for fact, what in zip(facts, each(facts), strict=True)
                 if what
             )
         assets, objects, size = assets + chunk.n, objects + chunk.objects, size + chunk.size

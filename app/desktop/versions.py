@@ -41,6 +41,8 @@ class Versions(QWidget):
         head.addLayout(texts, 1)
         self.freeze = button("Freeze a version…", sheets.freeze, kind="primary", icon="freeze")
         self.export = button("Export…", sheets.export, icon="export")
+        self.hubs = button("Hubs…", sheets.hubs, icon="hub")
+        head.addWidget(self.hubs)
         head.addWidget(self.export)
         head.addWidget(self.freeze)
         box.addLayout(head)

@@ -82,8 +82,10 @@ RESUMABLE = (
     "clean",
     "track",
     "worth",
-    "redact", "receive",
+    "redact",
+    "receive",
     "undo",
+    "publish",
 )
 """Kinds of job that `resume` goes on with; others are cancelled and run again."""
 

@@ -121,7 +121,10 @@ def estimate(ws: Workspace, ref: str, hub: str | Path, *, rate: float = 0.0) -> 
     Raises:
         NotFound: no such version or hub, or its manifest has not been built. Unavailable: the hub cannot be reached.
     """
-    _, root = versions.load(ws, versions.find(ws, ref))
+    version = versions.find(ws, ref)
+    if version.root is None:
+        raise NotFound("its manifest has not been written yet", where=ref, remedy="publishing writes it")
+    _, root = versions.load(ws, version)
     with closing(hubs.open_hub(ws, hub, patience_s=hubs.SOON_S)) as store:
         lacks = publishing.need(store, root, lambda b3: blobs.get(ws.folder, b3))
     return Estimate(

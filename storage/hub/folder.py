@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,9 @@ from storage.hub import package
 from storage.hub.store import PIECE, Abilities, Body, Found, Pace, Unfinished, Uploads
 
 _PLAIN = os.O_RDONLY | sum(getattr(os, n, 0) for n in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_KEY = re.compile(r"[^/\\\0][^\\\0]*\Z")
+_LEAVES = re.compile(r"(?:^|/)(?:\.{0,2})(?:/|\Z)")
+"""An empty part of a key, or one of dots alone."""
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
 
@@ -31,6 +35,7 @@ class FolderStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.where = str(folder)
+        self._base = os.path.join(folder, "")  # noqa: PTH118 - strings: a path object for each of millions costs more than its stat
         self.pace = Pace()
 
     def path(self, key: str) -> Path:
@@ -39,15 +44,17 @@ class FolderStore:
         Raises:
             InvalidInput: the key would leave the folder.
         """
-        parts = key.split("/")
-        if {"", ".", ".."} & set(parts) or "\\" in key or "\0" in key:
+        return Path(self._name(key))
+
+    def _name(self, key: str) -> str:
+        if not _KEY.match(key) or _LEAVES.search(key):
             raise InvalidInput("a name would leave the hub", where=ascii(key[:80]))
-        return self.folder.joinpath(*parts)
+        return self._base + (key if os.sep == "/" else key.replace("/", os.sep))
 
     def stat(self, key: str) -> Found | None:
         """See Store. What is no plain file counts as none."""
         try:
-            found = self.path(key).lstat()
+            found = os.lstat(self._name(key))
         except FileNotFoundError:
             return None
         except NotADirectoryError:
@@ -75,16 +82,13 @@ class FolderStore:
 
     def get(self, key: str, first: int = 0, length: int | None = None) -> Iterator[bytes]:
         """See Store."""
-        descriptor = self._opened(self.path(key))
-        left = length
+        descriptor, size = self._opened(self._name(key))
+        left = size - first if length is None else min(length, size - first)
         try:
             if first:
                 os.lseek(descriptor, first, os.SEEK_SET)
-            while left is None or left > 0:
-                piece = os.read(descriptor, PIECE if left is None else min(PIECE, left))
-                if not piece:
-                    return
-                left = None if left is None else left - len(piece)
+            while left > 0 and (piece := os.read(descriptor, min(PIECE, left))):
+                left -= len(piece)
                 yield piece
         finally:
             os.close(descriptor)
@@ -170,22 +174,24 @@ class FolderStore:
     def close(self) -> None:
         """See Store."""
 
-    def _opened(self, path: Path) -> int:
-        """A descriptor of a plain file. The one moment it is opened and looked at, so nothing can be put in between."""
+    def _opened(self, name: str) -> tuple[int, int]:
+        """A plain file's descriptor and size. It is looked at after it was opened, so nothing can be put in between."""
+        short = name.rpartition(os.sep)[2]
         try:
-            if os.name == "nt" and path.is_symlink():
-                raise InvalidInput("it is not a plain file", where=path.name)
-            descriptor = os.open(path, _PLAIN)
+            if os.name == "nt" and Path(name).is_symlink():
+                raise InvalidInput("it is not a plain file", where=short)
+            descriptor = os.open(name, _PLAIN)
         except FileNotFoundError as error:
-            raise NotFound("it is missing", where=path.name) from error
+            raise NotFound("it is missing", where=short) from error
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a pipe or socket
-                raise InvalidInput("it is not a plain file", where=path.name) from error
-            raise self._fault(error, path.name) from error
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InvalidInput("it is not a plain file", where=short) from error
+            raise self._fault(error, short) from error
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
-            raise InvalidInput("it is not a plain file", where=path.name)
-        return descriptor
+            raise InvalidInput("it is not a plain file", where=short)
+        return descriptor, found.st_size
 
     def _fault(self, error: OSError, key: str) -> Unavailable:
         if error.errno in _FULL:

@@ -200,8 +200,7 @@ class Reader:
 
     def place(self, fact: Fact) -> str:
         """The key that an asset's bytes lie under: its own object, a pack, a list of pieces."""
-        with self._lock:
-            found = self._find(fact.asset)
+        found = self._find(fact.asset)
         if found is not None:
             return f"{found[0]} +{found[1]}"
         if self.hub.stat(package.object_key(fact.asset)) is None and self.hub.stat(
@@ -229,14 +228,17 @@ class Reader:
         return wrong
 
     def _find(self, b3: str) -> tuple[str, int, int] | None:
-        """Where a pack holds it; the caller has the lock."""
-        if self._packs is None:
-            self._packs = Packs(self.hub, lists=self.hub.near or self.hub.abilities().lists)
-        return self._packs.find(b3)
+        """Where a pack holds it."""
+        packs = self._packs
+        if packs is None:
+            with self._lock:
+                if self._packs is None:
+                    self._packs = Packs(self.hub, lists=self.hub.near or self.hub.abilities().lists)
+                packs = self._packs
+        return packs.find(b3)
 
     def _packed(self, b3: str) -> bytes | None:
-        with self._lock:
-            found = self._find(b3)
+        found = self._find(b3)
         if found is None:
             return None
         key, first, size = found

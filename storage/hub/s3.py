@@ -83,7 +83,9 @@ class S3Store:
                     if answer is None:
                         return
                     honoured = answer.headers.get("content-range", "").startswith(f"bytes {first + at}-")
-                    skip = 0 if honoured else first + at  # a server without ranges begins at 0; some say 200 to a range
+                    skip = (
+                        0 if honoured else first + at
+                    )  # a server without ranges begins at 0; some say 200 to a range
                     for piece in answer.stream(PIECE):
                         if skip:
                             skip, piece = max(0, skip - len(piece)), piece[skip:]

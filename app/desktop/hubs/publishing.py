@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
 from annotation.errors import LamproomError
@@ -66,7 +67,7 @@ class PublishSheet(Sheet):
             "Your reason to let it leave against its policy tags", hint="empty: what may not leave is refused",
             note="It is kept in the audit log under your name.",
         )  # fmt: skip
-        outer.addWidget(button("Hubs…", manage, kind="link"))
+        outer.addWidget(button("Hubs…", manage, kind="link"), 0, Qt.AlignmentFlag.AlignLeft)
         self.folder.textChanged.connect(lambda _: self._check())
         self._show()
 
@@ -94,11 +95,20 @@ class PublishSheet(Sheet):
             return publish.estimate(ws, self.ref, name)
 
         def came(found: Estimate) -> None:
-            if ticket == self._asked:
-                self.told.setText(
-                    tr("{n} objects, {size} to send; the version holds {all}",
-                       n=number(found.objects), size=words.size(found.size), all=words.size(found.whole))
-                )  # fmt: skip
+            if ticket != self._asked:
+                return
+            if not found.objects:
+                self.told.setText(tr("The hub holds all of it already."))
+                return
+            size, all_ = words.size(found.size), words.size(found.whole)
+            self.told.setText(
+                tr(
+                    "{n} objects, {size} to send; the version holds {all}",
+                    n=number(found.objects),
+                    size=size,
+                    all=all_,
+                )
+            )
 
         def failed(fault: BaseException) -> None:
             if not isinstance(fault, LamproomError):
