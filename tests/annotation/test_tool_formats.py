@@ -33,7 +33,7 @@ from annotation.core import (
     Tag,
 )
 from annotation.errors import InvalidFile, InvalidInput, LamproomError
-from annotation.formats import Record, cvat, datumaro, labelme, labelstudio, mot
+from annotation.formats import Record, cvat, datumaro, labelme, labelstudio, mot, xmlite
 from tests.annotation.strategies import patient
 
 SCHEMA = labels.load("coal_mine")
@@ -490,9 +490,13 @@ def test_attributes_of_several_types_are_told_and_what_was_written_is_read(
     [(cvat, "images"), (cvat, "video"), (datumaro, ""), (labelstudio, ""), (mot, "mot")],
 )
 def test_reading_and_writing_need_memory_for_a_few_records_only(
-    module: ModuleType, dialect: str, tmp_path_factory: pytest.TempPathFactory
+    module: ModuleType,
+    dialect: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Three times as many pictures: a list of the objects that are more would take 0.4 MB."""
+    monkeypatch.setattr(xmlite, "_CHUNK", 1 << 12)  # a large file's block, for files that are small
 
     def records(n: int) -> Iterator[Record]:
         for i in range(1, n + 1):
