@@ -109,7 +109,7 @@ def extend(schema: LabelSchema, new_names: Iterable[str], where_from: str) -> La
     codes = {label.code for label in labels}
     used = {label.color for label in labels}
     known = {name for name, _ in names_of(labels)}
-    note = _printable(where_from)[:MAX_NAME].strip()
+    note = _printable(canonical.nfc(where_from))[:MAX_NAME].strip()
     for name in new_names:
         shown = clean_name(name)
         if fold(shown) in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.machinery
 import importlib.metadata
 import importlib.util
@@ -10,7 +11,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from email.parser import HeaderParser
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 State = Literal["none", "one", "several", "empty", "orphan"]
@@ -105,19 +107,25 @@ def _folder(package: str, places: Sequence[str]) -> Path | None:
 
 
 def _owners(package: str, places: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Distributions whose list of files names the folder; each once."""
+    """Distributions whose list of files names the folder; each once.
+
+    The lists are read as they lie: `Distribution.files` leaves files out that are gone, from Python 3.12 on and wherever
+    the package importlib_metadata was imported, and its `metadata` raises there when the file is missing.
+    """
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions(path=list(places)):
-        name = str(distribution.metadata["Name"] or "").lower().replace("_", "-")
+        head = HeaderParser().parsestr(distribution.read_text("METADATA") or "")
+        name = str(head["Name"] or "").lower().replace("_", "-")
         if not name:
             continue
-        files = distribution.files  # None where the list itself is gone
-        if files is None:
+        listed = distribution.read_text("RECORD")  # None where the list itself is gone
+        if listed is None:
             owns = name == package or (name.startswith(f"{package}-") and "-ep-" not in name)
         else:
+            files = (PurePosixPath(row[0]) for row in csv.reader(listed.splitlines()) if row)
             owns = any(file.parts[:1] == (package,) and file.suffix != ".pyc" for file in files)
         if owns:
-            found.setdefault(name, distribution.version)
+            found.setdefault(name, str(head["Version"] or ""))
     return tuple(sorted(found.items()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import shlex
@@ -104,7 +105,12 @@ def test_a_half_removed_build_is_told_and_its_leftovers_go_too(site: Path) -> No
     assert commands[2].endswith("onnxruntime==1.31.1")
 
 
-def test_a_listed_build_without_any_file_is_half_removed(site: Path) -> None:
+@pytest.mark.parametrize("lists_what_is_gone", [True, False])
+def test_a_listed_build_without_any_file_is_half_removed(
+    site: Path, lists_what_is_gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not lists_what_is_gone:  # Python from 3.12 on, and importlib_metadata wherever it was imported
+        monkeypatch.setattr(importlib.metadata.Distribution, "files", [])
     install(site, "onnxruntime", "1.31.1")
     shutil.rmtree(site / "onnxruntime")
     assert builds.look(paths=[str(site)]).state == "empty"
