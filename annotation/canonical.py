@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from blake3 import blake3
@@ -39,8 +39,14 @@ def snap(value: float, scale: int = PX) -> int:
     return round(scaled)
 
 
-def snaps(values: Iterable[float], scale: int = PX) -> list[int]:
+def snaps(values: Sequence[float], scale: int = PX) -> list[int]:
     """`snap` of every value."""
+    try:
+        out = [round(v * scale) for v in values]
+    except (ValueError, OverflowError):  # NaN, infinity: named below
+        out = []
+    if out and -LIMIT < min(out) <= max(out) < LIMIT:
+        return out
     return [snap(v, scale) for v in values]
 
 

@@ -39,6 +39,7 @@ MAX_POINTS = 1_000_000
 MAX_TEXT = 4000
 """Characters of a caption."""
 _encode = msgspec.json.Encoder().encode
+_PX, _LIMIT = canonical.PX, canonical.LIMIT
 
 
 def to_row(shape: Shape) -> tuple[Kind, IntBox | None, str | None]:
@@ -50,6 +51,10 @@ def to_row(shape: Shape) -> tuple[Kind, IntBox | None, str | None]:
         InvalidInput: a coordinate that is not finite or too large, too few points, an inverted box, a broken mask,
             an empty caption.
     """
+    if type(shape) is Box:  # by far the most, and sound: the same as below at half the time
+        x0, y0, x1, y1 = shape.x0 * _PX, shape.y0 * _PX, shape.x1 * _PX, shape.y1 * _PX
+        if -_LIMIT < x0 <= x1 < _LIMIT and -_LIMIT < y0 <= y1 < _LIMIT:
+            return "box", (round(x0), round(y0), round(x1), round(y1)), None
     match shape:
         case Box(x0, y0, x1, y1):
             box = (canonical.snap(x0), canonical.snap(y0), canonical.snap(x1), canonical.snap(y1))

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from sqlalchemy.engine import Connection
 
 from annotation import canonical, sets
-from annotation.core import Annotation, AnnotationSet
+from annotation.core import NO_ATTRIBUTES, Annotation, AnnotationSet
 from annotation.errors import InvalidInput, NotFound
 from annotation.rows import from_row, to_row
 from app.events import Changes, Finished, Started, Work
@@ -25,6 +25,9 @@ from storage.queries import Stored
 from storage.record import Content, Edit
 from storage.steps import Inverted, Step
 from storage.tables import KINDS, ORIGINS
+
+_KIND = {kind: i for i, kind in enumerate(KINDS)}
+_ORIGIN = {origin: i for i, origin in enumerate(ORIGINS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def value(row: Stored) -> Annotation:
     return Annotation(
         label=row.label,
         shape=from_row(row.kind, row.box, row.geometry),
-        attributes=MappingProxyType(json.loads(row.attributes)) if row.attributes else MappingProxyType({}),
+        attributes=MappingProxyType(json.loads(row.attributes)) if row.attributes else NO_ATTRIBUTES,
         score=None if row.score_micro is None else row.score_micro / canonical.MICRO,
         origin=row.origin,  # type: ignore[arg-type]
         uid=row.uid,
@@ -54,19 +57,23 @@ def content(
 ) -> Content:
     """What the record stores of an annotation: snapped integers and canonical JSON."""
     kind, box, shape = to_row(a.shape)
-    clean = {k: canonical.nfc(v) if isinstance(v, str) else v for k, v in a.attributes.items()}
+    clean = (
+        {k: canonical.nfc(v) if isinstance(v, str) else v for k, v in a.attributes.items()}
+        if a.attributes
+        else None
+    )
     return Content(
         uid=bytes.fromhex(a.uid),
         asset_id=asset_id,
         label_id=label_id,
-        kind=KINDS.index(kind),
+        kind=_KIND[kind],
         box=box,
         geometry=shape,
         attributes=canonical.encode(clean).decode() if clean else None,
         score_micro=canonical.snap(a.score, canonical.MICRO)
         if a.score is not None and origin == "model"
         else None,
-        origin=ORIGINS.index(origin),
+        origin=_ORIGIN[origin],
         from_id=from_id,
     )
 
