@@ -112,11 +112,10 @@ def sniff(path: Path) -> str:
     for folder in sheets.folders(path):
         for file in sheets.some(folder, ".txt"):
             kind = _kind(file)
-            if (
-                kind == "gt"
-                and not _cells(base.head(file).decode("utf-8", "replace").split("\n")[0].rstrip("\r"))[0]
-            ):
-                continue
+            if kind == "gt":
+                first = base.head(file).decode("utf-8", "replace").lstrip().partition("\n")[0]
+                if first and not _cells(first.rstrip("\r"))[0]:
+                    continue
             if why := _WHY.get(kind, ""):
                 return f"its file {file.name}: {why}"
     return ""
@@ -479,9 +478,7 @@ def write(
     own = schema.resolve(CLASS)
     files, lists = sheets.Sheets(out), sheets.Lists(out)
     try:
-        empty = True
         for record in records:
-            empty = False
             for a in record.annotations:
                 base.class_id(a, ids, record.path)
             split, path = record.split or "default", base.clean_path(record.path)
@@ -498,10 +495,11 @@ def write(
                 folder, slash, last = sheets.stem(path).rpartition("/")
                 lines = [line for a in record.annotations if (line := _line(a, dialect))]
                 files.write(f"{split}/{folder}{slash}gt_{last}.txt", "".join(lines).encode())
-        if empty:
+        written = lists.finish()
+        if not written and not any(out.iterdir()):
             files.write("default/gt.txt", b"")
         files.finish()
-        return sorted({*lists.finish(), *(f for f in out.iterdir() if f.is_dir())})
+        return sorted({*written, *(f for f in out.iterdir() if f.is_dir())})
     finally:
         lists.close()
 

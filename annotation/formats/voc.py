@@ -7,10 +7,11 @@ LabelImg, CVAT, labelme and Roboflow do not, and no file says which it is. Attri
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from annotation import geometry, marks
-from annotation.core import Annotation, Box
+from annotation.core import Annotation, Box, Mask
 from annotation.errors import InvalidInput
 from annotation.formats import base, pngs, sheets, vocread, xmlite
 from annotation.formats.base import Loss, Record
@@ -163,12 +164,13 @@ def write(
             stem = sheets.stem(path)
             objects = [a for a in record.annotations if a.label in ids or base.class_id(a, ids, path)]
             painted = masks and any(a.kind in pngs.AREAS for a in objects)
+            if painted:
+                objects = _paint(record, objects, ids, stem, files)
             body = _document(record, path, objects, folder, segmented=painted)
             files.write(f"Annotations/{stem}.xml", body.encode())
             line = f'"{stem}"' if " " in stem else stem
             lists.add(f"ImageSets/Main/{record.split or 'default'}.txt", line)
             if painted:
-                _paint(record, objects, ids, stem, files)
                 lists.add(f"ImageSets/Segmentation/{record.split or 'default'}.txt", line)
         files.write("labelmap.txt", pngs.map_text(ids).encode())
         files.finish()
@@ -253,7 +255,8 @@ def _bndbox(box: Box) -> str:
 
 def _paint(
     record: Record, objects: list[Annotation], ids: Mapping[str, int], stem: str, files: sheets.Sheets
-) -> None:
+) -> list[Annotation]:
+    """Write the two PNGs; the objects, areas as boxes of what is to be seen of them, so that reading finds them one."""
     classes, numbers = pngs.blank(record, wide=False), pngs.blank(record, wide=False)
     by_uid = {a.uid: a for a in objects}
     held = [a for a in objects if geometry.bbox(a.shape) is not None and _parent(a, by_uid) is None]
@@ -264,3 +267,6 @@ def _paint(
             pngs.paint(numbers, a.shape, n)
     files.write(f"SegmentationClass/{stem}.png", pngs.data(classes, palette=True))
     files.write(f"SegmentationObject/{stem}.png", pngs.data(numbers, palette=True))
+    runs = pngs.regions(numbers, record.path)
+    seen = {n: geometry.bbox(Mask(numbers.shape[1], numbers.shape[0], r)) for n, r in runs.items() if n}
+    return [replace(a, shape=box) if (box := seen.get(number.get(a.uid, 0))) else a for a in objects]

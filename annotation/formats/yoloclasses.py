@@ -51,7 +51,7 @@ _LOSSES = {
 
 def sniff(path: Path) -> str:
     """Why a folder holds pictures by class; "" when it does not."""
-    if (path / CLASSES).is_file() and any((path / name).is_file() for name in LISTS):
+    if (path / CLASSES).is_file():
         return f"its file {CLASSES} lists the classes of its pictures"
     splits = [f for f in sheets.some(path, folders=True) if f.name.lower() in _SPLITS]
     for split in splits:
