@@ -74,7 +74,7 @@ def test_a_tail_written_anew_is_not_what_was_signed(world: World) -> None:
     _, b = write(world, "d@v1", "d@v2")
     with world.db.write() as conn:
         conn.execute(sa.text("DELETE FROM audit WHERE seq = 2"))
-    write(world, "d@v2")
+    write(world, "d@v3")  # the same deed in the same millisecond would be the same line
     assert faults(world, {2: b.digest}) == [(2, "a signed version names another line here")]
 
 
