@@ -72,6 +72,15 @@ def add(conn: Connection, name: str, kind: str, settings: Mapping[str, object]) 
     return find(conn, name)
 
 
+def settle(conn: Connection, hub: Hub, settings: Mapping[str, object]) -> Hub:
+    """The hub with other settings."""
+    conn.execute(
+        sa.text("UPDATE hub SET settings = :s WHERE id = :i"),
+        {"s": canonical.encode(dict(settings)).decode(), "i": hub.id},
+    )
+    return find(conn, hub.name)
+
+
 def remove(conn: Connection, hub: Hub) -> None:
     """Forget a hub; what was published there stays, and so do the lines of the record that name it."""
     conn.execute(sa.text("UPDATE hub SET removed_ms = :t WHERE id = :i"), {"t": now_ms(), "i": hub.id})

@@ -140,6 +140,36 @@ def _add(ws: Workspace, name: str, kind: str, settings: Mapping[str, object]) ->
     return hub
 
 
+def note(
+    ws: Workspace,
+    name: str,
+    *,
+    price_gb: float | None = None,
+    price_hour: float | None = None,
+    currency: str | None = None,
+    capacity: str | None = None,
+    latency_ms: int | None = None,
+) -> Hub:
+    """Keep what people know of a hub, for estimates: prices of a GB sent and of an hour of a device, capacity, latency.
+
+    Raises:
+        NotFound: no such hub. InvalidInput: a price below 0, or a text past 200 characters.
+    """
+    given = {
+        "price_gb_micro": None if price_gb is None else canonical.snap(price_gb, canonical.MICRO),
+        "price_hour_micro": None if price_hour is None else canonical.snap(price_hour, canonical.MICRO),
+        "currency": currency, "capacity": capacity, "latency_ms": latency_ms,
+    }  # fmt: skip
+    if any(isinstance(v, int) and v < 0 for v in given.values()):
+        raise InvalidInput("a price or a latency below 0", where=name)
+    if any(isinstance(v, str) and len(v) > 200 for v in given.values()):
+        raise InvalidInput("a note that is too long", where=name, remedy="at most 200 characters")
+    hub = find(ws, name)
+    notes = {**hub.settings.get("notes", {}), **{k: v for k, v in given.items() if v is not None}}
+    with ws.db.write() as conn:
+        return hubs.settle(conn, hub, {**hub.settings, "notes": notes})
+
+
 def remove(ws: Workspace, name: str) -> Hub:
     """Forget a hub and its secret; what was published there stays.
 
@@ -229,11 +259,24 @@ def open_hub(ws: Workspace, what: str | Path, *, patience_s: float = PATIENCE_S)
 
 def opened(ws: Workspace, hub: Hub, *, patience_s: float = PATIENCE_S) -> Store:
     """The store of a hub. patience_s: how long a server that is away is waited for."""
+    secret = (keys.secret(ws, _secret_name(hub)) or "") if hub.kind == "s3" else ""
+    return plain(hub, secret, patience_s=patience_s)
+
+
+def plain(hub: Hub, secret: str = "", *, patience_s: float = PATIENCE_S) -> Store:
+    """The store of a hub by its settings alone, as on a node of a cluster.
+
+    Args:
+        secret: of an S3 key pair; by default LAMPROOM_HUB_SECRET.
+
+    Raises:
+        InvalidInput: the secret is missing.
+    """
     if hub.kind != "s3":
         return FolderStore(Path(os.fsdecode(bytes.fromhex(hub.settings["path"]))))
     from storage.hub.s3 import S3Store
 
-    secret = keys.secret(ws, _secret_name(hub)) or os.environ.get("LAMPROOM_HUB_SECRET", "")
+    secret = secret or os.environ.get("LAMPROOM_HUB_SECRET", "")
     if not secret:
         raise InvalidInput(
             "the hub's secret key is not kept here", where=hub.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
@@ -241,6 +242,7 @@ def _begin(conn: Connection, ws: Workspace, version: Version, hub: Hub, way: Way
 
 
 def _go_on(ws: Workspace, job: Job, version: Version, hub: Hub, clock: Clock) -> Work:
+    begun = time.monotonic()
     yield Started(f"publish {version.ref}", job.total, str(job.id))
     with jobs.held(ws.db, job.id) as lease, closing(hubs.opened(ws, hub)) as store:
         try:
@@ -275,7 +277,8 @@ def _go_on(ws: Workspace, job: Job, version: Version, hub: Hub, clock: Clock) ->
             record.link(conn, job.activity_id, "generated", "package", f"{version.ref} {published.digest}")
             audit.append(
                 conn, agent=ws.person.name, verb="publish", subject=version.ref,
-                detail={"hub": hub.name, "root": published.digest, "objects": last.objects, "bytes": last.size},
+                detail={"hub": hub.name, "root": published.digest, "objects": last.objects, "bytes": last.size,
+                        "milliseconds": round((time.monotonic() - begun) * 1000)},
             )  # fmt: skip
             jobs.finish(conn, job.id, "finished")
     yield Finished(

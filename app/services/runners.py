@@ -228,6 +228,53 @@ class Slurm:
         _asked("scancel", *_there(ticket), str(int(ticket["job"])))
 
 
+def program() -> tuple[str, ...]:
+    """The words that start this program on any node that sees the same files."""
+    return (sys.executable, "-m", "app")
+
+
+def demand_slurm() -> None:
+    """Raise Unavailable unless this machine submits to Slurm."""
+    Slurm(Way()).demand()
+
+
+def begin_script(script: Path, folder: Path) -> Ticket:
+    """Submit one script, whose own lines say what it needs.
+
+    Raises:
+        Unavailable: Slurm does not take it.
+    """
+    said = _asked(
+        "sbatch",
+        "--parsable",
+        f"--chdir={folder}",
+        f"--output={str(folder).replace('%', '%%')}/slurm.txt",
+        str(script),
+    )
+    number, _, cluster = said.stdout.strip().partition(";")
+    if said.returncode or not number.isdigit():
+        raise Unavailable(
+            f"Slurm did not take the job: {_last(said.stderr)}", remedy="see its resources and options"
+        )
+    return {"runner": "slurm", "job": int(number), "cluster": cluster}
+
+
+def script_state(ticket: Ticket) -> str | None:
+    """ "waiting", "running" or "gone" of a submitted script; None when nobody can say just now."""
+    said = _asked("squeue", *_there(ticket), "--noheader", f"--jobs={int(ticket['job'])}", "--format=%T")
+    if said.returncode == 0:
+        states = {word.strip() for word in said.stdout.split("\n")} & {
+            "PENDING", "CONFIGURING", "SUSPENDED", "RUNNING", "COMPLETING", "REQUEUED"
+        }  # fmt: skip
+        return "gone" if not states else "running" if states & {"RUNNING", "COMPLETING"} else "waiting"
+    return "gone" if "nvalid job id" in said.stderr else None
+
+
+def cancel_script(ticket: Ticket) -> None:
+    """Stop a submitted script; nothing when it has ended."""
+    _asked("scancel", *_there(ticket), str(int(ticket["job"])))
+
+
 def _there(ticket: Ticket) -> tuple[str, ...]:
     """The option that names the cluster an array was sent to; none for this machine's own."""
     return (f"--clusters={ticket['cluster']}",) if ticket.get("cluster") else ()

@@ -166,3 +166,32 @@ def hub_probe(ctx: typer.Context, name: Annotated[str, arg("A hub's name, or a f
     if versions:
         lines.append("· " + tr("Published there: {names}", names=", ".join(versions)))
     return Outcome(hubs.probed_json(found), text="\n".join(lines))
+
+
+@verb(hub_app, "note", "Keep what you know of a hub for estimates: prices, capacity, latency.")
+def note(
+    ctx: typer.Context,
+    name: Name,
+    price_gb: Annotated[float | None, opt("Price of a GB sent.", "--price-gb", min=0.0)] = None,
+    price_hour: Annotated[
+        float | None, opt("Price of an hour of one device.", "--price-hour", min=0.0)
+    ] = None,
+    currency: Annotated[str | None, opt("Of both prices.", "--currency")] = None,
+    capacity: Annotated[
+        str | None, opt("In your words, for example 8 x A800, full by day.", "--capacity")
+    ] = None,
+    latency_ms: Annotated[int | None, opt("Milliseconds of a round trip.", "--latency-ms", min=0)] = None,
+) -> Outcome:
+    from app.services import hubs
+
+    with opened(ctx) as ws:
+        found = hubs.note(
+            ws,
+            name,
+            price_gb=price_gb,
+            price_hour=price_hour,
+            currency=currency,
+            capacity=capacity,
+            latency_ms=latency_ms,
+        )
+    return Outcome(hubs.to_json(found))

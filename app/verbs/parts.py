@@ -73,6 +73,7 @@ models_app = group("ONNX models of a workspace.")
 recipes_app = group("Recipes: how a model is used; kept by name.")
 review_app = group("Accept or reject predictions in bulk; one step, undone as one.")
 jobs_app = group("Machine work: what runs, what was interrupted.")
+hubjob_app = group("Work at a hub on a published version: training, evaluation; submit, follow, collect.")
 shuttle_app = group("Disks that are carried: pack a version, check, bring into a hub folder.")
 policy_app = group("What may leave: tags of visibility, purpose, time and place on sources, pictures and versions.")
 audit_app = group("The audit log: who let what leave, and who changed rights; every line seals the one before.")
@@ -82,6 +83,7 @@ for _word, _sub in (
     ("recipes", recipes_app),
     ("review", review_app),
     ("jobs", jobs_app),
+    ("hubjob", hubjob_app),
     ("shuttle", shuttle_app),
     ("policy", policy_app),
     ("audit", audit_app),

@@ -82,7 +82,7 @@ ReturnToService=2
 SchedulerParameters=sched_interval=2,batch_sched_delay=0
 MinJobAge=300
 KillWait=2
-NodeName={node} NodeAddr=127.0.0.1 NodeHostname={socket.gethostname()} CPUs=2 State=UNKNOWN
+NodeName={node} NodeAddr=127.0.0.1 NodeHostname={socket.gethostname()} CPUs=2 RealMemory=1000 State=UNKNOWN
 PartitionName=short Nodes={node} Default=YES MaxTime=INFINITE State=UP
 """
 
