@@ -28,6 +28,8 @@ DIALECTS = ("images", "video")
 FILE = "annotations.xml"
 PLACE = "images"
 MAX_LOOK = 50
+MAX_TRACK = 2_500_000
+"""Elements and attributes of one track: CVAT writes every frame of it, some 200,000."""
 MAX_FOLDERS = 2000
 """Files, and folders, looked at to recognise a set."""
 _SUFFIXES = (".png", ".PNG", ".jpg", ".jpeg", ".JPG")
@@ -121,7 +123,7 @@ def _parse(file: Path, sizes: Sizes | None, problems: Problems) -> Iterator[Reco
     numbers: set[str] = set()
     with frames.Spool() as spool:
         film: _Film | None = None
-        for child in xmlite.children(file, "annotations"):
+        for child in xmlite.children(file, "annotations", most=MAX_TRACK):
             match child.tag:
                 case "meta":
                     specs, meta = Specs.of(child), child

@@ -101,6 +101,7 @@ def read(
     """One record an item, in the file's order; a folder's files one after the other, subsets as splits by their names.
 
     A `label` is a label of the whole picture, `group` and `object_id` become marks, an attribute `score` the score.
+    Attributes of an item itself (`attr`) have no place in a record.
     With `problems` faulty annotations are left out and listed there; without, nothing is yielded of a faulty file.
 
     Raises:

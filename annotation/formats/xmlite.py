@@ -102,8 +102,10 @@ def parse(data: bytes, where: str) -> Element:
     return found
 
 
-def children(path: Path, name: str) -> Iterator[Element]:
+def children(path: Path, name: str, *, most: int = MAX_NODES) -> Iterator[Element]:
     """Every child of the outermost element, which must be called `name`, one at a time: flat memory.
+
+    A child may hold `most` elements and attributes.
 
     Raises:
         InvalidInput: as `parse`, when that place is reached.
@@ -138,10 +140,8 @@ def children(path: Path, name: str) -> Iterator[Element]:
                     yield element
                     outermost.clear()
                     held = size = 0
-            if held > MAX_NODES or size > MAX_CHILD:
-                raise InvalidInput(
-                    "one element holds too much", where=where, remedy=f"at most {MAX_NODES} in it"
-                )
+            if held > most or size > MAX_CHILD:
+                raise InvalidInput("one element holds too much", where=where, remedy=f"at most {most} in it")
         parser.close()
     except ElementTree.ParseError as error:
         raise _fault(error, where) from error
