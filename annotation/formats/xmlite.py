@@ -102,10 +102,10 @@ def parse(data: bytes, where: str) -> Element:
     return found
 
 
-def children(path: Path, name: str, *, most: int = MAX_NODES) -> Iterator[Element]:
+def children(path: Path, name: str, *, most: int | None = None) -> Iterator[Element]:
     """Every child of the outermost element, which must be called `name`, one at a time: flat memory.
 
-    A child may hold `most` elements and attributes.
+    A child may hold `most` elements and attributes, `MAX_NODES` by default.
 
     Raises:
         InvalidInput: as `parse`, when that place is reached.
