@@ -18,6 +18,7 @@ from annotation.errors import InvalidInput
 from app.events import Event, Finished, Progress, Started, Work
 from app.services import about as abouts
 from app.services import croissant, datacard, openlineage, quality, qualityreport, versions
+from app.services import lineage as lineages
 from app.services.quality import Quality
 from app.services.workspace import Workspace
 from storage import blobs, files, lineage, manifest, policy, seal
@@ -56,7 +57,7 @@ def known(ws: Workspace, version: Version, root: Root) -> Generator[Event, None,
     with ws.db.read() as conn:
         code, number, text, _ = rows.schema_at(conn, version.schema_version_id)
     schema = labels.loads(text, f"{code}@{number}")
-    origin = lineage.of_version(ws.db, version)
+    origin = lineages.of_version(ws, version)
     found: Quality | None = None
     for event in quality.measure(ws, version, schema):
         if isinstance(event, Finished):

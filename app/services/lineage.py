@@ -15,8 +15,20 @@ from app.services.workspace import Workspace
 from storage import files, headers, lineage, media, queries, register
 from storage import versions as rows
 from storage.lineage import Direction, Edge, Lineage, Node
+from storage.versions import Version
 
-__all__ = ["KINDS", "Direction", "Edge", "Lineage", "Node", "asset_id_of", "prov", "save", "trace"]
+__all__ = [
+    "KINDS",
+    "Direction",
+    "Edge",
+    "Lineage",
+    "Node",
+    "asset_id_of",
+    "of_version",
+    "prov",
+    "save",
+    "trace",
+]
 
 KINDS = ("picture", "object", "dataset", "version", "model", "package", "activity")
 """What a name can be said to be: `model:NAME`, `object:ID` …; without it the first that fits is taken."""
@@ -90,15 +102,18 @@ def asset_id_of(conn: Connection, what: str) -> int | None:
         digest = bytes.fromhex(what)
         found = (ids("WHERE s.blake3 = :b", b=digest) or ids("WHERE s.sha256 = :b", b=digest))[:1]
     else:  # by the hash of its name, which is indexed; the text is only compared
-        found = []
+        whole, part = [], []
         for root in register.roots(conn):
-            inside = what.removeprefix(f"{root.code}/") if what.startswith(f"{root.code}/") else what
-            for path in {what, inside}:
+            begins = what.startswith(f"{root.code}/")
+            for path, held in ((what.removeprefix(f"{root.code}/"), whole), (what, part)):
+                if held is whole and not begins:
+                    continue
                 where = "WHERE s.path_hash = :h AND s.source_root_id = :r AND s.path = :p"
                 at = {"h": register.path_hash(root.id, path), "r": root.id, "p": path}
-                found += ids(where, **at) or ids(
+                held += ids(where, **at) or ids(
                     f"JOIN seen_file f ON f.asset_id = s.id {where.replace('s.', 'f.')}", **at
                 )
+        found = whole or part  # with the source's code before it a path is unique
     if len(found) > 1:
         raise InvalidInput(
             f"{len(found)} pictures have that path",
@@ -161,9 +176,24 @@ def _version(ws: Workspace, what: str, direction: Direction) -> Lineage | None:
     except (NotFound, InvalidInput):
         return None
     if direction == "back":
-        return lineage.of_version(ws.db, found)
+        return of_version(ws, found)
     with ws.db.read() as conn:
         return lineage.from_version(conn, found)
+
+
+def of_version(ws: Workspace, version: Version) -> Lineage:
+    """A version's ancestors; of one that was received with the lineage that was published beside it, as far as it can be read."""
+    from app.services import receive  # only here: what it needs is much
+
+    found = lineage.of_version(ws.db, version)
+    path = receive.documents_folder(ws, version.dataset, version.tag) / "lineage.json"
+    try:
+        there = lineage.from_prov(path.read_bytes(), mark="elsewhere")
+    except (OSError, InvalidInput):
+        return found
+    joined = lineage.merged(found, there)
+    tie = Edge("wasDerivedFrom", found.subject, there.subject)
+    return Lineage(found.subject, joined.nodes, (*joined.edges, tie))
 
 
 def _dataset(ws: Workspace, what: str, direction: Direction) -> Lineage | None:
@@ -221,7 +251,7 @@ def _with_version(ws: Workspace, found: Lineage, uid: str | None) -> Lineage:
         return found
     with ws.db.read() as conn:
         version = rows.by_uid(conn, uid)
-    return found if version is None else lineage.merged(found, lineage.of_version(ws.db, version))
+    return found if version is None else lineage.merged(found, of_version(ws, version))
 
 
 _READERS: Mapping[str, Callable[[Workspace, str, Direction], Lineage | None]] = {

@@ -18,7 +18,7 @@ from storage.lineage.forward import (
 )
 from storage.lineage.graph import Direction, Edge, Lineage, Node
 from storage.lineage.pictures import of_annotation, of_asset
-from storage.lineage.prov import ENDS, public, to_prov, without_names
+from storage.lineage.prov import ENDS, from_prov, public, to_prov, without_names
 from storage.lineage.sets import of_dataset, of_version
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "from_dataset",
     "from_model",
     "from_package",
+    "from_prov",
     "from_version",
     "merged",
     "of_activity",

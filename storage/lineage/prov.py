@@ -6,10 +6,12 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from blake3 import blake3
 
+from annotation.errors import InvalidInput
 from storage.lineage.graph import Edge, Lineage, Node
 
 ENDS: Mapping[str, tuple[str, str]] = {
@@ -26,6 +28,10 @@ ENDS: Mapping[str, tuple[str, str]] = {
 """Names of the two ends of each relation: `source`, `target`."""
 _PEOPLE = frozenset({"by", "started_by", "assignee", "person", "reviewer"})
 """Facts and parameters that name a person."""
+MAX_BYTES = 64 << 20
+MAX_NODES = 20_000
+"""What is read of a foreign lineage; ours of a version have some dozens of nodes."""
+_NESTED = frozenset({"params", "runs", "wh", "files", "others", "filter"})
 _TIMES = {"started": "prov:startTime", "ended": "prov:endTime"}
 _AGENTS = {"person": "prov:Person", "software": "prov:SoftwareAgent"}
 
@@ -57,6 +63,71 @@ def to_prov(lineage: Lineage, *, workspace_uid: str) -> bytes:
             told["lr:count"] = edge.n
         document.setdefault(edge.relation, {})[f"_:{edge.relation}{counts[edge.relation]}"] = told
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+
+
+def from_prov(data: bytes, *, mark: str) -> Lineage:
+    """A lineage from PROV-JSON that `to_prov` wrote, perhaps in another workspace; its subject is the first entity.
+
+    Args:
+        data: foreign: bounded, and nothing in it is taken for more than text. mark: put before every id, so that ids of
+            two workspaces stay apart.
+
+    Raises:
+        InvalidInput: it is none, or too large.
+    """
+    if len(data) > MAX_BYTES:
+        raise InvalidInput("the lineage is too large", remedy=f"at most {MAX_BYTES >> 20} MB are read")
+    try:
+        document = msgspec.json.decode(data, type=dict[str, dict[str, Any]])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"no PROV-JSON: {str(error)[:200]}") from None
+    nodes: dict[str, Node] = {}
+    for kind in ("entity", "activity", "agent"):
+        for name, told in document.get(kind, {}).items():
+            if len(nodes) >= MAX_NODES or not isinstance(told, dict):
+                raise InvalidInput("the lineage is too large or no PROV-JSON of ours")
+            nodes[name] = _node(f"{mark}.{name}", kind, told)
+    edges = []
+    for relation, ends in ENDS.items():
+        for told in document.get(relation, {}).values():
+            source, target = (told.get(end) if isinstance(told, dict) else None for end in ends)
+            if isinstance(source, str) and isinstance(target, str) and source in nodes and target in nodes:
+                n = told.get("lr:count")
+                edges.append(
+                    Edge(relation, nodes[source].id, nodes[target].id, n if isinstance(n, int) else None)
+                )
+    if not document.get("entity") or len(edges) > MAX_NODES * 20:
+        raise InvalidInput("the lineage is too large or no PROV-JSON of ours")
+    return Lineage(next(iter(nodes.values())).id, tuple(nodes.values()), tuple(edges))
+
+
+def _node(id: str, kind: str, told: Mapping[str, object]) -> Node:
+    said = told.get("prov:type")
+    type = said.get("$") if isinstance(said, Mapping) else said
+    type = {v: k for k, v in _AGENTS.items()}.get(str(type), str(type).removeprefix("lr:"))[:60]
+    back = {v: k for k, v in _TIMES.items()}
+    facts: dict[str, object] = {}
+    for key, value in told.items():
+        name = back.get(key, key.removeprefix("lr:"))
+        if not key.startswith("prov:") or key in back:
+            facts[name] = (
+                _unfolded(value)
+                if name in _NESTED
+                else value
+                if isinstance(value, str | int | float)
+                else str(value)
+            )
+    return Node(id, kind, type, str(told.get("prov:label", ""))[:400], facts)
+
+
+def _unfolded(value: object) -> object:
+    """What `_plain` gave as JSON text."""
+    if isinstance(value, str) and value[:1] in "[{":
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
 
 
 def without_names(lineage: Lineage) -> Lineage:

@@ -188,6 +188,23 @@ def test_a_model_made_by_a_job_leads_back_to_the_version_it_was_trained_on(tmp_p
     made.ws.close()
 
 
+def test_a_redacted_copy_leads_back_to_its_original_and_the_original_on_to_the_copy(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from app.services import redaction
+
+    made = whole.build(tmp_path, 3, published=False)
+    request.addfinalizer(made.ws.close)
+    whole.run(redaction.run(made.ws, DATASET, "open", redaction.Recipe(("person",))))
+    whole.run(versions.build(made.ws, versions.freeze(made.ws, "open", tag="v1")))
+    onward = lineage.trace(made.ws, "cam-1/000.jpg", "forward")
+    (copy,) = [n for n in onward.of_type("asset") if n.id != onward.subject]
+    assert "open@v1" in {n.title for n in onward.of_type("version")}
+    back = lineage.trace(made.ws, str(copy.facts["asset_id"]))
+    assert {"redact", "camera", "ingest"} <= {n.type for n in back.nodes if n.id in reach(back, back.subject)}
+    assert "cam-1/000.jpg" in {n.title for n in back.of_type("file")}
+
+
 # -- names -----------------------------------------------------------------------------------------------------------
 
 
@@ -312,6 +329,54 @@ def test_openlineage_s_own_classes_take_every_event(made: Whole, tmp_path: Path)
         data = openlineage.of_lineage(made.ws, lineage.trace(made.ws, REF, direction))  # type: ignore[arg-type]
         path.write_bytes(data)
         assert peers.ask(python, EVENTS, path) == len(data.splitlines()) > 2
+
+
+def test_a_received_version_tells_the_lineage_it_was_published_with(
+    made: Whole, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from app.services import receive, workspace
+    from storage.hub.folder import FolderStore
+
+    key = str(next(n.title for n in lineage.trace(made.ws, REF).of_type("key")))
+    ws = workspace.create(str(tmp_path / "B"), person="接收者")
+    request.addfinalizer(ws.close)
+    whole.run(receive.run(ws, FolderStore(made.hub), REF, trust=key))
+    found = lineage.trace(ws, REF)
+    elsewhere = {n.type for n in found.nodes if n.id.startswith("elsewhere.")}
+    assert {"version", "model", "prelabel run", "evaluate", "revisions", "person"} <= elsewhere
+    assert {"cam-1", "demo"} <= {n.title for n in found.nodes if n.id in reach(found, found.subject)}
+    assert "李明" not in json.dumps(found.to_json(), ensure_ascii=False)
+    assert "receive" in {n.type for n in found.nodes}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"entity": {"a": 3}}',
+        b'{"entity": []}',
+        b"\xff\xfe",
+        b'{"entity": {' + b"[" * 5000,
+    ],
+)
+def test_a_foreign_lineage_that_is_none_is_refused(data: bytes) -> None:
+    from storage.lineage import from_prov
+
+    with pytest.raises(InvalidInput):
+        from_prov(data, mark="x")
+
+
+def test_a_lineage_comes_back_from_prov_with_its_nodes_edges_and_facts(ws: Workspace) -> None:
+    from storage.lineage import from_prov
+
+    found = lineage.trace(ws, REF)
+    again = from_prov(lineage.prov(ws, found), mark="x")
+    assert [(n.kind, n.type, n.title) for n in again.nodes if n.kind == "entity"] == [
+        (n.kind, n.type, n.title) for n in found.nodes if n.kind == "entity"
+    ]
+    assert len(again.edges) == len(found.edges) and again.of_type("ingest")[0].facts["params"]
 
 
 # -- in words --------------------------------------------------------------------------------------------------------
