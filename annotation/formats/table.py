@@ -383,7 +383,12 @@ def _full(cell: _Cells) -> Iterator[Annotation]:
     if kind == "box":
         numbers = sheets.floats([cell(name) for name in ("x0", "y0", "x1", "y1")], "a corner")
         box = canonical.snaps(numbers)
-    shape = rows.from_row(kind, box, cell.raw("shape") or None)
+    try:
+        shape = base.sound(rows.from_row(kind, box, cell.raw("shape") or None))
+    except InvalidInput as error:
+        raise InvalidInput(
+            error.what, remedy=error.remedy or "kind, corners and shape as they were written"
+        ) from error
     attributes: Mapping[str, AttributeValue] = {}
     if text := cell.raw("attributes"):
         value = base.parse_json(text.encode("utf-8", "surrogatepass"), "attributes")
@@ -399,7 +404,7 @@ def _full(cell: _Cells) -> Iterator[Annotation]:
         raise InvalidInput(f"origin is {base.short(origin)}", remedy=f"one of {', '.join(_ORIGINS)}")
     if uid and not _UID.match(uid):
         raise InvalidInput(f"uid is {base.short(uid)}", remedy="32 hex digits")
-    found = Annotation(canonical.nfc(label), base.sound(shape), attributes, score, origin)  # type: ignore[arg-type]
+    found = Annotation(canonical.nfc(label), shape, attributes, score, origin)  # type: ignore[arg-type]
     yield Annotation(found.label, found.shape, attributes, score, found.origin, uid) if uid else found
 
 
