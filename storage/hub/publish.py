@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
@@ -30,6 +31,8 @@ from storage.proof import Fault, ReadMedia
 
 AHEAD = 4
 """Objects waiting for each one that is being sent."""
+MOST_HELD = 256 << 20
+"""Bytes of objects that are being sent or wait for it: whole ones are in memory."""
 LONG_S = 0.02
 """A line is long when a tiny request takes this many seconds."""
 SMALL = 1 << 18
@@ -304,7 +307,7 @@ class _Course:
         self._paused = 0.0
         self._done = 0
         self._open: deque[tuple[Chunk, tuple[str, ...], list[tuple[Fact, Future[bytes | None]]]]] = deque()
-        self._flying: set[Future[object]] = set()
+        self._flying: dict[Future[Any], int] = {}  # and the bytes each holds in memory
         mean = todo.size / max(todo.objects, 1)
         long = way.can.round_trip_s >= LONG_S and mean <= SMALL and todo.objects > 200
         packs = plan.pack if plan.pack is not None else long
@@ -319,7 +322,7 @@ class _Course:
                     continue
                 sending_: list[tuple[Fact, Future[bytes | None]]] = []
                 for fact in _missing(self._way, chunk, self._get) if n else ():
-                    yield from self._room()
+                    yield from self._room(fact.size)
                     sending_.append((fact, self._begun(fact)))
                 self._open.append((chunk, parts, sending_))
                 while self._open and all(f.done() for _, f in self._open[0][2]):
@@ -341,19 +344,25 @@ class _Course:
             future: Future[bytes | None] = way.workers.submit(sending.source_bytes, way, fact)
         else:
             future = way.workers.submit(lambda: sending.media(way, fact))
-        self._flying.add(future)  # type: ignore[arg-type]
+        self._flying[future] = min(fact.size, sending.WHOLE)
         return future
 
-    def _room(self) -> Iterator[Sent]:
-        """Wait until another object may be begun."""
+    def _room(self, size: int) -> Iterator[Sent]:
+        """Wait until another object of this size may be begun."""
         most = AHEAD * (self._plan.threads or self._way.hub.threads)
-        yield from self._until(lambda: len(self._flying) < most)
+        size = min(size, sending.WHOLE)
+        yield from self._until(
+            lambda: (
+                not self._flying
+                or (len(self._flying) < most and size + sum(self._flying.values()) <= MOST_HELD)
+            )
+        )
 
     def _until(self, met: Callable[[], bool]) -> Iterator[Sent]:
         """Wait, telling of progress; a fault of the hub ends the work at once."""
         while True:
             for future in [f for f in self._flying if f.done()]:
-                self._flying.discard(future)
+                del self._flying[future]
                 error = future.exception()
                 if error is not None and not isinstance(error, Wrong):
                     raise error
@@ -389,7 +398,8 @@ class _Course:
                     self._packer.add(b3, data)
                 else:
                     key = packages.object_key(b3)
-                    self._flying.add(self._way.workers.submit(sending.put, self._way, key, data, b3))
+                    put = self._way.workers.submit(sending.put, self._way, key, data, b3)
+                    self._flying[put] = len(data)
         self._done += chunk.n
         return self._sent(faults)
 

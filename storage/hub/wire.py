@@ -108,7 +108,7 @@ class Wire:
         secret: str,
         *,
         token: str = "",
-        threads: int = 16,
+        threads: int = 32,
         patience_s: float = 60.0,
     ) -> None:
         host = urlsplit(address.endpoint)

@@ -57,7 +57,7 @@ class AddHubSheet(Sheet):
         self.body = outer
         outer.addWidget(self.of_s3)
         outer.addWidget(self.of_folder)
-        self.limit, self.window = self._pair(
+        self.limit, self.hours = self._pair(
             "Bytes a second at most",
             "as 10M; empty: as fast as it goes",
             "Hours of the day",
@@ -101,7 +101,7 @@ class AddHubSheet(Sheet):
         ws = self.desk.ws
         if ws is None:
             return
-        text: dict[str, Any] = {"limit": self.limit.text(), "window": self.window.text()}
+        text: dict[str, Any] = {"limit": self.limit.text(), "window": self.hours.text()}
         name, folder, is_s3 = self.name.text().strip(), self.folder.text().strip(), self.kind() == "s3"
         s3: dict[str, Any] = {
             "endpoint": self.address.text().strip(), "bucket": self.bucket.text().strip(), "prefix": self.prefix.text().strip(),

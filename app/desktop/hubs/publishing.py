@@ -62,7 +62,7 @@ class PublishSheet(Sheet):
         self.told = label(kind="second", wrap=True)
         outer.addWidget(self.told)
         self.limit = self.text_field("Bytes a second at most", hint="as 10M; empty: as fast as it goes")
-        self.window = self.text_field("Hours of the day", hint="as 22:00-06:00; empty: always")
+        self.hours = self.text_field("Hours of the day", hint="as 22:00-06:00; empty: always")
         self.reason = self.text_field(
             "Your reason to let it leave against its policy tags", hint="empty: what may not leave is refused",
             note="It is kept in the audit log under your name.",
@@ -123,7 +123,7 @@ class PublishSheet(Sheet):
         if ws is None:
             return
         target: str | Path = self.chosen() or Path(self.folder.text().strip()).expanduser()
-        limit, window, reason = self.limit.text(), self.window.text().strip(), self.reason.text().strip()
+        limit, window, reason = self.limit.text(), self.hours.text().strip(), self.reason.text().strip()
 
         def work() -> Any:
             from app.services import hubs, publish
