@@ -111,6 +111,7 @@ def children(path: Path, name: str, *, most: int | None = None) -> Iterator[Elem
         InvalidInput: as `parse`, when that place is reached.
     """
     where = path.name
+    most = MAX_NODES if most is None else most
     parser: ElementTree.XMLPullParser[Element] = ElementTree.XMLPullParser(("start", "end"))
     outermost: Element | None = None
     depth = held = size = 0
