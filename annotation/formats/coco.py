@@ -86,9 +86,9 @@ def sniff(path: Path) -> str:
     """Why the path is a COCO file, or a folder that holds one; "" when it is not."""
     if path.is_dir():
         found = ((file, _marks(file)) for file in _files(path)[:20])
-        return next((f"its file {file.name} is {why}" for file, why in found if why), "")
+        return next((f"its file {file.name} is a JSON object with {why}" for file, why in found if why), "")
     why = _marks(path)
-    return f"it is {why}" if why else ""
+    return f"it is a JSON object with {why}" if why else ""
 
 
 def _marks(file: Path) -> str:
@@ -102,7 +102,7 @@ def _marks(file: Path) -> str:
     if b'"items"' in text and b'"images"' not in text:
         return ""  # Datumaro's, which has categories and annotations too
     found = [word for word in ("images", "annotations", "categories") if f'"{word}"'.encode() in text]
-    return f"a JSON object with {' and '.join(found)}" if len(found) >= 2 else ""
+    return ", ".join(found) if len(found) >= 2 else ""
 
 
 def _files(folder: Path) -> list[Path]:
@@ -130,14 +130,20 @@ def read(
         noted = Problems(file.name, problems)
         split = base.split_of(file.stem)
         try:
-            found.append(coco_index.records(coco_index.build(file, sizes, noted), split, sizes))
-        except coco_index.Panoptic:
-            found.append(coco_panoptic.read(file, split, noted))
+            found.append(_looked_at(file, split, sizes, noted))
         except InvalidInput as error:
             noted.error(error)
         noted.finish()
     for one in found:
         yield from one
+
+
+def _looked_at(file: Path, split: str, sizes: Sizes | None, problems: Problems) -> Iterator[Record]:
+    try:
+        index = coco_index.build(file, sizes, problems)
+    except coco_index.Panoptic:
+        return coco_panoptic.read(file, split, problems)
+    return coco_index.records(index, split, sizes)
 
 
 def classes(path: Path) -> list[str]:

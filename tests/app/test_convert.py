@@ -151,7 +151,7 @@ def test_the_verbs_need_no_workspace_and_end_with_the_right_code(
 ) -> None:
     file = coco_file(tmp_path / "in")
     assert cli.main(["sniff", str(file)]) == 0
-    assert capsys.readouterr().out.startswith("coco: it is a JSON object with images and annotations")
+    assert capsys.readouterr().out.startswith("coco: it is a JSON object with images, annotations")
     assert cli.main(["convert", str(file), "native", str(tmp_path / "out")]) == 0
     assert cli.main(["--json", "convert", str(file), "yolo", str(tmp_path / "no")]) == 1
     capsys.readouterr()
