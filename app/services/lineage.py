@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -137,21 +138,21 @@ def _picture(ws: Workspace, what: str, direction: Direction) -> Lineage | None:
             return None
         if direction == "forward":
             return lineage.from_asset(conn, asset_id)
-    camera = _camera(ws, asset_id)
+    cameras = _cameras(ws, asset_id)
     with ws.db.read() as conn:
-        return lineage.of_asset(conn, asset_id, camera=camera)
+        return lineage.of_asset(conn, asset_id, cameras=cameras)
 
 
-def _camera(ws: Workspace, asset_id: int) -> Mapping[str, str]:
-    """What the file's EXIF says took it; {} where the file cannot be read now."""
+def _cameras(ws: Workspace, asset_id: int) -> dict[int, dict[str, str]]:
+    """What EXIF says of the cameras of an asset and of what it was derived from, of files that can be read now."""
     with ws.db.read() as conn:
-        place = queries.places(conn, [asset_id])[asset_id]
-    try:
-        return headers.camera(
-            media.read_asset(ws.folder, place.location, place.path, place.disk_path, place.blake3)
-        )
-    except (LamproomError, OSError):
-        return {}
+        places = queries.places(conn, lineage.origins(conn, asset_id))
+    out = {}
+    for one, place in places.items():
+        with suppress(LamproomError, OSError):
+            data = media.read_asset(ws.folder, place.location, place.path, place.disk_path, place.blake3)
+            out[one] = headers.camera(data)
+    return out
 
 
 def _object(ws: Workspace, what: str, direction: Direction) -> Lineage | None:
@@ -165,9 +166,9 @@ def _object(ws: Workspace, what: str, direction: Direction) -> Lineage | None:
             sa.text("SELECT asset_id FROM annotation WHERE uid = :u AND died IS NULL"),
             {"u": bytes.fromhex(uid)},
         ).scalar()
-    camera = _camera(ws, asset_id) if asset_id is not None else None
+    cameras = _cameras(ws, asset_id) if asset_id is not None else {}
     with ws.db.read() as conn:
-        return lineage.of_annotation(conn, uid, camera=camera)
+        return lineage.of_annotation(conn, uid, cameras=cameras)
 
 
 def _version(ws: Workspace, what: str, direction: Direction) -> Lineage | None:

@@ -17,7 +17,7 @@ from storage.lineage.forward import (
     package_refs,
 )
 from storage.lineage.graph import Direction, Edge, Lineage, Node
-from storage.lineage.pictures import of_annotation, of_asset
+from storage.lineage.pictures import of_annotation, of_asset, origins
 from storage.lineage.prov import ENDS, from_prov, public, to_prov, without_names
 from storage.lineage.sets import of_dataset, of_version
 
@@ -42,6 +42,7 @@ __all__ = [
     "of_model",
     "of_package",
     "of_version",
+    "origins",
     "package_refs",
     "public",
     "to_prov",

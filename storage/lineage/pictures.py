@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,21 +21,34 @@ from storage.tables import KINDS, LIKENESS, OPS, ORIGINS, REVIEWS, SEEN, SPLITS
 MAX_ROWS = 2_000
 """Versions of objects of one picture that are told one by one, the newest; their number is always given."""
 
-Camera = Mapping[str, str]
-"""What EXIF says of a camera: make, model, serial, lens; {} when it says nothing."""
+Cameras = Mapping[int, Mapping[str, str]]
+"""Asset id -> what EXIF says of its camera: make, model, serial, lens; {} when it says nothing."""
 
 
-def of_asset(conn: Connection, asset_id: int, *, camera: Camera | None = None) -> Lineage:
+def origins(conn: Connection, asset_id: int) -> list[int]:
+    """The asset, what it was derived from, and so on."""
+    out = [asset_id]
+    while len(out) < MAX_LINKS:
+        above = conn.execute(
+            sa.text("SELECT from_id FROM derivation WHERE asset_id = :a"), {"a": out[-1]}
+        ).scalar()
+        if above is None or above in out:
+            break
+        out.append(above)
+    return out
+
+
+def of_asset(conn: Connection, asset_id: int, *, cameras: Cameras = MappingProxyType({})) -> Lineage:
     """An asset: its file, camera and ingest, the copies left out for it, its reviews, and every version of its objects.
 
     Args:
-        camera: what its EXIF says; the caller reads the file.
+        cameras: what EXIF says, of the asset and of what it was derived from; the caller reads the files.
 
     Raises:
         NotFound: there is no such asset.
     """
     graph = Graph()
-    me = add_asset(conn, graph, asset_id, camera)
+    me = add_asset(conn, graph, asset_id, cameras)
     rows = conn.execute(
         sa.text("SELECT id FROM annotation WHERE asset_id = :a ORDER BY (died IS NOT NULL), id DESC LIMIT :n"),
         {"a": asset_id, "n": MAX_ROWS},
@@ -50,7 +64,7 @@ def of_asset(conn: Connection, asset_id: int, *, camera: Camera | None = None) -
     return graph.done(me)
 
 
-def of_annotation(conn: Connection, uid: str, *, camera: Camera | None = None) -> Lineage:
+def of_annotation(conn: Connection, uid: str, *, cameras: Cameras = MappingProxyType({})) -> Lineage:
     """An object that lives: all its versions with who made and who closed each, and the picture it is on.
 
     Raises:
@@ -75,13 +89,13 @@ def of_annotation(conn: Connection, uid: str, *, camera: Camera | None = None) -
         .scalars()
         .all()
     )
-    me = add_asset(conn, graph, row[1], camera)
+    me = add_asset(conn, graph, row[1], cameras)
     _objects(conn, graph, me, list(ids))
     _recipe_regions(graph, me)
     return graph.done(subject)
 
 
-def add_asset(conn: Connection, graph: Graph, asset_id: int, camera: Camera | None = None) -> str:
+def add_asset(conn: Connection, graph: Graph, asset_id: int, cameras: Cameras = MappingProxyType({})) -> str:
     """The node of an asset with its file, camera, ingest, copies and what it was derived from."""
     row = conn.execute(
         sa.text(
@@ -101,7 +115,7 @@ def add_asset(conn: Connection, graph: Graph, asset_id: int, camera: Camera | No
     graph.edge("wasGeneratedBy", me, f"activity.{row[6]}")
     graph.edge("used", f"activity.{row[6]}", file)
     made = {row[6]}
-    if camera:
+    if camera := cameras.get(asset_id):
         name = " ".join(camera[k] for k in ("make", "model") if camera.get(k)) or camera.get(
             "serial", "camera"
         )
@@ -112,7 +126,7 @@ def add_asset(conn: Connection, graph: Graph, asset_id: int, camera: Camera | No
         sa.text("SELECT from_id, activity_id, recipe FROM derivation WHERE asset_id = :a"), {"a": asset_id}
     ).first()
     if origin is not None:
-        earlier = add_asset(conn, graph, origin[0])
+        earlier = add_asset(conn, graph, origin[0], cameras)
         graph.edge("wasDerivedFrom", me, earlier)
         graph.edge("wasGeneratedBy", me, f"activity.{origin[1]}")
         graph.tell(me, recipe=origin[2])
