@@ -472,7 +472,7 @@ def test_a_taken_name_or_a_full_disk_leaves_nothing(
 def test_what_came_with_a_pack_stays_only_when_the_model_does(
     ws: Workspace, other: Workspace, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = packs.fingerprint(ws)
+    key = keys.fingerprint(ws)
     taken = packs.take(other, made, name="first", trust=key)
     beside = other.folder / "models" / f"{taken.sha256}.pack" / "signature"
     beside.write_bytes(b"of before")
