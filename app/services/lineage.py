@@ -103,7 +103,8 @@ def asset_id_of(conn: Connection, what: str) -> int | None:
         digest = bytes.fromhex(what)
         found = (ids("WHERE s.blake3 = :b", b=digest) or ids("WHERE s.sha256 = :b", b=digest))[:1]
     else:  # by the hash of its name, which is indexed; the text is only compared
-        whole, part = [], []
+        whole: list[int] = []
+        part: list[int] = []
         for root in register.roots(conn):
             begins = what.startswith(f"{root.code}/")
             for path, held in ((what.removeprefix(f"{root.code}/"), whole), (what, part)):

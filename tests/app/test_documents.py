@@ -156,6 +156,18 @@ def test_a_test_picture_with_a_near_copy_in_train_is_counted(tmp_path: Path) -> 
     ws.close()
 
 
+def test_a_version_without_any_picture_has_documents_too(made: Whole, tmp_path: Path) -> None:
+    chosen = versions.Filter(splits=("val",))
+    version = versions.freeze(made.ws, DATASET, tag="none", filter=chosen)
+    whole.run(documents.report(made.ws, version.ref, tmp_path))
+    figures = json.loads((tmp_path / "quality.json").read_text(encoding="utf-8"))["metrics"]
+    assert {
+        m["value"] for m in figures if m["id"] in ("labelled", "accepted", "evenness", "objects_per_picture")
+    } == {None}
+    version, root = versions.load(made.ws, versions.find(made.ws, version.ref))
+    assert ended(documents.made(made.ws, version, root))["records.jsonl"] == b""
+
+
 # -- pages -----------------------------------------------------------------------------------------------------------
 
 
