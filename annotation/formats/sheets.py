@@ -74,6 +74,11 @@ def some(folder: Path, suffix: str = "", *, folders: bool = False) -> list[Path]
     return sorted(found)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none, where Path.is_file raises."""
+    return os.path.isfile(path)
+
+
 def encoding(file: Path) -> str:
     """The encoding of a text file, told by its mark or by reading it all: UTF-8, UTF-16, GB 18030.
 

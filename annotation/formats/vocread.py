@@ -130,7 +130,7 @@ def _sheetless(here: _Set, problems: Problems) -> Iterator[str]:
     seen: set[int] = set()
 
     def fresh(stem: str) -> bool:
-        if hash(stem) in seen or (top / here.sheets / f"{stem}.xml").is_file():
+        if hash(stem) in seen or sheets.is_file(top / here.sheets / f"{stem}.xml"):
             return False
         seen.add(hash(stem))
         return True
@@ -347,7 +347,7 @@ def _masks(
     """The objects with the areas of the picture's PNGs among them, and its size."""
     top = here.root / here.inner
     files = [top / folder / f"{stem}.png" for folder in ("SegmentationClass", "SegmentationObject")]
-    if not files[0].is_file():
+    if not sheets.is_file(files[0]):
         return objects, (w, h)
     where = f"{here.inner}SegmentationClass/{stem}.png"
     classes = pngs.read(files[0], where)
@@ -357,7 +357,7 @@ def _masks(
             remedy="masks of the picture's size",
         )  # fmt: skip
     known = here.classes or pngs.named(pngs.VOC_NAMES)
-    if files[1].is_file():
+    if sheets.is_file(files[1]):
         found = pngs.instances(classes, pngs.read(files[1], where), known, where)
     else:
         runs = pngs.regions(classes.values, where)

@@ -210,8 +210,11 @@ def _below(root: Path, text: str, is_one: Callable[[Path], bool]) -> Path | None
         return root if text.strip() in (".", "./") and is_one(root) else None
     for n in range(len(parts)):
         found = root.joinpath(*parts[n:])
-        if is_one(found):
-            return found
+        try:
+            if is_one(found):
+                return found
+        except OSError:  # no file can have such a name
+            continue
     return None
 
 
