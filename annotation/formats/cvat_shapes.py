@@ -41,6 +41,8 @@ _CUBOID = ("xtl1", "ytl1", "xtr1", "ytr1", "xbr1", "ybr1", "xbl1", "ybl1", "xtl2
 _TRUE = {"1": True, "0": False, "true": True, "false": False, "True": True, "False": False}
 _PEOPLE = ("manual", "file")
 MAX_LABELS = 100_000
+MAX_MASK = 2**27
+"""Pixels of a mask's own box."""
 
 
 @dataclass(slots=True)
@@ -181,7 +183,9 @@ def _mask(element: Element, wh: tuple[int | None, int | None]) -> Mask:
     left, top, w, h = (
         foreign.whole(element.get(key) or "", key) for key in ("left", "top", "width", "height")
     )
-    if w < 1 or h < 1 or w * h > rle.MAX_DECODED or not (-w < left < width and -h < top < height):
+    if not (
+        1 <= w <= width and 1 <= h <= height and -w < left < width and -h < top < height and w * h <= MAX_MASK
+    ):
         raise InvalidInput(f"a mask of {w} x {h} px at {left}, {top}", remedy="inside the picture")
     words = (element.get("rle") or "").split(",")
     if len(words) > rle.MAX_RUNS:
@@ -191,7 +195,7 @@ def _mask(element: Element, wh: tuple[int | None, int | None]) -> Mask:
         raise InvalidInput(
             f"rle covers {sum(runs)} of {w * h} px", remedy="run lengths of the mask's own box"
         )
-    pixels = np.repeat(np.arange(len(runs), dtype=np.uint32) & 1, runs).astype(np.uint8)
+    pixels = np.repeat((np.arange(len(runs)) & 1).astype(np.uint8), runs)
     return rle.encode(pixels.reshape(h, w), at=(left, top), wh=(width, height))
 
 

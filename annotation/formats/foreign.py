@@ -279,15 +279,6 @@ def pairs(points: Coords) -> list[list[float]]:
     return [[x, y] for x, y in geometry.pairs(points)]
 
 
-def png(pixels: NDArray[Any]) -> bytes:
-    """An array (h, w) of uint8 or uint16 as a PNG, the same bytes for the same pixels."""
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
-
-
 def small(path: Path, data: bytes, *, where: str) -> None:
     """Write one of very many small files, which must be new; `settled` flushes them all together.
 

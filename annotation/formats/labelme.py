@@ -43,7 +43,7 @@ from annotation.core import (
     Tag,
 )
 from annotation.errors import InvalidInput, LamproomError
-from annotation.formats import base, foreign, jsonlite
+from annotation.formats import base, foreign, jsonlite, pngs
 from annotation.formats.base import Loss, Problems, Record, Sizes
 from annotation.labels import LabelSchema
 
@@ -577,7 +577,7 @@ def _png(mask: Mask) -> list[tuple[str, Coords, dict[str, Any]]]:
     part, x0, y0 = rle.crop(mask)
     if not part.size:
         return []
-    data = base64.b64encode(foreign.png(part * np.uint8(255))).decode()
+    data = base64.b64encode(pngs.data(part * np.uint8(255))).decode()
     h, w = part.shape
     return [("mask", (float(x0), float(y0), float(x0 + w - 1), float(y0 + h - 1)), {"mask": data})]
 

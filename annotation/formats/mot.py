@@ -16,12 +16,10 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from annotation import marks, rle
 from annotation.core import Annotation, AttributeValue, Box, Mask
 from annotation.errors import InvalidInput, LamproomError
-from annotation.formats import base, foreign, frames
+from annotation.formats import base, foreign, frames, pngs
 from annotation.formats.base import Problems, Record, Sizes
 from annotation.formats.mot_write import DIALECTS, INSTANCES, LABELS, SEQINFO, TEXTS, losses, place, write
 
@@ -31,7 +29,6 @@ MAX_LOOK = 5000
 """Folders looked at to recognise a set."""
 MAX_LINE = 32 * 2**20
 MAX_SMALL = 1 << 20
-MAX_PNG = 256 * 2**20
 _ROW = re.compile(rb"\s*-?\d+(?:\.0*)?\s*(?:,\s*-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*){5,9}\r?\Z")
 _MOTS = re.compile(rb"\d+ \d+ \d+ \d+ \d+ \S+\s*\Z")
 _PEDESTRIAN = "pedestrian"
@@ -385,13 +382,15 @@ def _pngs(folder: Path, inner: str, problems: Problems) -> Iterator[Record]:
     for file in sorted(folder.glob("*.png")):
         at = f"{inner}: {file.name}" if inner else file.name
         try:
-            pixels = foreign.mask_of_png(base.read_bytes(file, limit=MAX_PNG))
+            picture = pngs.read(file, at)
+            runs = pngs.regions(picture.values, at)
             place = base.clean_path(f"{inner}/{pictures.get(file.stem, file.name)}")
         except InvalidInput as error:
             problems.add(at, error.what, error.remedy)
             continue
+        w, h = picture.size
         found: list[Annotation] = []
-        for value in np.unique(pixels).tolist():
+        for value, counts in sorted(runs.items()):
             if value < 1000:
                 if value:
                     problems.add(
@@ -399,10 +398,9 @@ def _pngs(folder: Path, inner: str, problems: Problems) -> Iterator[Record]:
                     )
                 continue
             try:
-                found.append(_instance(rle.encode(pixels == value), value // 1000, value, names, inner))
+                found.append(_instance(Mask(w, h, counts), value // 1000, value, names, inner))
             except InvalidInput as error:
                 problems.add(at, error.what, error.remedy)
-        h, w = pixels.shape
         yield Record(place, w, h, tuple(found), foreign.split_of(PurePosixPath(place)))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from annotation import canonical, geometry, marks, raster, rle
 from annotation.core import Annotation, Box, Caption, Mask, Tag
 from annotation.errors import InvalidInput
-from annotation.formats import base, foreign, frames
+from annotation.formats import base, foreign, frames, pngs
 from annotation.formats.base import Loss, Record
 from annotation.labels import LabelSchema
 
@@ -251,11 +251,11 @@ class _Reel:
             pixels[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]][part != 0] = value
             values[value] = ids[a.label] + 1
         spot = _home(self._where) / INSTANCES / self._where.name / f"{number:06d}.png"
-        foreign.small(base.target(self._out, spot.as_posix()), foreign.png(pixels), where=record.path)
+        foreign.small(base.target(self._out, spot.as_posix()), pngs.data(pixels), where=record.path)
+        runs = pngs.regions(pixels, record.path)
         for value, label in values.items():
-            counts = rle.encode(pixels == value).counts
-            if len(counts) > 1:
-                yield f"{number} {value} {label} {h} {w} {rle.to_text(counts)}"
+            if value in runs:
+                yield f"{number} {value} {label} {h} {w} {rle.to_text(runs[value])}"
 
     def _value(self, a: Annotation, label: int, record: Record, there: set[str]) -> int:
         if label > MAX_CLASSES:
