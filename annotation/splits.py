@@ -1,6 +1,6 @@
 """Which pictures train, which validate, which test: by chance or by class, and whole groups only, so that no twin crosses.
 
-Stratified by class as Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data" (ECML PKDD 2011):
+Stratified by the pictures of each class, as Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data" (ECML PKDD 2011):
 the rarest class first, each group to the split that lacks it most. Chance comes from a digest of the seed and the group's
 first name, so the same pictures fall the same way on any machine, in any order.
 """
@@ -117,7 +117,7 @@ def _stratified(
         held: dict[str, int] = defaultdict(int)
         for i in group:
             for label, n in (candidates[i].labels or {}).items():
-                held[label] += n
+                held[label] += n > 0  # pictures that hold it: a crowd in one must not pull all others to the other splits
         counts.append(held)
     for g in order:
         for label, n in counts[g].items():

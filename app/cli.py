@@ -13,7 +13,27 @@ from annotation.errors import LamproomError
 from app import VERSION, console, i18n, log, settings
 from app.console import Call, Outcome
 
-from app.verbs import record, intake, recipes, packs, clean, work, worth, judge, rights, versions, out, formats, hub, lineage, documents, keys, arrive, hubjob, program  # noqa: F401  # isort: skip - they add their verbs, in the order of the help
+from app.verbs import (
+    record,
+    intake,
+    recipes,
+    packs,
+    clean,
+    work,
+    worth,
+    judge,
+    rights,
+    versions,
+    out,
+    formats,
+    hub,
+    lineage,
+    documents,
+    keys,
+    arrive,
+    hubjob,
+    program,
+)  # noqa: F401  # isort: skip - they add their verbs, in the order of the help
 from app.verbs.parts import app, opt
 
 GLOBAL_FLAGS = ("--json",)

@@ -343,8 +343,9 @@ class Sheets:
             name = tag.text().strip()
 
             def work():
-                from app.services import versions
+                from app.services import keys, versions
 
+                keys.fingerprint(ws)  # a version that could not be signed is not pinned either
                 yield from versions.build(ws, versions.freeze(ws, data, tag=name))
 
             self._start(lambda: tr("Freeze · {name}", name=f"{data}@{name}"), work)

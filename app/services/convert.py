@@ -171,7 +171,12 @@ def _classes(reader: ModuleType, path: Path, sizes: base.Sizes | None) -> list[s
 
 
 def _schema(
-    names: list[str], given: LabelSchema | Path | str | None, where_from: str, module: ModuleType, *, strict: bool
+    names: list[str],
+    given: LabelSchema | Path | str | None,
+    where_from: str,
+    module: ModuleType,
+    *,
+    strict: bool,
 ) -> tuple[LabelSchema, Mapping[str, str]]:
     """The schema to write by, and the code in it of each class of the file."""
     if given is None and module is not formats.FORMATS["native"]:

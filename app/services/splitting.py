@@ -162,7 +162,7 @@ def run(ws: Workspace, dataset: str, rule: Rule, *, where: str = "", dry_run: bo
 
 def _told(rule: Rule) -> dict[str, object]:
     return {
-        "shares": [round(s * 1_000_000) for s in rule.shares], "how": rule.how, "groups": list(rule.groups), "seed": rule.seed
+        "shares": ":".join(f"{s:g}" for s in rule.shares), "how": rule.how, "groups": list(rule.groups), "seed": rule.seed
     }  # fmt: skip
 
 

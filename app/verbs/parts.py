@@ -75,8 +75,12 @@ review_app = group("Accept or reject predictions in bulk; one step, undone as on
 jobs_app = group("Machine work: what runs, what was interrupted.")
 hubjob_app = group("Work at a hub on a published version: training, evaluation; submit, follow, collect.")
 shuttle_app = group("Disks that are carried: pack a version, check, bring into a hub folder.")
-policy_app = group("What may leave: tags of visibility, purpose, time and place on sources, pictures and versions.")
-audit_app = group("The audit log: who let what leave, and who changed rights; every line seals the one before.")
+policy_app = group(
+    "What may leave: tags of visibility, purpose, time and place on sources, pictures and versions."
+)
+audit_app = group(
+    "The audit log: who let what leave, and who changed rights; every line seals the one before."
+)
 for _word, _sub in (
     ("schema", schema_app),
     ("models", models_app),

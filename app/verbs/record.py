@@ -62,7 +62,11 @@ def status(ctx: typer.Context) -> Outcome:
     return Outcome(result, text=shown + "\n\n" + console.table(head, [list(d.values()) for d in datasets]))
 
 
-@verb(app, "log", "Steps of everybody, newest first; of a dataset its versions: parents, who, what changed, where published.")
+@verb(
+    app,
+    "log",
+    "Steps of everybody, newest first; of a dataset its versions: parents, who, what changed, where published.",
+)
 def log_(
     ctx: typer.Context,
     dataset: Annotated[str, arg("A dataset, for its versions.", metavar="[DATASET]")] = "",

@@ -31,10 +31,11 @@ def freeze(
     reviews: Annotated[list[str] | None, opt("Only this review state; may be repeated.", "--review")] = None,
     predictions: Annotated[bool, opt("Also predictions that nobody accepted.", "--predictions")] = False,
 ) -> Outcome:
-    from app.services import versions
+    from app.services import keys, versions
 
     with opened(ctx) as ws:
         chosen = versions.Filter(predictions, tuple(splits or ()), tuple(reviews or ()))
+        keys.fingerprint(ws)  # a version that could not be signed is not pinned either
         version = versions.freeze(ws, dataset, tag=tag, filter=chosen)
         return console.drive(ctx.obj, versions.build(ws, version))
 

@@ -382,3 +382,16 @@ def test_a_sample_of_a_source_is_spread_over_its_own_files(ws: Workspace) -> Non
         conn.exec_driver_sql(f"UPDATE asset SET source_root_id = {other} WHERE id > {one.assets[7]}")
         found = [c.asset_id for c in register.sample(conn, root, 8)]
     assert len(found) >= 7 and set(found) <= set(one.assets[:8])
+
+
+def test_a_version_that_cannot_be_signed_is_not_pinned(
+    world: Sealed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from app import cli
+
+    monkeypatch.delenv("LAMPROOM_KEYS")
+    line = ["-w", str(world.ws.folder), "freeze", "face-3", "--tag", "v1"]
+    assert cli.main(line) == 1
+    assert "keys protect" in capsys.readouterr().err and versions.listing(world.ws) == []
+    assert cli.main(["-w", str(world.ws.folder), "keys", "protect", "--none"]) == 0
+    assert cli.main(line) == 0
