@@ -125,7 +125,7 @@ def from_row(kind: str, box: Sequence[int | None] | None, geometry: str | None) 
         raise InvalidInput(f"a {kind} row without geometry")
     try:
         return _from_json(kind, msgspec.json.decode(geometry))
-    except (msgspec.DecodeError, TypeError, ValueError, IndexError) as error:
+    except (msgspec.DecodeError, TypeError, ValueError, LookupError) as error:
         raise InvalidInput(f"a {kind} row whose geometry cannot be read", where=geometry[:60]) from error
 
 

@@ -1,6 +1,6 @@
 """Text on pictures: ICDAR's `gt_<picture>.txt` of 2013, 2015 and 2017, PPOCRLabel's Label.txt, lists for recognition.
 
-2013 `x0, y0, x1, y1, "text"`; 2015 `x1,y1,x2,y2,x3,y3,x4,y4,text`; 2017 with the script before the text; `###` is illegible.
+2013 `x0 y0 x1 y1 "text"`, or with commas; 2015 `x1,y1,x2,y2,x3,y3,x4,y4,text`; 2017 with the script first; `###` is illegible.
 PPOCRLabel: `picture<tab>[{"transcription", "points", "difficult", "key_cls"}]`. Recognition: `picture<tab>text` or
 `picture, "text"`, a picture a word. ICDAR 2013's `<picture>_GT.txt` of single characters is read, with its colours.
 The text is the attribute `transcript`, the class `text` (characters: `character`).
@@ -519,7 +519,7 @@ def _line(a: Annotation, dialect: str) -> str:
     text = _text(a.attributes)
     if dialect == "2013":
         corners = (box.x0, box.y0, box.x1, box.y1)
-        return f'{", ".join(map(sheets.number, corners))}, "{text}"\n'
+        return f'{" ".join(map(sheets.number, corners))} "{text}"\n'
     ring = dota.corners(a.shape)
     if not ring:
         return ""

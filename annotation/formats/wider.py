@@ -76,7 +76,7 @@ def _is_wider(file: Path) -> bool:
         len(lines) == 3
         and lines[0].strip().lower().endswith(sheets.PICTURES)
         and lines[1].strip().isdigit()
-        and len(lines[2].split()) in (4, 10)
+        and len(lines[2].split()) in (4, 5, 10, 11)
     )
 
 
@@ -166,6 +166,9 @@ def _lines(file: Path) -> Iterator[str]:
 
 
 def _face(words: list[str]) -> Annotation:
+    name = CLASS
+    if len(words) in (5, 11):  # a class of its own at the end, as datumaro writes it
+        *words, name = words
     if len(words) not in (4, 10):
         raise InvalidInput(f"a line of {len(words)} numbers", remedy="x y w h and six attributes")
     x, y, w, h, *levels = sheets.floats(words, "a column")
@@ -177,7 +180,7 @@ def _face(words: list[str]) -> Annotation:
             raise InvalidInput(f"{key} is {level:g}", remedy="a small whole number")
         if level:
             found[key] = int(level)
-    return Annotation(CLASS, base.sound(Box(x, y, x + w, y + h)), found, origin="import")
+    return Annotation(name, base.sound(Box(x, y, x + w, y + h)), found, origin="import")
 
 
 # ---------------------------------------------------------------------------------------------------------------
