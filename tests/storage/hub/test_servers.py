@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import random
+import ssl
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from annotation.errors import Conflict, InvalidInput, LamproomError, NotFound, Unavailable
 from storage.hub import package as packages
 from storage.hub import reading
 from storage.hub.publish import Plan
-from storage.hub.s3 import LEAST_PART, part_bytes
+from storage.hub.s3 import LEAST_PART, S3Store, part_bytes
 from storage.hub.store import Unfinished
+from storage.hub.wire import Address, Wire
 from tests.storage.hub.conftest import Server
 from tests.storage.hub.sets import made, pictures
 
@@ -155,9 +164,6 @@ def test_a_bucket_that_is_not_there_is_named(moto_server: Server) -> None:
 def test_a_server_that_is_not_there_or_speaks_no_tls_is_unreachable_and_not_a_traceback(
     weed_server: Server,
 ) -> None:
-    from storage.hub.s3 import S3Store
-    from storage.hub.wire import Address, Wire
-
     for address in ("http://127.0.0.1:9", f"https://127.0.0.1:{weed_server.port}"):
         with pytest.raises(Unavailable) as caught:
             S3Store(Wire(Address(address, "bucket"), "a", "b", patience_s=0.2)).abilities()
@@ -175,3 +181,83 @@ def test_small_files_in_packs_are_read_verified_and_not_sent_again(server: Serve
     assert version.faults(hub) == []
     assert version.send(hub, Plan(pack=True))[-1].objects == 0
     assert version.send(hub)[-1].objects == 0, "without packs, what lies in them is there too"
+
+
+def test_a_changed_model_costs_its_changed_part_and_reads_back_whole(
+    weed_server: Server, tmp_path: Path
+) -> None:
+    data = random.Random(7).randbytes(9 << 20)
+    one, two = tmp_path / "one.ply", tmp_path / "two.ply"
+    one.write_bytes(data)
+    two.write_bytes(data[: 4 << 20] + b"a vertex moved" + data[4 << 20 :])
+    hub, plan = weed_server.store(), {"cut_bytes": 1 << 20}
+    first = made([("面.ply", one)], kind="model/ply")
+    whole = first.send(hub, Plan(place=first.place, **plan))[-1].size
+    second = made([("面.ply", two)], tag="v2", kind="model/ply")
+    part = second.send(hub, Plan(place=second.place, **plan))[-1].size
+    assert whole > len(data) and part < whole / 3
+    assert first.faults(hub) == second.faults(hub) == []
+    assert not {key for key, size in hub.listing("objects/") if size > 5 << 20}
+    assert second.send(hub, Plan(place=second.place, **plan))[-1].objects == 0
+    (b3,) = second.media
+    pieces = [key for key, _ in hub.listing(packages.pieces_key(b3))]
+    hub.delete(pieces[0])
+    assert second.send(hub, Plan(place=second.place, **plan))[-1].objects > 0 and second.faults(hub) == []
+
+
+def test_clocks_that_are_apart_are_named_with_the_minutes(
+    weed_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import botocore.auth
+
+    real = botocore.auth.get_current_datetime
+    monkeypatch.setattr(
+        botocore.auth, "get_current_datetime", lambda *a, **kw: real(*a, **kw) - timedelta(minutes=47)
+    )
+    with pytest.raises(InvalidInput, match="minutes apart"):
+        weed_server.store(bucket="any-bucket").abilities()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_named_and_its_authority_can_be_given(
+    tmp_path: Path,
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made_cert = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, None)
+    )  # fmt: skip
+    pem = tmp_path / "ca.pem"
+    pem.write_bytes(made_cert.public_bytes(Encoding.PEM))
+    both = tmp_path / "both.pem"
+    both.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + pem.read_bytes())
+
+    class No(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.send_error(403)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), No)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        for ca, says in (("", "certificate is not trusted"), (str(pem), "not allowed to do this")):
+            wire = Wire(
+                Address(f"https://127.0.0.1:{server.server_port}", "bucket", ca=ca), "a", "b", patience_s=5
+            )
+            with pytest.raises(LamproomError, match=says):
+                S3Store(wire).abilities()
+            wire.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
