@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from array import array
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from storage.register import Pictured
 
 MAX_FILES = 2_000_000
 """Files below a folder of pictures that are looked at."""
+AHEAD = 500
+"""Records whose pictures are asked for together."""
 _PIECE = 1 << 20
 _NAME_ONLY = 3
 """`_shared` of paths that have no folder in common."""
@@ -82,6 +85,8 @@ class Pictures:
         order = np.argsort(keys, kind="stable")
         self._keys = keys[order]
         self._ids = np.frombuffer(ids, np.int64)[order] if ids else np.zeros(0, np.int64)
+        self._ahead: dict[int, Pictured] = {}
+        """What the next records may mean, asked for all of them at once."""
         self._named = functools.lru_cache(maxsize=50_000)(self._of_name)
 
     def _paths(self) -> Iterator[tuple[int, str]]:
@@ -103,6 +108,18 @@ class Pictures:
                 return
             yield from ((asset_id, path) for _, asset_id, path in twins)
             after = twins[-1][0]
+
+    def ahead(self, records: Iterator[Record]) -> Iterator[Record]:
+        """The records, a few hundred of them read before the first is given: their pictures are asked for together."""
+        while part := list(itertools.islice(records, AHEAD)):
+            keys = np.array([hash(_stem(record.path)) for record in part], np.int64)
+            first, last = np.searchsorted(self._keys, keys, "left"), np.searchsorted(self._keys, keys, "right")
+            few = last - first <= 4  # a name that very many pictures have is left for when it is asked for
+            spots = np.concatenate([first[few] + k for k in range(4)])
+            ids = np.unique(self._ids[spots[spots < np.tile(last[few], 4)]])
+            with self._ws.db.read() as conn:
+                self._ahead = {c.asset_id: c for c in register.pictured(conn, ids.tolist())}
+            yield from part
 
     def size(self, path: str) -> tuple[int, int] | None:
         """(width, height) in px after orientation of the picture a path of the file means."""
@@ -135,8 +152,10 @@ class Pictures:
         ids = sorted({int(i) for i in self._ids[first:last]})
         if not ids:
             return _Named()
-        with self._ws.db.read() as conn:
-            candidates = register.pictured(conn, ids)
+        candidates = [self._ahead[i] for i in ids if i in self._ahead]
+        if len(candidates) < len(ids):
+            with self._ws.db.read() as conn:
+                candidates = register.pictured(conn, ids)
         best: dict[int, Pictured] = {}
         sized: dict[int, Pictured] = {}
         most = 0

@@ -108,7 +108,7 @@ def look(
         tally = Tally()
         seen = _Seen()
         shown = time.monotonic()
-        for found in _sound(source, pictures):
+        for found in pictures.ahead(_sound(source, pictures)):
             match = pictures.match(found)
             tally.note(found, match)
             seen.add(found, here=match.picture is not None)
@@ -173,7 +173,7 @@ def import_labels(
         with jobs.held(ws.db, job.id) as lease:
             yield Progress(0, seen.records)
             with Writer(ws, data, job, lease, codes, model) as writer:
-                for found in _sound(source, pictures):
+                for found in pictures.ahead(_sound(source, pictures)):
                     match = pictures.match(found)
                     yield from writer.add(found, match)
                     if match.picture is None:

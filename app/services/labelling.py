@@ -53,9 +53,9 @@ def value(row: Stored) -> Annotation:
 
 
 def content(
-    a: Annotation, asset_id: int, label_id: int, *, origin: str, from_id: int | None = None
+    a: Annotation, asset_id: int, label_id: int, *, origin: str, from_id: int | None = None, uid: str = ""
 ) -> Content:
-    """What the record stores of an annotation: snapped integers and canonical JSON."""
+    """What the record stores of an annotation: snapped integers and canonical JSON; `uid` instead of its own."""
     kind, box, shape = to_row(a.shape)
     clean = (
         {k: canonical.nfc(v) if isinstance(v, str) else v for k, v in a.attributes.items()}
@@ -63,7 +63,7 @@ def content(
         else None
     )
     return Content(
-        uid=bytes.fromhex(a.uid),
+        uid=bytes.fromhex(uid or a.uid),
         asset_id=asset_id,
         label_id=label_id,
         kind=_KIND[kind],

@@ -208,7 +208,7 @@ def test_unknown_formats_files_and_datasets_are_refused(ws: Workspace, tmp_path:
 def test_an_interrupted_import_goes_on_in_the_same_step_and_doubles_nothing(
     ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.import_write.BATCH_ROWS", 3)
+    monkeypatch.setattr("app.services.import_write.ROWS", 3)
     names = [f"{i:02d}.jpg" for i in range(20)]
     add(ws, tmp_path / "src", names)
     images = [{"file_name": n} for n in names] + [{"file_name": "missing.jpg"}]
