@@ -12,6 +12,7 @@ from app.desktop.lineage import report
 from app.desktop.lineage import sheet as lineages
 from app.desktop.said import ago
 from app.desktop.sheets import Sheets
+from app.desktop.versioned import compare, taking
 from app.desktop.widgets import Elided, Pill, button, column, frame, label, number, row
 from app.i18n import tr
 
@@ -68,14 +69,28 @@ class Versions(QWidget):
         def work() -> list[Any]:
             from app.services import versions
 
-            return list(reversed(versions.listing(ws, data.name)))
+            return versions.log(ws, data.name, compare=False)
+
+        def compared() -> list[Any]:
+            from app.services import versions
+
+            return versions.log(ws, data.name)
 
         def done(found: list[Any]) -> None:
-            if ticket == self._ticket:
-                self._rows = found
+            if ticket != self._ticket:
+                return
+            fresh = found != self._rows
+            self._rows = found
+            if fresh:
                 self.retranslate()
+            if any(x.since is None and x.parent and x.counts for x in found):
+                self.desk.ask(compared, done, lambda _: None)
 
         self.desk.ask(work, done)
+
+    def tags(self) -> list[str]:
+        """The tags of the versions listed, oldest first."""
+        return [line.version.tag for line in reversed(self._rows)]
 
     def retranslate(self) -> None:
         """The list again."""
@@ -99,10 +114,10 @@ class Versions(QWidget):
             self._list.addWidget(self._card(version))
         widgets.repaint_icons(self)
 
-    def _card(self, version: Any) -> QWidget:
+    def _card(self, line_: Any) -> QWidget:
+        version = line_.version
         made = frame("card")
-        line = row(made, gap=12, margins=(20, 14, 16, 14))
-        texts = column(gap=4)
+        texts = column(made, gap=4, margins=(20, 14, 16, 14))
         head = row(gap=12)
         tag = label(kind="head")
         tag.setText(version.tag)
@@ -113,6 +128,10 @@ class Versions(QWidget):
         else:
             pill.set(tr("manifest not written yet"), "accent")
         head.addWidget(pill)
+        for hub in dict.fromkeys(sent.hub for sent in line_.sent):
+            sent_to = Pill()
+            sent_to.set(tr("at {hub}", hub=hub), "blue")
+            head.addWidget(sent_to)
         head.addStretch()
         texts.addLayout(head)
         about = Elided("", "second")
@@ -121,22 +140,56 @@ class Versions(QWidget):
             f"{version.schema_code}@{version.schema_number}"
         )
         texts.addWidget(about)
+        if line_.counts is not None:
+            held = Elided("", "second")
+            held.setText(" · ".join(filter(None, [
+                tr("{n} pictures", n=number(line_.counts.assets)), tr("{n} objects", n=number(line_.counts.objects)),
+                since_text(line_.since, line_.parent),
+            ])))  # fmt: skip
+            texts.addWidget(held)
         if version.root:
             root = Elided(version.root, "small")
             root.setToolTip(version.root)
             texts.addWidget(root)
-        line.addLayout(texts, 1)
+        deeds = row(gap=8, margins=(0, 8, 0, 0))
+        texts.addLayout(deeds)
         tag_text = version.tag
         for text, run, icon in (
+            ("Compare…", lambda tag: compare.show(self.sheets.window, tag), "versions"),
+            ("Check out…", lambda tag: taking.ask(self.sheets.window, tag), "folder"),
             ("Verify", self.sheets.verify, "verify"),
+            ("Rebuild", lambda tag: taking.rebuild(self.sheets.window, tag), "history"),
             ("Export…", self.sheets.export, "export"),
             ("Publish…", self.sheets.publish, "hub"),
             ("Report…", lambda tag: report.ask(self.sheets.window, tag), "report"),
             ("Lineage", self._lineage, "lineage"),
         ):
-            line.addWidget(button(text, lambda run=run: run(tag_text), icon=icon))
+            deeds.addWidget(button(text, lambda run=run: run(tag_text), icon=icon))
+        deeds.addStretch()
         return made
 
     def _lineage(self, tag: str) -> None:
         if self.desk.dataset is not None:
             lineages.show(self.sheets.window, f"version:{self.desk.dataset.name}@{tag}")
+
+
+def since_text(since: Any, parent: str) -> str:
+    """What changed since the version before, in a few words; "" while it is not known."""
+    if since is None:
+        return ""
+    before = parent.rpartition("@")[2]
+    if since.same:
+        return tr("the same as {tag}", tag=before)
+    told = [
+        f"{sign}{number(n)} {tr(word)}"
+        for sign, n, word in (
+            ("+", since.assets_added, "pictures"), ("−", since.assets_removed, "pictures"), ("+", since.annotations_added, "objects"),
+            ("−", since.annotations_removed, "objects"), ("~", since.annotations_changed, "objects"),
+        )
+        if n
+    ]  # fmt: skip
+    return tr(
+        "since {tag}: {told}",
+        tag=before,
+        told=", ".join(told) or f"~{number(since.assets_changed)} {tr('pictures')}",
+    )

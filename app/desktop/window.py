@@ -38,6 +38,7 @@ from app.desktop.preferences import Preferences
 from app.desktop.sheets import Sheets
 from app.desktop.start import Start
 from app.desktop.tour import Tour, is_demo
+from app.desktop.versioned.passphrase import Asker
 from app.desktop.versions import Versions
 from app.desktop.widgets import (
     Dot,
@@ -120,6 +121,7 @@ class Window(QWidget):
         whole.addWidget(self.bottom)
 
         self.sheets = Sheets(self, desk)
+        self.asker = Asker(self)
         self.start = Start()
         self.home = Home(
             desk, {"annotate": lambda: self.go("annotate"), "pictures": self.sheets.add_pictures}
@@ -651,6 +653,7 @@ class Window(QWidget):
             QApplication.removeTranslator(self._qt_texts)
             self._qt_texts = None
         self.annotate.smart.close()
+        self.asker.close()
         self.desk.close()
         event.accept()
 

@@ -41,18 +41,19 @@ PER_FOLDER = 2_500
 CHANGED_FOLDERS = 20
 
 DVC = """
-import json, os, sys, time
-begun = time.perf_counter()
+import json, os, resource, sys, time
 os.environ["DVC_NO_ANALYTICS"] = "1"
 from dvc.repo import Repo
 what = sys.argv[1]
 repo = Repo(".")
-start = time.perf_counter()
+start, cpu = time.perf_counter(), time.process_time()
 if what == "add":
     repo.add("data")
 else:
     repo.diff(sys.argv[2], sys.argv[3])
-print(json.dumps({"work": time.perf_counter() - start, "start": start - begun}))
+spent = time.perf_counter() - start
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(json.dumps({"work": spent, "cpu": sum(u.ru_utime + u.ru_stime for u in used) - cpu}))
 """
 
 
@@ -86,13 +87,13 @@ def ours(what: str, place: Path, *rest: str) -> dict[str, float]:
 def child(what: str, place: Path, rest: list[str]) -> None:
     """In the process that is measured: ingest + freeze + build, or diff; prints seconds."""
     with workspace.open(str(place)) as ws:
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         if what == "version":
             result(ingest.run(ws, [Path(rest[0])], dataset="d"))
             result(versions.build(ws, versions.freeze(ws, "d", tag=rest[1])))
         else:
             versions.diff(ws, rest[0], rest[1])
-        print(json.dumps({"work": time.perf_counter() - begun}))
+        print(json.dumps({"work": time.perf_counter() - begun, "cpu": time.process_time() - cpu}))
 
 
 def result(work: Work) -> dict[str, object]:
@@ -147,7 +148,8 @@ def small(base: Path, n: int) -> bool:
 def against(name: str, mine: dict[str, float], theirs: dict[str, float], most: int) -> bool:
     """The bar, and the figures it is made of."""
     print(
-        f"{name}: {mine['work']:.2f} s (process {mine['whole']:.2f}); dvc {theirs['work']:.2f} s (process {theirs['whole']:.2f})",
+        f"{name}: {mine['work']:.2f} s ({mine['cpu']:.2f} CPU, process {mine['whole']:.2f}); "
+        f"dvc {theirs['work']:.2f} s ({theirs['cpu']:.2f} CPU, process {theirs['whole']:.2f}); load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
     ratio = mine["work"] / theirs["work"]

@@ -20,6 +20,7 @@ from app.desktop.actions import (
     review,
     schema,
     smart,
+    versions,
 )
 from app.desktop.actions.action import Action
 from app.desktop.actions.keymap import key, keys_of, shown
@@ -38,6 +39,7 @@ SECTIONS: tuple[tuple[str, str, tuple[Action, ...]], ...] = (
     ("review", "Review", review.ROWS),
     ("schema", "Label schema", schema.ROWS),
     ("evaluation", "Evaluation", evaluation.ROWS),
+    ("versions", "Versions", versions.ROWS),
     ("lineage", "Lineage and documents", lineage.ROWS),
 )
 """Name, caption, rows; a new row goes into its section's file."""
