@@ -189,6 +189,9 @@ def title(node: Node) -> str:
         return node.title.partition(" · ")[2]  # the host it ran on
     if node.type == "likeness":
         return tr("{kind}, {n} pictures", kind=tr(str(node.facts["kind"])), n=node.facts["n"])
+    if node.type == "annotation":
+        label, _, shape = node.title.rpartition(" ")
+        return f"{label} · {tr(shape)}" if label else node.title
     if node.type == "copies" and "files" not in node.facts:
         return ""
     return node.title

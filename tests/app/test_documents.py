@@ -142,11 +142,13 @@ def test_a_test_picture_with_a_near_copy_in_train_is_counted(tmp_path: Path) -> 
     ws = made.ws
     with ws.db.write() as conn:  # as if two pictures of different splits had been found to be near
         conn.exec_driver_sql("DELETE FROM likeness")
-        pair = (made.assets[3], made.assets[0])
-        for rank, asset in enumerate(pair):
-            conn.exec_driver_sql(
-                f"INSERT INTO likeness (dataset_id, kind, asset_id, group_id, rank) VALUES (1, {cleaning.LIKENESS.index('near')}, {asset}, {pair[0]}, {rank})"
-            )
+        near = cleaning.LIKENESS.index("near")
+        for group, pair in ((1, (made.assets[3], made.assets[0])), (2, (made.assets[1], made.assets[2]))):
+            for rank, asset in enumerate(pair):
+                conn.exec_driver_sql(
+                    "INSERT INTO likeness (dataset_id, kind, asset_id, group_id, rank) "
+                    f"VALUES (1, {near}, {asset}, {group}, {rank})"
+                )
     version = versions.find(ws, REF)
     found: Quality = whole.run(measure(ws, version, schemas.at(ws, version.schema_version_id))).result[
         "quality"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,8 +156,13 @@ class LineageSheet(Overlaid):
         self.desk.tasks.readers.submit(work, self.while_open(done), self.while_open(failed), key="lineage")
 
     def show_found(self, found: Lineage) -> None:
-        """Draw it."""
-        self.found = found
+        """Draw it, its objects with the names of their classes."""
+        named = tuple(
+            replace(n, title=f"{self.desk.label_name(str(n.facts['label']))} {n.title.rpartition(' ')[2]}")
+            if n.type == "annotation" and "label" in n.facts else n
+            for n in found.nodes
+        )  # fmt: skip
+        self.found = found = replace(found, nodes=named)
         nodes = {n.id: n for n in found.nodes}
         me = nodes[found.subject]
         self.subject.setText(f"{lineagetext.kind(me.type)} {lineagetext.title(me)}")
