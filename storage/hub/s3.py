@@ -334,10 +334,10 @@ def _contents(answer: Answer, where: str) -> Iterator[tuple[str, int]]:
             if (size := item.findtext("Size", "")).isdigit():
                 yield item.findtext("Key", ""), int(size)
         return
-    for key, size in pairs:
-        assert key is not None and size is not None
-        name = key[1].decode(errors="replace")
-        yield (unescape(name, _ENTITIES) if "&" in name else name), int(size[1])
+    for named, sized in pairs:
+        assert named is not None and sized is not None
+        name = named[1].decode(errors="replace")
+        yield (unescape(name, _ENTITIES) if "&" in name else name), int(sized[1])
 
 
 def _xml(answer: Answer, where: str) -> Element:
