@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QLineEdit
 
-from annotation.errors import LamproomError
-from app import i18n
 from app.desktop.desk import Desk
 from app.desktop.evaluation import form as evaluate
+from app.desktop.exchange import opening as exchange
 from app.desktop.hubs import opening as hubs
 from app.desktop.log import Bin, Steps
 from app.desktop.models import packing
@@ -32,8 +31,6 @@ from app.services.browse import Query
 
 if TYPE_CHECKING:
     from app.desktop.window import Window
-
-_FORMATS = (("coco", "COCO"), ("yolo", "YOLO"), ("native", "Lamproom"))
 
 
 class Sheets:
@@ -81,7 +78,7 @@ class Sheets:
 
     # --- in ------------------------------------------------------------------------------------------------------
 
-    def add_pictures(self) -> None:
+    def add_pictures(self, source: str = "") -> None:
         """Register the pictures of a folder, a zip or a tar in a dataset."""
         ws = self.desk.ws
         if ws is None:
@@ -108,6 +105,7 @@ class Sheets:
         )
         folder = sheet.path_field(
             "Folder, zip or tar",
+            value=source,
             hint="Where the pictures are",
             files=True,
             note="Folders below it are taken too.",
@@ -127,35 +125,14 @@ class Sheets:
         self.desk.counted.connect(chosen)
         self.desk.refresh()
 
-    def import_labels(self) -> None:
+    def import_labels(self, file: str = "") -> None:
         """Bring in the labels of another tool."""
-        ws, data = self.desk.ws, self._dataset()
-        if ws is None or data is None:
-            return
+        if self._dataset() is not None:
+            exchange.take_in(self, file)
 
-        def go() -> None:
-            source, code = Path(path.text().strip()).expanduser(), chosen()
-            if not source.exists():
-                sheet.show_fault(tr("There is no such folder or file: {path}", path=source))
-                return
-
-            def work():
-                from app.services import imports
-
-                return imports.import_labels(ws, source, dataset=data, wish=imports.Wish(code))
-
-            self._start(lambda: tr("Import labels · {name}", name=data), work)
-
-        sheet = self._sheet(
-            "Import labels",
-            "Pictures are found by their path, then by their name. Classes that are not known become new ones.",
-            "Import labels",
-            go,
-        )
-        chosen = sheet.choices("Format", _FORMATS, "coco")
-        path = sheet.path_field("File or folder", hint="For YOLO the folder with data.yaml", files=True)
-        self._need(sheet, path)
-        sheet.present(path)
+    def dropped(self, path: str) -> None:
+        """Whatever was dropped on the window."""
+        exchange.dropped(self, path)
 
     # --- models --------------------------------------------------------------------------------------------------
 
@@ -362,73 +339,9 @@ class Sheets:
         sheet.present(tag)
 
     def export(self, tag: str = "") -> None:
-        """Write the dataset or a version for another tool; what the format cannot hold is listed first."""
-        ws, data = self.desk.ws, self._dataset()
-        if ws is None or data is None:
-            return
-        ref = f"{data}@{tag}" if tag else data
-        seen = {"format": ""}
-
-        def go() -> None:
-            code, target, how = chosen(), Path(out.text().strip()).expanduser(), pictures()
-            if seen["format"] != code:
-                look(code)
-                return
-
-            def work():
-                from app.services import export
-
-                return export.run(ws, ref, code, target, accept_losses=True, pictures=how)
-
-            self._start(lambda: tr("Export · {name}", name=f"{ref} → {code}"), work)
-
-        def look(code: str) -> None:
-            seen["format"] = ""
-            losses.setText(tr("Looking for what this format cannot hold…"))
-            sheet.verb.setEnabled(False)
-
-            def work():
-                from app.services import export
-
-                return export.losses(ws, ref, code)
-
-            self.desk.ask(work, lambda found: told(code, found), failed)
-
-        def told(code: str, found) -> None:
-            if self.open is not sheet or chosen() != code:
-                return
-            seen["format"] = code
-            lines = [f"· {i18n.tr_sentence(one.what)}: {number(one.n)} ({one.example})" for one in found[:6]]
-            head = tr("This format cannot hold:") if lines else tr("Nothing is lost in this format.")
-            losses.setText("\n".join([head, *lines]))
-            check()
-
-        def failed(fault: BaseException) -> None:
-            if not isinstance(fault, LamproomError):
-                raise fault
-            if self.open is sheet:
-                losses.setText("")
-                sheet.show_fault(i18n.tr_fault(fault))
-
-        sheet = self._sheet("Export", "", "Export", go)
-        title = label(kind="second")
-        title.setText(ref)
-        sheet.body.addWidget(title)
-        chosen = sheet.choices("Format", _FORMATS, "coco", look)
-        losses = label(kind="second", wrap=True)
-        losses.setMinimumHeight(36)
-        sheet.body.addWidget(losses)
-        out = sheet.path_field("New folder", hint="A folder that does not exist yet")
-        pictures = sheet.choices(
-            "Pictures", [("link", tr("Link")), ("copy", tr("Copy")), ("none", tr("Leave out"))], "link"
-        )
-
-        def check() -> None:
-            sheet.verb.setEnabled(bool(out.text().strip()) and bool(seen["format"]))
-
-        out.textChanged.connect(lambda _: check())
-        look("coco")
-        sheet.present(out)
+        """Write the dataset or a version for another tool; what the format cannot hold is told first."""
+        if self._dataset() is not None:
+            exchange.give_out(self, tag)
 
     def publish(self, tag: str = "") -> None:
         """Send a version to a hub."""

@@ -23,6 +23,7 @@ from app.desktop.accelerators import Accelerators
 from app.desktop.activity import Activity, summary
 from app.desktop.annotate import Annotate
 from app.desktop.desk import Desk
+from app.desktop.dropping import Drops
 from app.desktop.evaluation.page import Evaluation
 from app.desktop.faultbar import FaultBar
 from app.desktop.gallery.page import Gallery
@@ -31,7 +32,6 @@ from app.desktop.home import Home
 from app.desktop.keysheet import KeySheet
 from app.desktop.lamp import Lamp
 from app.desktop.layout import Layout
-from app.desktop.models.dropping import Drops
 from app.desktop.overlaid import Overlaid
 from app.desktop.palette import Palette
 from app.desktop.preferences import Preferences
@@ -141,7 +141,7 @@ class Window(QWidget):
             self.stack.addWidget(page)
         self.activity = Activity(self.body, desk)
         self.body.installEventFilter(self)
-        self.drops: Drops = Drops(self, self.sheets.add_model, lambda: desk.ws is not None)
+        self.drops: Drops = Drops(self, self.sheets.dropped, lambda: desk.ws is not None)
         self.layout_: Layout = Layout(self)
         self.tour: Tour | None = None
         self._over: Overlaid | None = None

@@ -101,6 +101,9 @@ def import_(
         )
 
 
+_BECOMES = {"name": "by name", "decided": "by you", "dropped": "Left out", "new": "a new label"}
+
+
 def _looked(found: Any) -> Outcome:
     """What an import would do, as data and as a table of classes."""
     rows = [
@@ -108,7 +111,7 @@ def _looked(found: Any) -> Outcome:
             c.name,
             c.n,
             c.predictions,
-            tr(f"class: {c.how}"),
+            tr(_BECOMES[c.how]),
             c.code or (f"{c.proposed}?" if c.proposed else ""),
         ]
         for c in found.classes

@@ -45,7 +45,7 @@ def test_the_whole_line_runs_from_the_desk(hand: Hand, tmp_path: Path) -> None:
     hand.qtbot.waitUntil(lambda: hand.desk.dataset.last_tag == "v1")
 
     run(hand, "export")
-    hand.window.sheets.open.findChild(QLineEdit).setText(str(tmp_path / "out"))
+    hand.window.sheets.open.out.setText(str(tmp_path / "out"))
     go(hand)
     written = json.loads(next((tmp_path / "out").rglob("*.json")).read_text(encoding="utf-8"))
     assert written

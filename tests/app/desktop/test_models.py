@@ -76,7 +76,6 @@ def models(hand: Hand) -> list[str]:
 def test_a_dropped_file_is_recognised_told_why_and_tried_on_pictures_and_cancel_keeps_nothing(
     hand: Hand, tmp_path: Path
 ) -> None:
-    assert not drop(hand, tmp_path / "notes.txt")
     assert drop(hand, write(tmp_path))
     sheet = previewed(hand)
     assert "Detects objects" in sheet.kind.text() and "2 classes" in sheet.facts.text() and sheet.why.text()
