@@ -215,7 +215,7 @@ class ImportSheet(Sheet):
         self.lists.setVisible(lists)
         say(self.title, "Without a picture" if lists else "Classes")
         say(self.turn, "Back to the classes" if lists else "Pictures that were not found")
-        self.told.setVisible(not lists)
+        self.told.setText("" if lists else self._told())
 
     def _show(self) -> None:
         """Everything that depends on what is known."""
@@ -250,12 +250,16 @@ class ImportSheet(Sheet):
         self.turn.setVisible(without > 0)
         say(self.title, "Classes")
         say(self.turn, "Pictures that were not found")
-        new, dropped = len(self.classes.new), len(self.classes.dropped)
-        parts = [tr("{n} classes", n=number(len(found.classes)))]
+        self.told.setText(self._told())
+        self.told.show()
+
+    def _told(self) -> str:
+        """The classes in one line."""
+        n, new, dropped = (len(part) for part in (self.found.classes if self.found else (), self.classes.new, self.classes.dropped))
+        parts = [tr("{n} classes", n=number(n))]
         parts += [tr("{n} new labels", n=number(new))] * bool(new)
         parts += [tr("{n} left out", n=number(dropped))] * bool(dropped)
-        self.told.setText(" · ".join(parts))
-        self.told.show()
+        return " · ".join(parts)
 
     def _predicted(self, found: Look) -> int:
         return sum(c.predictions for c in found.classes)
