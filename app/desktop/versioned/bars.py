@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.services.versions.differing import Label
 
 ROW_PX = 44
+FIGURES_PX = 96
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
@@ -80,7 +81,7 @@ class ClassBars(QWidget):
             f"{sign}{number(x)}" for sign, x in (("+", _more(n)), ("−", _fewer(n)), ("~", _other(n))) if x
         )
         p.setFont(theme.font(11))
-        said = QFontMetrics(p.font()).horizontalAdvance(text) + 12
+        said = FIGURES_PX
         p.setPen(QColor(t.second))
         p.drawText(QRectF(wide - said, y + 22, said, 16), int(_RIGHT), text)
         half = (wide - said - 18) / 2

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from annotation.errors import LamproomError
 from app.desktop import theme, widgets
 from app.desktop.canvas.pictures import to_image
 from app.desktop.overlaid import Overlaid
-from app.desktop.versioned.bars import ClassBars
+from app.desktop.versioned.bars import ROW_PX, ClassBars
 from app.desktop.versioned.sides import Side, Sides, sides_of
 from app.desktop.widgets import Elided, button, column, label, number, row, say
 from app.i18n import tr, tr_fault
@@ -96,7 +96,7 @@ class CompareSheet(Overlaid):
         held.addStretch()
         area = widgets.scroll(inner)
         area.setAccessibleName(tr("Objects by class"))
-        area.setMaximumHeight(260)
+        self._area = area
         box.addWidget(area)
         self.list = say(QListWidget(), spoken="Pictures that differ")
         self.list.setUniformItemSizes(True)
@@ -183,6 +183,7 @@ class CompareSheet(Overlaid):
     def _draw_bars(self, totals: dict[str, tuple[int, int]] | None = None) -> None:
         assert self.found is not None
         colours = self.desk.style().colours
+        self._area.setFixedHeight(min(6, max(1, len(self.found.diff.by_label))) * ROW_PX)
         self.bars.show_labels(
             self.found.diff.by_label, self.desk.label_name,
             lambda code: colours.get(code, theme.current().second), totals,
@@ -194,7 +195,8 @@ class CompareSheet(Overlaid):
         self.said.setText(summary(d))
         self._draw_bars()
         for p in found.pictures:
-            item = QListWidgetItem(f"{MARKS[p.kind]}  {p.key}")
+            item = QListWidgetItem(f"{MARKS[p.kind]}  {p.key}   {_figures(p)}")
+            item.setSizeHint(QSize(0, 28))
             item.setToolTip(f"{p.key}\n{_figures(p)}")
             item.setData(Qt.ItemDataRole.UserRole, p.key)
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{tr(p.kind)} {p.key}, {_figures(p)}")
@@ -259,7 +261,7 @@ def summary(d: Diff) -> str:
            added=number(d.annotations_added), removed=number(d.annotations_removed), changed=number(d.annotations_changed)),
     ]  # fmt: skip
     if how:
-        lines.append(f"({how})")
+        lines.append(tr("Of the changed: {how}.", how=how))
     if d.steps is not None:
         lines.append(tr("{n} steps lie between them.", n=number(d.steps)))
     return "\n".join(lines)

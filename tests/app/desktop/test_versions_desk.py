@@ -74,7 +74,7 @@ def test_two_versions_are_compared_by_keys_with_classes_pictures_and_objects(
     assert left is not None and right is not None and left.image is not None
     assert sorted(m.kind for m in left.marks) == ["changed", "changed", "removed", "same"]
     assert sorted(m.kind for m in right.marks) == ["added", "changed", "changed", "former", "former", "same"]
-    photograph(hand.window, "versions-compare.png")
+    photograph(hand.window, "versions-compare.jpg")
     first = sheet.named.text()
     hand.qtbot.keyClick(sheet.list, Qt.Key.Key_Down)
     hand.qtbot.waitUntil(lambda: sheet.named.text() != first)
