@@ -240,11 +240,9 @@ def _image(ws: Workspace, fact: Any) -> tuple[Any, str]:
     if fact is None:
         return None, ""
     from app.services import versions
-    from storage import media
 
     try:
-        data = b"".join(versions.media_of(ws)(fact))
-        return to_image(media.decode(data, max_side_px=SIDE_PX)), ""
+        return to_image(versions.picture(ws, fact, SIDE_PX)), ""
     except LamproomError as error:
         return None, tr_fault(error)
 

@@ -6,7 +6,7 @@ from app.services.versions.building import build, sealed
 from app.services.versions.checkouts import checkout
 from app.services.versions.differing import Diff, diff, pair, pictures, totals
 from app.services.versions.history import log
-from app.services.versions.objects import load, media_of, place_of
+from app.services.versions.objects import load, media_of, picture, place_of
 from app.services.versions.pins import find, freeze, listing
 from app.services.versions.proving import verify
 from app.services.versions.rebuilding import rebuild
@@ -15,5 +15,5 @@ from storage.versions import Filter, Version
 
 __all__ = [
     "Diff", "Filter", "Version", "build", "checkout", "diff", "find", "freeze", "gc", "gc_hub", "listing", "load", "log", "media_of",
-    "pair", "pictures", "place_of", "rebuild", "sealed", "totals", "verify",
+    "pair", "picture", "pictures", "place_of", "rebuild", "sealed", "totals", "verify",
 ]  # fmt: skip

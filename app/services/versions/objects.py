@@ -9,7 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from blake3 import blake3
+from numpy.typing import NDArray
 
 from annotation.errors import LamproomError, NotFound
 from app.services.workspace import Workspace
@@ -160,6 +162,15 @@ class Sources:
 def media_of(ws: Workspace) -> proof.ReadMedia:
     """The bytes of assets from their sources."""
     return Sources(ws).read
+
+
+def picture(ws: Workspace, fact: Fact, side_px: int) -> NDArray[np.uint8]:
+    """An asset decoded for looking at, BGR, its longer side at most `side_px`.
+
+    Raises:
+        LamproomError: it cannot be read or decoded.
+    """
+    return media.decode(b"".join(Sources(ws).read(fact)), max_side_px=side_px)
 
 
 def place_of(ws: Workspace) -> Callable[[Fact], Path | None]:
