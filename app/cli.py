@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -12,29 +13,32 @@ import typer
 from annotation.errors import LamproomError
 from app import VERSION, console, i18n, log, settings
 from app.console import Call, Outcome
-
-from app.verbs import (
-    record,
-    intake,
-    recipes,
-    packs,
-    clean,
-    work,
-    worth,
-    judge,
-    rights,
-    versions,
-    out,
-    formats,
-    hub,
-    lineage,
-    documents,
-    keys,
-    arrive,
-    hubjob,
-    program,
-)  # noqa: F401  # isort: skip - they add their verbs, in the order of the help
 from app.verbs.parts import app, opt
+
+VERBS = (
+    "record",
+    "intake",
+    "recipes",
+    "packs",
+    "clean",
+    "work",
+    "worth",
+    "judge",
+    "rights",
+    "versions",
+    "out",
+    "formats",
+    "hub",
+    "lineage",
+    "documents",
+    "keys",
+    "arrive",
+    "hubjob",
+    "program",
+)
+"""Modules of app/verbs in the order of the help: each adds its verbs when it is loaded."""
+for _module in VERBS:
+    importlib.import_module(f"app.verbs.{_module}")
 
 GLOBAL_FLAGS = ("--json",)
 GROUPS = tuple(name for found in app.registered_groups if (name := found.name))

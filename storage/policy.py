@@ -109,7 +109,7 @@ def strictest(tags: Iterable[Tag]) -> Tag:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A live tag and what it is about: scope of SCOPES, id, name for people."""
+    """A live tag and what it is about: scope of SCOPES, id and name for people, of the first of `n` things."""
 
     scope: str
     ref_id: int
@@ -117,6 +117,7 @@ class Row:
     tag: Tag
     agent: str
     at_ms: int
+    n: int = 1
 
 
 def put(conn: Connection, scope: str, ref_ids: Sequence[int], tag: Tag, agent_id: int) -> int:
@@ -151,22 +152,26 @@ def put(conn: Connection, scope: str, ref_ids: Sequence[int], tag: Tag, agent_id
 
 
 _NAMES = {
-    "source": "SELECT code FROM source_root WHERE id = p.ref_id",
-    "asset": "SELECT r.code || '/' || s.path FROM asset s JOIN source_root r ON r.id = s.source_root_id WHERE s.id = p.ref_id",
-    "version": "SELECT d.name || '@' || v.tag FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id WHERE v.id = p.ref_id",
+    "source": "SELECT code FROM source_root WHERE id = :i",
+    "asset": "SELECT r.code || '/' || s.path FROM asset s JOIN source_root r ON r.id = s.source_root_id WHERE s.id = :i",
+    "version": "SELECT d.name || '@' || v.tag FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id WHERE v.id = :i",
 }
 
 
 def listing(conn: Connection, scope: str, *, limit: int = 200) -> list[Row]:
-    """Live tags of a scope, newest first."""
+    """Live tags of a scope, newest first; pictures that one person gave one tag are one row, named by the first of them."""
+    one = "p.ref_id, p.tag, g.name, p.at_ms, 1"
+    many = "min(p.ref_id), p.tag, g.name, max(p.at_ms), count(*)"
     rows = conn.execute(
         sa.text(
-            f"SELECT p.ref_id, ({_NAMES[scope]}), p.tag, g.name, p.at_ms FROM policy p JOIN agent g ON g.id = p.agent_id "
-            "WHERE p.scope = :s AND p.ended_ms IS NULL ORDER BY p.id DESC LIMIT :n"
+            f"SELECT {many if scope == 'asset' else one} FROM policy p JOIN agent g ON g.id = p.agent_id "
+            "WHERE p.scope = :s AND p.ended_ms IS NULL "
+            f"{'GROUP BY p.tag, g.name ' if scope == 'asset' else ''}ORDER BY 4 DESC, 1 LIMIT :n"
         ),
         {"s": SCOPES.index(scope), "n": limit},
-    )
-    return [Row(scope, r[0], r[1] or str(r[0]), from_json(r[2]), r[3], r[4]) for r in rows]
+    ).all()
+    names = {r[0]: conn.execute(sa.text(_NAMES[scope]), {"i": r[0]}).scalar() for r in rows}
+    return [Row(scope, r[0], names[r[0]] or str(r[0]), from_json(r[1]), r[2], r[3], r[4]) for r in rows]
 
 
 def of(conn: Connection, scope: str, ref_ids: Sequence[int]) -> dict[int, Tag]:

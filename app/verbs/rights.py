@@ -81,7 +81,7 @@ def policy_list(ctx: typer.Context) -> Outcome:
         {"scope": r.scope, "name": r.name, **_plain(r.tag), "by": r.agent, "at": when(r.at_ms)} for r in found
     ]
     shown = [
-        [tr(r.scope), r.name, tr(r.tag.visibility), ", ".join(tr(p) for p in r.tag.purposes),
+        [tr(r.scope), r.name if r.n == 1 else tr("{name} and {n} more", name=r.name, n=r.n - 1), tr(r.tag.visibility), ", ".join(tr(p) for p in r.tag.purposes),
          when(r.tag.expires_ms) if r.tag.expires_ms is not None else "", tr(r.tag.place) if r.tag.place else "", r.agent, r.tag.note]
         for r in found
     ]  # fmt: skip

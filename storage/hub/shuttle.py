@@ -309,6 +309,7 @@ class ShuttleStore:
             Unavailable: a disk was pulled out.
         """
         of = str(len(self._disks)) if self.is_whole() else "?"
+        self._let_go()
         for disk in self._disks:
             if disk.folder is None:
                 continue
@@ -325,6 +326,13 @@ class ShuttleStore:
                 bag.finish(disk.folder, paid, said, {ABOUT: about, SIGNED: key.sign(about)})
             except OSError as error:
                 raise self._fault(error, disk.folder) from error
+
+    def _let_go(self) -> None:
+        """Disks that were not needed are left as they were found."""
+        for disk in [d for d in self._disks if d.folder is not None and not d.rows]:
+            assert disk.folder is not None
+            shutil.rmtree(disk.folder, ignore_errors=True)
+            self._disks.remove(disk)
 
     def is_whole(self) -> bool:
         """Whether the version's root was written: nothing more will follow."""
