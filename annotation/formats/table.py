@@ -175,7 +175,10 @@ def read(
 
 
 def _open(file: Path) -> _Table:
-    base.read_bytes(file, limit=0) if not file.is_file() else None
+    if not file.is_file():
+        raise InvalidInput("no such file", where=str(file))
+    if (size := file.stat().st_size) > MAX_FILE:
+        raise InvalidInput(f"{size} bytes", where=file.name, remedy=f"at most {MAX_FILE}; split it")
     encoding = sheets.encoding(file)
     with file.open(encoding=encoding, newline="") as stream:
         first = stream.readline(1 << 16)

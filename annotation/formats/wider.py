@@ -156,7 +156,8 @@ def _list(
 
 def _lines(file: Path) -> Iterator[str]:
     """The lines of a list; those of a large one are not held."""
-    base.read_bytes(file, limit=MAX_FILE) if file.stat().st_size > MAX_FILE else None
+    if (size := file.stat().st_size) > MAX_FILE:
+        raise InvalidInput(f"{size} bytes", where=file.name, remedy=f"at most {MAX_FILE}; split it")
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline=None) as stream:
         while line := stream.readline(base.MAX_PATH * 4):
             try:

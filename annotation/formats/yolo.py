@@ -190,8 +190,8 @@ def _with_layout(root: Path, lines: Lines, data: Mapping[str, Any], *, task: str
         for item in value if isinstance(value, list) else [value]:
             if not isinstance(item, str) or not item:
                 continue
-            found = _below(within, item, Path.exists) or _below(root, item, Path.exists)
-            if found is not None and found.is_dir():
+            found = _below(within, item, _has_sheets) or _below(root, item, _has_sheets)
+            if found is not None and not found.is_file():
                 places.setdefault(found.relative_to(root).as_posix(), set()).add(split)
             elif found is not None and found.suffix.lower() == ".txt":
                 lists.append((found, split))
@@ -200,6 +200,17 @@ def _with_layout(root: Path, lines: Lines, data: Mapping[str, Any], *, task: str
     if task == "obb" or (not task and lines.keypoints is None and _turned(root, beside)):
         lines = Lines(lines.names, lines.keypoints, turned=True)
     return _Config(root, lines, folders, tuple(lists), beside)
+
+
+def _has_sheets(path: Path) -> bool:
+    """Whether a path is there, or the folder of labels for a folder of pictures that are not."""
+    if path.exists():
+        return True
+    parts = list(path.parts)
+    for spot in range(len(parts) - 1, -1, -1):
+        if parts[spot] in _PICTURE_FOLDERS:
+            return any(Path(*parts[:spot], other, *parts[spot + 1 :]).is_dir() for other in _LABEL_FOLDERS)
+    return False
 
 
 def _below(root: Path, text: str, is_one: Callable[[Path], bool]) -> Path | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -280,7 +282,7 @@ def test_every_real_set_is_written_as_every_format_and_read_again(shared: Path, 
     """Numbers of objects are those that the losses speak of."""
     sources = {"people-headwear-yolo": "yolo", "minelike-lowlight-voc": "voc"}
     for k, (path, name) in enumerate(sources.items()):
-        found = list(formats.FORMATS[name].read(shared / "data" / path))[:12]
+        found = list(formats.FORMATS[name].read(shared / "data" / path))[:5]
         schema = labels.extend(SCHEMA, sorted({a.label for r in found for a in r.annotations}), "t")
         codes = {a.label: schema.resolve(a.label) or "" for r in found for a in r.annotations}
         given = [
@@ -511,3 +513,210 @@ def test_mutated_files_are_read_or_refused_by_name(tmp_path: Path, whole: bool) 
     assert grown < 400_000, f"{grown} kB"
     assert refused > rounds
     print(f"{read} read, {refused} refused")
+
+
+# --- what each format is written like elsewhere ------------------------------------------------------------------
+
+
+def put(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return root
+
+
+def read(name: str, root: Path) -> list[Record]:
+    return list(formats.FORMATS[name].read(root, sizes=lambda _: (W, H)))
+
+
+SHEET = "0 0.5 0.5 0.1 0.1\n"
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("images/a", "images/b"), ("/content/set/images/a", "C:\\data\\set\\images\\b"), ("../images/a", "../../images/b"),
+        ("[images/a, images/c]", "[images/b]"), ("a.txt", "/elsewhere/b.txt"),
+    ],
+)  # fmt: skip
+def test_splits_of_a_data_yaml_are_folders_lists_of_folders_or_list_files(
+    tmp_path: Path, train: str, val: str
+) -> None:
+    put(
+        tmp_path,
+        {
+            "data.yaml": f"path: ../set\ntrain: {train}\nval: {val}\nnames: [x]\n",
+            "a.txt": "./images/a/1.jpg\n/root/set/images/c/3.jpg\n",
+            "b.txt": "images/b/2.jpg\nimages/b/empty.jpg\n",
+            "images/b/empty.jpg": "",
+            **{f"labels/{at}.txt": SHEET for at in ("a/1", "b/2", "c/3")},
+        },
+    )
+    found = {r.path.removeprefix("images/"): (r.split, len(r.annotations)) for r in read("yolo", tmp_path)}
+    assert found["a/1"] == ("train", 1)
+    assert found["b/2"] == ("val", 1)
+    assert found["b/empty.jpg"] == ("val", 0)
+    assert found["c/3"][0] == ("" if train.endswith("images/a") else "train")
+
+
+def test_a_picture_in_two_splits_has_none_and_no_file_outside_the_set_is_read(tmp_path: Path) -> None:
+    put(tmp_path / "outer", {"images/a.jpg": "", "labels/a.txt": SHEET, "t.txt": "x.jpg\n"})
+    root = put(tmp_path / "outer/set", {
+        "data.yaml": "path: ..\ntrain: ../t.txt\nval: images\ntest: images\nnames: [x]\n", "labels/b.txt": SHEET, "images/b.jpg": "",
+    })  # fmt: skip
+    assert [(r.path, r.split) for r in read("yolo", root)] == [("images/b.jpg", "")]
+
+
+def test_scores_of_predictions_are_read_from_boxes_polygons_and_poses(tmp_path: Path) -> None:
+    lines = ["0 0.5 0.5 0.1 0.1 0.25", "0 0.1 0.1 0.2 0.1 0.2 0.3 0.5"]
+    put(tmp_path, {"data.yaml": "names: [x]\n", "labels/a.txt": "\n".join(lines)})
+    assert [(a.kind, a.score) for a in read("yolo", tmp_path)[0].annotations] == [
+        ("box", 0.25),
+        ("polygon", 0.5),
+    ]
+    put(
+        tmp_path,
+        {
+            "data.yaml": "names: [x]\nkpt_shape: [1, 3]\n",
+            "labels/a.txt": "0 0.5 0.5 0.1 0.1 0.5 0.5 2 0.75\n",
+        },
+    )
+    assert [(a.kind, a.score) for a in read("yolo", tmp_path)[0].annotations] == [
+        ("box", 0.75),
+        ("keypoints", 0.75),
+    ]
+
+
+def test_a_pose_and_the_box_around_it_share_one_line(tmp_path: Path) -> None:
+    pose = Keypoints((30, 30, 50, 60, 0, 0), (2, 1, 0))
+    found = (
+        Annotation("person", Box(10, 10, 90, 90)),
+        Annotation("person", pose),
+        Annotation("face", Box(0, 0, 99, 99)),
+    )
+    plain = labels.extend(labels.loads('code = "p"\nversion = 1\ntitle_zh = "甲"\ntitle_en = "a"\n[[labels]]\ncode = "person"\nname_zh = "人"\nname_en = "person"\nkinds = ["box", "keypoints"]\n', "t"), ["face"], "t")  # fmt: skip
+    formats.FORMATS["yolo"].write(
+        [Record("a.jpg", W, H, found)], tmp_path, schema=plain, name="t", dialect="pose"
+    )
+    assert len((tmp_path / "labels/train/a.txt").read_text().splitlines()) == 2
+    (got,) = read("yolo", tmp_path)
+    assert sorted(a.kind for a in got.annotations) == ["box", "box", "keypoints"]
+
+
+def test_folders_by_class_are_recognised_and_read(tmp_path: Path) -> None:
+    put(tmp_path, {"train/cat/a.jpg": "", "train/dog/b.jpg": "", "val/cat/c.jpg": ""})
+    assert formats.guess(tmp_path).why == "its folder train holds pictures in folders by class"
+    found = read("yolo", tmp_path)
+    assert [(r.path, r.split, r.annotations[0].label, r.annotations[0].kind) for r in found] == [
+        ("train/cat/a.jpg", "train", "cat", "tag"), ("train/dog/b.jpg", "train", "dog", "tag"), ("val/cat/c.jpg", "val", "cat", "tag"),
+    ]  # fmt: skip
+
+
+def test_dota_keeps_its_header_and_corners_outside(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {"labelTxt/a.txt": "imagesource:GoogleEarth\ngsd:0.146\n-3 0 9 0 9 9 -3 9 small-vehicle 1\n"},
+    )
+    (record,) = read("dota", tmp_path)
+    (a,) = record.annotations
+    assert (a.label, a.shape) == ("small-vehicle", Quad((-3, 0, 9, 0, 9, 9, -3, 9)))
+    assert dict(a.attributes) == {"difficult": True, "imagesource": "GoogleEarth", "gsd": "0.146"}
+    renamed = replace(record, path="a.jpg", annotations=(replace(a, label="person"),))
+    write("dota", [renamed], tmp_path / "out")
+    text = (tmp_path / "out/default/labelTxt/a.txt").read_text()
+    assert text == "imagesource:GoogleEarth\ngsd:0.146\n-3 0 9 0 9 9 -3 9 person 1\n"
+
+
+def test_what_kitti_says_not_to_care_for_is_written_in_its_own_word(tmp_path: Path) -> None:
+    write("kitti", [Record("a.jpg", W, H, (Annotation("dont_care", Box(1, 2, 3, 4)),))], tmp_path)
+    assert (tmp_path / "default/label_2/a.txt").read_text() == (
+        "DontCare -1 -1 -10 1 2 3 4 -1 -1 -1 -1000 -1000 -1000 -10\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "want"),
+    [
+        ("filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,640,480,x,1,2,3,4\n", (1, 2, 3, 4)),
+        ("image;label;x;y;w;h\na.jpg;x;1;2;2;2\n", (1, 2, 3, 4)),
+        ("image_id\twidth\theight\tbbox\tlabel\na.jpg\t640\t480\t[1, 2, 2, 2]\tx\n", (1, 2, 3, 4)),
+        ("image,label,x1,y1,x2,y2\na.jpg,x,1,2,3,4\n", (1, 2, 3, 4)),
+        ("path,label,x0,y0,x1,y1\na.jpg,x,1,2,3,4\n", (1, 2, 3, 4)),
+        ("filename,class,x,y,width,height\na.jpg,x,1,2,2,2\n", (1, 2, 3, 4)),
+        ("a.jpg,1,2,3,4,x\nb.jpg,,,,,\n", (1, 2, 3, 4)),
+        (
+            "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\na.jpg,v,x,1,0.25,0.5,0.5,1\n",
+            (160, 240, 320, 480),
+        ),
+    ],
+)
+def test_boxes_under_the_usual_names_of_columns_are_read(
+    tmp_path: Path, table: str, want: tuple[float, ...]
+) -> None:
+    put(tmp_path, {"a.csv": table})
+    assert formats.guess(tmp_path).name == "table"
+    first = read("table", tmp_path)[0]
+    assert (first.path, first.annotations[0].label, first.annotations[0].shape) == ("a.jpg", "x", Box(*want))
+
+
+def test_rows_of_a_picture_that_lie_apart_are_put_together(tmp_path: Path) -> None:
+    put(tmp_path, {"a.csv": "image,label,x,y,w,h\na.jpg,x,1,1,1,1\nb.jpg,x,1,1,1,1\na.jpg,x,2,2,1,1\n"})
+    assert [(r.path, len(r.annotations)) for r in read("table", tmp_path)] == [("a.jpg", 2), ("b.jpg", 1)]
+
+
+def test_cityscapes_instances_and_16_bits_are_read(tmp_path: Path) -> None:
+    import numpy as np
+
+    from annotation.formats import pngs
+
+    values = np.zeros((4, 6), dtype=np.uint16)
+    values[0, :2], values[1, 3:], values[3, :] = 2000, 2001, 1
+    put(tmp_path, {"labelmap.txt": "background:::\nroad:::\ncar:::\n"})
+    (tmp_path / "instances").mkdir()
+    (tmp_path / "instances/a.png").write_bytes(pngs.data(values))
+    (record,) = formats.FORMATS["masks"].read(tmp_path)
+    assert [(a.label, rows.to_row(a.shape)[1]) for a in record.annotations] == [
+        ("road", (0, 3000, 6000, 4000)), ("car", (0, 0, 2000, 1000)), ("car", (3000, 1000, 6000, 2000)),
+    ]  # fmt: skip
+
+
+def test_ppocrlabel_finds_its_list_and_its_states(tmp_path: Path) -> None:
+    found = Annotation("text", Quad((1, 1, 9, 1, 9, 9, 1, 9)), {"transcript": "安全"})
+    write(
+        "icdar-ppocr",
+        [Record("a.jpg", W, H, (found,), "train"), Record("b.jpg", W, H, (), "train")],
+        tmp_path,
+    )
+    line = (tmp_path / "train/Label.txt").read_text(encoding="utf-8").splitlines()[0]
+    path, _, body = line.partition("\t")
+    assert path == "train/a.jpg"
+    assert json.loads(body) == [
+        {"transcription": "安全", "points": [[1, 1], [9, 1], [9, 9], [1, 9]], "difficult": False}
+    ]
+    assert (tmp_path / "train/fileState.txt").read_text(encoding="utf-8") == "train/a.jpg\t1\n"
+
+
+@pytest.mark.parametrize("name", ["yolo", "voc", "table", "wider"])
+def test_writing_needs_memory_for_a_few_records_only(name: str, tmp_path: Path) -> None:
+    import tracemalloc
+
+    def many(n: int) -> Iterator[Record]:
+        for i in range(n):
+            yield Record(
+                f"a{i}.jpg", W, H, tuple(Annotation("person", Box(k, k, k + 20, k + 40)) for k in range(9))
+            )
+
+    module, dialect = formats.target(name)
+    tracemalloc.start()
+    try:
+        module.write(many(200), tmp_path, schema=SCHEMA, name="t", dialect=dialect)
+        written = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        n = sum(len(r.annotations) for r in module.read(tmp_path, sizes=lambda _: (W, H)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert n == 1800
+    assert written < 300_000
+    assert peak < 600_000
