@@ -26,7 +26,7 @@ from storage.versions import Version
 
 FILE = "croissant.json"
 RECORDS = "records.jsonl"
-RECORDS_BYTES = 64 << 20
+RECORDS_BYTES = 16 << 20
 """Versions whose lines take more have no records.jsonl in their package: the chunk objects hold the same, at any size."""
 _CONTEXT: Mapping[str, object] = {
     "@language": "en", "@vocab": "https://schema.org/", "arrayShape": "cr:arrayShape", "citeAs": "cr:citeAs", "column": "cr:column",
