@@ -115,10 +115,11 @@ def from_row(kind: str, box: Sequence[int | None] | None, geometry: str | None) 
         InvalidInput: when the row is not one that `to_row` wrote.
     """
     if kind == "box":
-        if box is None or len(box) != 4 or None in box:
-            raise InvalidInput("a box row without coordinates")
-        x0, y0, x1, y1 = cast(IntBox, tuple(box))
-        return Box(x0 / canonical.PX, y0 / canonical.PX, x1 / canonical.PX, y1 / canonical.PX)
+        try:
+            x0, y0, x1, y1 = cast(IntBox, box)
+            return Box(x0 / _PX, y0 / _PX, x1 / _PX, y1 / _PX)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput("a box row without coordinates") from error
     if kind == "tag":
         return Tag()
     if geometry is None:

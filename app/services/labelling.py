@@ -43,12 +43,12 @@ class Page:
 def value(row: Stored) -> Annotation:
     """The annotation a stored row holds."""
     return Annotation(
-        label=row.label,
-        shape=from_row(row.kind, row.box, row.geometry),
-        attributes=MappingProxyType(json.loads(row.attributes)) if row.attributes else NO_ATTRIBUTES,
-        score=None if row.score_micro is None else row.score_micro / canonical.MICRO,
-        origin=row.origin,  # type: ignore[arg-type]
-        uid=row.uid,
+        row.label,
+        from_row(row.kind, row.box, row.geometry),
+        MappingProxyType(json.loads(row.attributes)) if row.attributes else NO_ATTRIBUTES,
+        None if row.score_micro is None else row.score_micro / canonical.MICRO,
+        row.origin,  # type: ignore[arg-type]
+        row.uid,
     )
 
 
