@@ -140,7 +140,7 @@ def diff(ws: Workspace, a: str, b: str, *, fresh: bool = False) -> Diff:
 def pictures(ws: Workspace, a: str, b: str) -> Iterator[Picture]:
     """Every picture that differs, by key."""
     first, second = _built(ws, a), _built(ws, b)
-    for d in _differences(ws, first, second):
+    for d in _differences(ws, first, second, []):
         yield _picture(d, {}, Counter())
 
 
@@ -213,14 +213,17 @@ def _whole(ws: Workspace, first: Version, second: Version) -> Diff:
     labels: dict[str, Counter[str]] = {}
     added = removed = changed = 0
     examples: list[Picture] = []
-    for d in _differences(ws, first, second):
+    roots = _roots(ws, first, second)
+    for d in _differences(ws, first, second, roots):
         picture = _picture(d, labels, how)
         kinds[picture.kind] += 1
         added, removed, changed = added + picture.added, removed + picture.removed, changed + picture.changed
         if len(examples) < EXAMPLES:
             examples.append(picture)
-    (_, root_a), (_, root_b) = load(ws, first), load(ws, second)
-    equal = set(root_a.chunks) & set(root_b.chunks)
+    root_a, root_b = roots
+    equal = {c.facts.b3 + c.labels.b3 for c in root_a.chunks} & {
+        c.facts.b3 + c.labels.b3 for c in root_b.chunks
+    }
     return Diff(
         first.ref, second.ref, kinds["added"], kinds["removed"], kinds["changed"], added, removed, changed,
         {k: how[k] for k in HOW if how[k]}, {code: Label(**n) for code, n in sorted(labels.items())}, tuple(examples),
@@ -228,12 +231,13 @@ def _whole(ws: Workspace, first: Version, second: Version) -> Diff:
     )  # fmt: skip
 
 
-def _differences(ws: Workspace, first: Version, second: Version) -> Iterator[Difference]:
-    """What differs; a manifest that is missing or damaged here in part is built again, once."""
+def _differences(ws: Workspace, first: Version, second: Version, roots: list[Root]) -> Iterator[Difference]:
+    """What differs; a manifest that is missing or damaged here in part is built again, once. `roots`: both, if at hand."""
     get = getter(ws)
     last = ""
     try:
-        for d in manifest.diff(_root(ws, first), _root(ws, second), get, get):
+        a, b = roots or (_root(ws, first), _root(ws, second))
+        for d in manifest.diff(a, b, get, get):
             last = d.key
             yield d
         return
@@ -244,6 +248,19 @@ def _differences(ws: Workspace, first: Version, second: Version) -> Iterator[Dif
     for d in manifest.diff(_root(ws, first), _root(ws, second), get, get):
         if d.key > last or not last:
             yield d
+
+
+def _roots(ws: Workspace, first: Version, second: Version) -> list[Root]:
+    """Both roots; one that is not here as it was is built again."""
+    out = []
+    for version in (first, second):
+        try:
+            out.append(_root(ws, version))
+        except LamproomError:
+            for _ in build(ws, version):
+                pass
+            out.append(_root(ws, version))
+    return out
 
 
 def _root(ws: Workspace, version: Version) -> Root:
