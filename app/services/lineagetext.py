@@ -218,8 +218,8 @@ def details(node: Node, agents: Mapping[str, list[str]]) -> list[str]:
             out.append(tr("on {providers}", providers=ran_on))
         if node.type == "evaluate":
             out += _judged(params)
-        if node.type in ("export", "publish"):
-            out += [str(params[k]) for k in ("format", "out", "hub") if params.get(k)]
+        if node.type in ("export", "publish", "hub job"):
+            out += [str(params[k]) for k in ("name", "format", "out", "hub", "runner") if params.get(k)]
     for key in ("review", "split", "assignee", "dataset", "known_by"):
         if f.get(key) and node.type != "likeness":
             out.append(tr(str(f[key])) if key in ("review", "known_by") else str(f[key]))
