@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotation import geometry, labels, rle
+from annotation import geometry, labels, marks, rle
 from annotation.core import (
     Annotation,
     Box,
@@ -24,7 +24,7 @@ from annotation.core import (
     RotatedBox,
     Tag,
 )
-from annotation.formats import Record, cvat, datumaro, labelme, mot
+from annotation.formats import Record, cvat, datumaro, labelme, labelstudio, mot
 from tests.support.peers import ask, peer
 
 SCHEMA = labels.load("coal_mine")
@@ -58,6 +58,27 @@ for file in sorted(Path(sys.argv[1]).rglob("*.json")):
         for s in found.shapes
     ] + [found.flags]
 print(json.dumps(rows))
+"""
+
+LABELSTUDIO = """
+import json, sys
+import numpy as np
+from pathlib import Path
+from label_studio_sdk.converter import brush
+from label_studio_sdk.label_interface import LabelInterface
+home = Path(sys.argv[1])
+interface = LabelInterface((home / "label_config.xml").read_text())
+tasks = json.loads((home / "tasks.json").read_text())
+good = [interface.validate_task({"data": task["data"]}) for task in tasks]
+for task in tasks:
+    good += [interface.validate_annotation(a) for a in task.get("annotations", [])]
+    good += [interface.validate_prediction(p) for p in task.get("predictions", [])]
+masks = []
+for task in tasks:
+    for row in [r for run in task["annotations"] for r in run["result"] if r["type"] == "brushlabels"]:
+        rgba = np.reshape(brush.decode_rle(row["value"]["rle"]), (row["original_height"], row["original_width"], 4))
+        masks.append(np.argwhere(rgba[:, :, 3] > 0).tolist())
+print(json.dumps({"good": good, "masks": masks}))
 """
 
 
@@ -174,3 +195,18 @@ def test_labelme_reads_both_dialects_of_its_files(dialect: str, tmp_path: Path) 
     )
     assert [row[4] for row in rows if row[1] == "mask"] == ([36] if dialect == "labelme" else [])
     assert len([row for row in rows if row[3] is not None]) == 5  # the circle, and the four points as a group
+
+
+def test_label_studio_accepts_our_interface_tasks_and_predictions(tmp_path: Path) -> None:
+    python = peer("labelstudio")
+    more = (
+        Annotation("person", MASK, {"state": "x", "n": 3, "on": True}), Annotation("person", RotatedBox(30, 20, 9, 5, 30)),
+        Annotation("person", Caption("a sentence")), Annotation("person", Ellipse(20, 20, 5, 9)),
+        Annotation("helmet", Box(1, 1, 9, 9), {"on": False}, 0.5, "model"),
+    )  # fmt: skip
+    linked = marks.with_links(Annotation("person", Box(3, 3, 9, 9)), [("wears", more[0].uid)])
+    found = [Record(f"a{n}.png", W, H, (*shapes(), *more, linked), "train") for n in (1, 2)]
+    got = ask(python, LABELSTUDIO, set_of(labelstudio, "", found, tmp_path / "set"))
+    assert got["good"] == [True] * 6
+    pixels = np.argwhere(rle.decode(MASK)).tolist()
+    assert got["masks"] == [pixels] * 2
