@@ -150,6 +150,7 @@ def stem(path: str) -> str:
 
 def write(name: str, found: list[Record], out: Path) -> None:
     module, dialect = formats.target(name)
+    out.mkdir(parents=True, exist_ok=True)
     module.write(iter(found), out, schema=SCHEMA, name="t", dialect=dialect)
 
 
@@ -708,6 +709,10 @@ def test_writing_needs_memory_for_a_few_records_only(name: str, tmp_path: Path) 
             )
 
     module, dialect = formats.target(name)
+    write(name, list(many(2)), tmp_path / "first")  # what is loaded at first use is no part of it
+    everything(name, tmp_path / "first")
+    tmp_path = tmp_path / "many"
+    tmp_path.mkdir()
     tracemalloc.start()
     try:
         module.write(many(200), tmp_path, schema=SCHEMA, name="t", dialect=dialect)
