@@ -167,7 +167,7 @@ def _areas(
             )
         return [_area(name, mask) for _, name, mask in found if name is not None], numbers.size
     if classes is None:
-        raise InvalidInput("no label picture", where=at)
+        raise InvalidInput("no label picture", where=at, remedy="a PNG of classes or instances")
     runs = pngs.regions(classes.values, at)
     names = {value: pngs.class_of(value, classes, known, at) for value in runs}
     return [
@@ -231,17 +231,13 @@ def write(
         stem = f"{record.split or 'default'}/{sheets.stem(base.clean_path(record.path))}"
         classes = pngs.blank(record, wide=len(ids) > 254)
         areas = pngs.ordered(record.annotations)
-        for a in areas:
-            pngs.paint(classes, a.shape, ids[a.label] + 1)
+        if dialect == "instance" and len(areas) > MAX_INSTANCES:
+            raise InvalidInput(f"{len(areas)} areas", where=record.path, remedy=f"at most {MAX_INSTANCES}")
+        numbers = pngs.blank(record, wide=True) if dialect == "instance" else None
+        for n, a in enumerate(areas, 1):
+            pngs.paint(a.shape, (classes, ids[a.label] + 1), *([(numbers, n)] if numbers is not None else ()))
         files.write(f"masks/{stem}.png", pngs.data(classes, palette=dialect == "palette"))
-        if dialect == "instance":
-            if len(areas) > MAX_INSTANCES:
-                raise InvalidInput(
-                    f"{len(areas)} areas", where=record.path, remedy=f"at most {MAX_INSTANCES}"
-                )
-            numbers = pngs.blank(record, wide=True)
-            for n, a in enumerate(areas, 1):
-                pngs.paint(numbers, a.shape, n)
+        if numbers is not None:
             files.write(f"instances/{stem}.png", pngs.data(numbers))
     files.write("labelmap.txt", pngs.map_text(ids).encode())
     files.finish()

@@ -200,7 +200,9 @@ def read(path: Path, where: str) -> Picture:
     except InvalidInput:
         raise
     except Exception as error:  # Pillow's readers raise nearly anything on a broken file
-        raise InvalidInput(f"cannot be read as a picture: {base.short(str(error))}", where=where) from error
+        raise InvalidInput(
+            f"cannot be read as a picture: {base.short(str(error))}", where=where, remedy="a whole PNG"
+        ) from error
     if found.ndim == 3:
         wide = found.astype(np.uint32)
         values = wide[..., 0] | wide[..., 1] << 8 | wide[..., 2] << 16
@@ -354,12 +356,14 @@ def ordered(annotations: Iterable[Annotation]) -> list[Annotation]:
     return sorted((a for a in annotations if a.kind in AREAS), key=marks.order)
 
 
-def paint(out: NDArray[Any], shape: Shape, value: int) -> None:
-    """Set the pixels of an area to a value."""
-    h, w = out.shape
+def paint(shape: Shape, *layers: tuple[NDArray[Any], int]) -> None:
+    """Set the pixels of an area to a value in each of some arrays of the picture's size."""
+    h, w = layers[0][0].shape
     mask = shape if isinstance(shape, Mask) else raster.to_mask(shape, width=w, height=h)
     part, x0, y0 = rle.crop(mask)
-    out[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]][part != 0] = value
+    inside = part != 0
+    for out, value in layers:
+        out[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]][inside] = value
 
 
 def blank(record: Record, *, wide: bool) -> NDArray[Any]:
@@ -377,8 +381,9 @@ def blank(record: Record, *, wide: bool) -> NDArray[Any]:
     for a in record.annotations:
         if isinstance(a.shape, Mask) and (a.shape.w, a.shape.h) != (w, h):
             raise InvalidInput(
-                f"a mask of {a.shape.w} x {a.shape.h} px on a picture of {w} x {h} px", where=record.path
-            )
+                f"a mask of {a.shape.w} x {a.shape.h} px on a picture of {w} x {h} px", where=record.path,
+                remedy="masks of the picture's size",
+            )  # fmt: skip
     return np.zeros((h, w), dtype=np.uint16 if wide else np.uint8)
 
 

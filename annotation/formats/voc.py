@@ -96,8 +96,10 @@ def losses(records: Iterable[Record], schema: LabelSchema, dialect: str = "") ->
 def _traits(a: Annotation, record: Record) -> Iterator[str]:
     if a.kind in ("mask", "keypoints") and geometry.bbox(a.shape) is None:
         yield "unbounded"
+    if not a.attributes:
+        return
     links = marks.links(a)
-    plain = marks.plain(a.attributes) if a.attributes else {}
+    plain = marks.plain(a.attributes)
     if links:
         part = _parent(a, {b.uid: b for b in record.annotations}) is not None
         if not part or len(links) > 1:
@@ -263,8 +265,7 @@ def _paint(
     number = {a.uid: n for n, a in enumerate(held, 1)}
     for a in pngs.ordered(objects):
         if (n := number.get(a.uid, 0)) and n <= MAX_OBJECTS:
-            pngs.paint(classes, a.shape, ids[a.label] + 1)
-            pngs.paint(numbers, a.shape, n)
+            pngs.paint(a.shape, (classes, ids[a.label] + 1), (numbers, n))
     files.write(f"SegmentationClass/{stem}.png", pngs.data(classes, palette=True))
     files.write(f"SegmentationObject/{stem}.png", pngs.data(numbers, palette=True))
     runs = pngs.regions(numbers, record.path)

@@ -146,7 +146,7 @@ def _number(word: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InvalidInput(f"{base.short(word)} is no number")
+        raise InvalidInput(f"{base.short(word)} is no number", remedy="a finite number")
     return value
 
 

@@ -509,6 +509,8 @@ def test_mutated_files_are_read_or_refused_by_name(tmp_path: Path, whole: bool) 
             for problem in problems or ():
                 assert "\n" not in problem.line
                 assert len(problem.line) < 9000
+                assert problem.remedy, problem.line
+                assert problem.where, problem.line
             file.write_bytes(data)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 400_000, f"{grown} kB"
