@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ import msgspec
 from annotation import canonical
 from annotation.core import new_uid
 from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
-from app.events import Changes, Finished, Progress, Started, Warned, Work
-from app.services import hubs, onnx, publish, runners, versions
+from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
+from app.services import evaluation, hubs, imports, onnx, publish, runners, versions
 from app.services.workspace import Workspace
 from storage import audit, blobs, jobs, record
 from storage.hub import hubjob, reading
@@ -329,7 +329,8 @@ def cancel(ws: Workspace, job_id: int) -> None:
 
 
 def collect(ws: Workspace, job_id: int, *, name: str = "", evaluate_on: str = "") -> Work:
-    """Take in the results of a finished job: models into the workspace, everything else kept by digest; all in the lineage.
+    """Take in the results of a finished job: models into the workspace, predictions onto the version's dataset, everything
+    else kept by digest; all in the lineage.
 
     Args:
         name: what a trained model is called here; by default the job's name.
@@ -353,6 +354,13 @@ def collect(ws: Workspace, job_id: int, *, name: str = "", evaluate_on: str = ""
     looked = {
         w.path: onnx.look(opened.folder / "out" / w.path) for w in done.outputs if w.kind == "model"
     }  # before anything is kept
+    result: dict[str, object] = {}
+    for written in (
+        done.outputs
+    ):  # an import that is refused leaves the job as it is; one that is repeated doubles nothing
+        if written.kind == "predictions":
+            imported = yield from _predictions(ws, job, opened, opened.folder / "out" / written.path)
+            result = {**result, "predictions": imported}
     models: list[str] = []
     kept: dict[str, str] = {}
     for n, written in enumerate(done.outputs, 1):
@@ -364,7 +372,7 @@ def collect(ws: Workspace, job_id: int, *, name: str = "", evaluate_on: str = ""
             kept[written.path] = blobs.put(ws.folder, path.read_bytes())
         yield Progress(n, len(done.outputs))
     _keep(ws, job, opened, done, models, kept)
-    result: dict[str, object] = {
+    result |= {
         "job": job.id, "name": opened.spec.name, "version": job.params["version"], "models": models, "files": kept,
         "host": done.host, "seconds": round((done.ended_ms - done.started_ms) / 1000, 1),
     }  # fmt: skip
@@ -375,9 +383,23 @@ def collect(ws: Workspace, job_id: int, *, name: str = "", evaluate_on: str = ""
     yield Finished(result, Changes(datasets=(job.dataset_id or 0,)), problems)
 
 
-def _judged(ws: Workspace, dataset: str, model: str):  # type: ignore[no-untyped-def]
-    from app.services import evaluation
+def _predictions(ws: Workspace, job: Job, opened: Opened, path: Path) -> Generator[Event, None, object]:
+    """Predictions of any format we read, as those of a model named after the job, on the version's dataset."""
+    dataset = str(job.params["version"]).rpartition("@")[0]
+    wish = imports.Wish(predictions=True, model=opened.spec.name)
+    told: object = None
+    for event in imports.import_labels(ws, path, dataset=dataset, wish=wish):
+        match event:
+            case Finished():
+                told = event.result["predictions"]
+            case Warned() | Progress():
+                yield event
+    return told
 
+
+def _judged(
+    ws: Workspace, dataset: str, model: str
+) -> Generator[Event, None, tuple[Mapping[str, object], int]]:
     told: Mapping[str, object] = {}
     problems = 0
     for event in evaluation.evaluate(ws, evaluation.Ask(dataset, (model,), fresh=True)):

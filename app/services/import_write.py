@@ -257,7 +257,8 @@ def _objects(
             ):
                 uids[a.uid] = known.hex()
     for a in annotations:
-        predicted = a.origin == "model"
+        # What carries a score was found by a model, whatever the format can say of it; without a run it is what the file says.
+        predicted = a.origin == "model" or (writer._run is not None and a.score is not None)
         if predicted and writer._run is None:
             counts["predictions_left_out"] += 1
             continue

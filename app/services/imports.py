@@ -41,7 +41,8 @@ class Wish:
         format: a name of annotation.formats.FORMATS; "": found out.
         strict: refuse classes that the label schema does not know, instead of adding them.
         classes: what a person decided of some classes: a label, or None to leave their objects out.
-        predictions: keep predictions of the file as predictions; otherwise they are left out: they are not truth.
+        predictions: keep predictions of the file, and whatever carries a score, as predictions; otherwise predictions are
+            left out: they are not truth.
         model: what their model is called; "": by the file.
         pictures: a folder where the file's own pictures lie; those that no name leads to are known by their bytes.
     """

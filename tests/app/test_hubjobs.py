@@ -114,6 +114,37 @@ def test_a_trained_model_comes_back_with_the_version_it_was_trained_on(
         run(hubjobs.collect(world.ws, job))
 
 
+def test_predictions_of_a_hub_become_predictions_here_and_the_new_model_is_judged(
+    world: Sealed, hub: str, tmp_path: Path
+) -> None:
+    program = (
+        "import json, pathlib, shutil, sys\n"
+        "data, out, ready = map(pathlib.Path, sys.argv[1:4])\n"
+        "shutil.copy(ready, out / 'model.onnx')\n"
+        "lines = [json.loads(x) for x in (data / 'annotations.jsonl').read_text().splitlines()][1:]\n"
+        "images = [{'id': i, 'file_name': x['path'], 'width': x['width'], 'height': x['height']} for i, x in enumerate(lines)]\n"
+        "found = [{'id': 1, 'image_id': 0, 'category_id': 1, 'bbox': [5, 5, 20, 20], 'score': 0.75}]\n"
+        "coco = {'images': images, 'annotations': found, 'categories': [{'id': 1, 'name': 'helmet'}]}\n"
+        "(out / 'predictions.json').write_text(json.dumps(coco))\n"
+    )
+    told = spec(
+        tmp_path, program,
+        outputs=[{"path": "model.onnx", "kind": "model"}, {"path": "predictions.json", "kind": "predictions"}],
+    )  # fmt: skip
+    job, folder = submitted(world, hub, tmp_path, told)
+    run(hubrun.run(folder))
+    done, _ = run(hubjobs.collect(world.ws, job, name="new", evaluate_on="face-3"))
+    assert done.result["predictions"] == 1 and done.result["models"] == ["new"]
+    assert done.result["evaluation"]
+    with world.ws.db.read() as conn:
+        rows = (
+            conn.exec_driver_sql("SELECT score_micro FROM annotation WHERE died IS NULL AND origin = 1")
+            .scalars()
+            .all()
+        )
+    assert rows == [750_000]
+
+
 def test_finished_is_counted_from_results_not_from_what_is_said(
     world: Sealed, hub: str, tmp_path: Path
 ) -> None:
