@@ -247,7 +247,7 @@ def _objects(
 ) -> None:  # fmt: skip
     """The objects of one picture. Each gets a uid of its own: one of the file may be in the record with another fate."""
     counts = made.counts
-    uids = dict(zip((a.uid for a in annotations), new_uids(len(annotations)), strict=True))
+    uids = dict(zip((a.uid for a in annotations), sorted(new_uids(len(annotations))), strict=True))
     linked = any("@links" in a.attributes for a in annotations)
     if linked:
         for a in annotations:  # a link means the object that is there already, where there is one
