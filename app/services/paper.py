@@ -34,6 +34,7 @@ tr {{ break-inside: avoid; }}
 .figure {{ font-size: 19pt; line-height: 1.2; font-weight: 600; }}
 .good {{ color: #2c8353; }} .warn {{ color: {ACCENT}; }}
 svg {{ display: block; max-width: 100%; break-inside: avoid; }}
+main > svg {{ margin: 3mm 0; }}
 footer {{ margin-top: 10mm; padding-top: 2mm; border-top: 0.2mm solid {LINE}; color: {SECOND}; font-size: 8.5pt; }}
 @media print {{ body {{ background: #fff; }} main {{ padding: 0; max-width: none; background: #fff; }} .page {{ break-before: page; }} }}
 """
