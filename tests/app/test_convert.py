@@ -181,3 +181,9 @@ def test_memory_does_not_grow_with_the_number_of_pictures(
         finally:
             tracemalloc.stop()
     assert peaks[2] < 2 * peaks[1], peaks
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_manual_has_a_line_for_every_format(language: str) -> None:
+    text = (Path(cli.__file__).parent / "manual" / language / "formats.md").read_text(encoding="utf-8")
+    assert [name for name in formats.names() if f"`{name}`" not in text] == []
