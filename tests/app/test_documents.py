@@ -332,7 +332,7 @@ print(json.dumps({"warnings": sorted(map(str, ds.metadata.ctx.issues.warnings)),
 
 def test_mlcroissant_validates_a_package_and_reads_its_records(made: Whole) -> None:
     path = made.hub / "datasets" / DATASET / "v1" / "croissant.json"
-    told = peers.ask(peers.peer("hub"), READ, path)
+    told = peers.ask(peers.peer("lineage"), READ, path)
     assert len(told["pictures"]) == 10 and told["classes"] > 20
     second = next(r for r in told["pictures"] if r["pictures/path"] == "cam-1/002.jpg")
     assert (second["pictures/width"], second["pictures/height"], second["pictures/split"]) == (
@@ -345,7 +345,7 @@ def test_mlcroissant_validates_a_package_and_reads_its_records(made: Whole) -> N
 
 
 def test_mlcroissant_reads_what_a_native_export_wrote(made: Whole) -> None:
-    told = peers.ask(peers.peer("hub"), READ, made.native / croissant.FILE)
+    told = peers.ask(peers.peer("lineage"), READ, made.native / croissant.FILE)
     read = [r for r in told["pictures"] if r["pictures/path"]]
     lines = (made.native / "annotations.jsonl").read_text(encoding="utf-8").splitlines()[1:]
     objects = sum(len(r["pictures/annotations"] or ()) for r in read)

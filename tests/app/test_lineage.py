@@ -323,7 +323,7 @@ print(json.dumps(n))
 
 
 def test_openlineage_s_own_classes_take_every_event(made: Whole, tmp_path: Path) -> None:
-    python = peers.peer("hub")
+    python = peers.peer("lineage")
     for i, direction in enumerate(("back", "forward")):
         path = tmp_path / f"{i}.jsonl"
         data = openlineage.of_lineage(made.ws, lineage.trace(made.ws, REF, direction))  # type: ignore[arg-type]
