@@ -28,6 +28,8 @@ MAX_LIST = 2**30
 """Bytes of a list of pictures."""
 PROBED = 40
 """Label files that are looked at to tell turned boxes from polygons of four points."""
+OBLIQUE = 0.002
+"""How far numbers may lie from those of a parallelogram, or must from those of an upright box."""
 _CLASS_FILES = ("classes.txt", "obj.names", "predefined_classes.txt")
 _NO_LABELS = frozenset(
     {*_CLASS_FILES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt", "readme.dataset.txt",
@@ -230,25 +232,27 @@ def _below(root: Path, text: str, is_one: Callable[[Path], bool]) -> Path | None
 
 
 def _turned(root: Path, beside: bool) -> bool:
-    """Whether the first label files hold turned boxes: nothing but eight numbers, all rectangles, one not upright."""
-    upright = True
-    seen = False
+    """Whether the first label files hold turned boxes: nothing but eight numbers, all parallelograms (a rectangle's
+    numbers are, relative to a picture that is no square), one not upright."""
+    seen = turned = False
     for n, at in enumerate(_label_files(root, beside)):
         if n == PROBED:
             break
-        for line in base.head(root / at).decode("utf-8", "replace").splitlines()[:-1] or [""]:
+        head = base.head(root / at)
+        lines = head.decode("utf-8", "replace").splitlines()
+        for line in lines[:-1] if len(head) == base.SNIFFED else lines:
             words = line.split()
             if not words:
                 continue
             try:
-                ring = tuple(float(word) * 1000 for word in words[1:])
+                x0, y0, x1, y1, x2, y2, x3, y3 = map(float, words[1:])
             except ValueError:
                 return False
-            found = yololines.rectangle(ring, within=1.0) if len(ring) == 8 else None
-            if found is None:
+            if not (abs(x0 + x2 - x1 - x3) < OBLIQUE and abs(y0 + y2 - y1 - y3) < OBLIQUE):
                 return False
-            seen, upright = True, upright and min(found.degrees % 90, 90 - found.degrees % 90) < 0.01
-    return seen and not upright
+            seen = True
+            turned = turned or min(abs(x1 - x0), abs(y1 - y0)) > OBLIQUE
+    return seen and turned
 
 
 def _label_files(root: Path, beside: bool) -> Iterator[str]:

@@ -591,6 +591,19 @@ def test_scores_of_predictions_are_read_from_boxes_polygons_and_poses(tmp_path: 
     ]
 
 
+def test_eight_numbers_are_turned_boxes_where_all_are_rectangles_and_one_is_not_upright(
+    tmp_path: Path,
+) -> None:
+    write("yolo-obb", [
+        Record(f"{n}.jpg", W, H, (Annotation("person", RotatedBox(200, 200, 90, 40, turn)),)) for n, turn in ((1, 0), (2, 30))
+    ], tmp_path)  # fmt: skip
+    config = tmp_path / "data.yaml"
+    config.write_text(config.read_text().replace("task: obb\n", ""))
+    assert [r.annotations[0].kind for r in read("yolo", tmp_path)] == ["rotated_box"] * 2
+    (tmp_path / "labels/train/2.txt").write_text("0 0.1 0.1 0.3 0.12 0.28 0.4 0.1 0.3\n")
+    assert [r.annotations[0].kind for r in read("yolo", tmp_path)] == ["polygon"] * 2
+
+
 def test_a_pose_and_the_box_around_it_share_one_line(tmp_path: Path) -> None:
     pose = Keypoints((30, 30, 50, 60, 0, 0), (2, 1, 0))
     found = (

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from annotation import formats, geometry, labels, rle
-from annotation.core import Annotation, Box, Quad, RotatedBox
+from annotation.core import Annotation, Box, Polygon, Quad, RotatedBox
 from annotation.formats import Record
 from tests.support.peers import ask, peer
 
@@ -79,11 +79,13 @@ def areas() -> list[Record]:
     return [Record(f"a{i}.jpg", W, H, tuple(found), "train") for i in range(2)]
 
 
+RING = Polygon((((20.0, 20.0, 80.0, 30.0, 75.0, 60.0, 30.0, 70.0),),))
 QUAD = Quad((20.0, 20.0, 80.0, 30.0, 75.0, 60.0, 15.0, 50.0))
 CASES: list[tuple[str, str, list[Record], float]] = [
     ("yolo", "yolo", records(), 0.05),
     ("yolo", "supervision-yolo", records(), 0.05),
     ("yolo-obb", "supervision-yolo", turned(RotatedBox(70, 60, 50, 20, 30)), 0.5),
+    ("yolo-segment", "supervision-yolo", turned(RING), 1.5),
     ("voc", "voc", records(), 0.05),
     ("voc", "supervision-voc", records(), 1.5),
     ("voc-masks", "voc_segmentation", areas(), 1.0),
