@@ -395,7 +395,10 @@ def _full(cell: _Cells) -> Iterator[Annotation]:
     attributes: Mapping[str, AttributeValue] = {}
     if text := cell.raw("attributes"):
         value = base.parse_json(text.encode("utf-8", "surrogatepass"), "attributes")
-        canonical.check(value)
+        try:
+            canonical.check(value)
+        except InvalidInput as error:
+            raise InvalidInput(error.what, remedy="codes with texts, whole numbers and flags") from error
         if not isinstance(value, dict) or any(isinstance(v, dict | list) for v in value.values()):
             raise InvalidInput(f"attributes are {base.short(value)}", remedy="a flat object")
         attributes = value
