@@ -57,18 +57,20 @@ def test_another_content_under_a_published_tag_is_refused_by_any_server(server: 
         made(pictures(4, seed=1)).send(hub)
 
 
-def test_what_was_damaged_or_taken_away_is_named_and_sent_again(server: Server) -> None:
-    hub, version = server.store(), made(pictures(12))
+@pytest.mark.parametrize("n", [12, 60], ids=["asked one by one", "by listing"])
+def test_what_was_damaged_cut_or_taken_away_is_named_and_sent_again(server: Server, n: int) -> None:
+    hub, version = server.store(), made(pictures(n))
     version.send(hub)
-    first, second, *_ = version.media
+    first, second, third, *_ = version.media
     data = version.media[first]
     assert isinstance(data, bytes)
     hub.put(packages.object_key(first), data[:-1] + b"!", size=len(data))
     hub.delete(packages.object_key(second))
+    hub.put(packages.object_key(third), b"cut", size=3)
     faults = version.faults(hub)
-    assert len(faults) == 2 and any("not those that were frozen" in f for f in faults)
+    assert len(faults) == 3 and sum("not those that were frozen" in f for f in faults) == 1
     hub.delete(packages.object_key(first))
-    assert version.send(hub)[-1].objects == 2 and version.faults(hub) == []
+    assert version.send(hub)[-1].objects == 3 and version.faults(hub) == []
 
 
 def test_a_range_of_an_object_is_what_was_asked_for(server: Server) -> None:
