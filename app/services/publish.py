@@ -28,6 +28,7 @@ from storage.hub import publish as publishing
 from storage.hub import reading
 from storage.hub.package import Package
 from storage.hub.publish import Plan, Sent
+from storage.hub.reading import Published
 from storage.hub.store import Pace, Store, Unfinished
 from storage.hubs import Hub, UploadsOf
 from storage.jobs import Job
@@ -254,7 +255,8 @@ def _go_on(ws: Workspace, job: Job, version: Version, hub: Hub, clock: Clock) ->
                 )
             last = Sent(0, root.counts.assets, 0, 0)
             noted, at = job.done, clock.now()
-            told = yield from _told(ws, store, job, version, root)
+            there = _there(store, version, root)
+            told = yield from _told(ws, job, version, root, there)
             for last in _sent(ws, store, job, hub, version, root, told, clock):
                 yield from (Warned(f.what, f.where) for f in last.faults)
                 yield _progress(last)
@@ -263,7 +265,9 @@ def _go_on(ws: Workspace, job: Job, version: Version, hub: Hub, clock: Clock) ->
                     with ws.db.write(durable=False) as conn:  # raises when it was cancelled meanwhile
                         jobs.advance(conn, lease, 0, n=last.done - noted)
                     noted, at = last.done, now
-            published = reading.load(store, version.dataset, version.tag)
+            if there is None or last.of_objects:
+                there = reading.load(store, version.dataset, version.tag)
+            published = there
         except Conflict as error:
             with ws.db.write() as conn:
                 jobs.finish(conn, job.id, f"failed: {error.what}")
@@ -335,14 +339,21 @@ def _progress(sent: Sent) -> Progress:
 # -- what is sent with it --------------------------------------------------------------------------------------------
 
 
-def _told(
-    ws: Workspace, store: Store, job: Job, version: Version, root: Root
-) -> Generator[Event, None, dict[str, bytes]]:
-    """The documents: those that lie there already, to the letter, or else new ones."""
+def _there(store: Store, version: Version, root: Root) -> Published | None:
+    """The version as it lies in the hub, if it is this one and without fault."""
     with suppress(LamproomError):
-        there = reading.load(store, version.dataset, version.tag)
-        if not there.faults and there.digest == blake3(manifest.root_bytes(root)).hexdigest():
-            return reading.documents(store, version.dataset, version.tag)
+        found = reading.load(store, version.dataset, version.tag)
+        if not found.faults and found.digest == blake3(manifest.root_bytes(root)).hexdigest():
+            return found
+    return None
+
+
+def _told(
+    ws: Workspace, job: Job, version: Version, root: Root, there: Published | None
+) -> Generator[Event, None, Mapping[str, bytes]]:
+    """The documents: those that lie there already, to the letter, or else new ones."""
+    if there is not None:
+        return there.documents
     return (yield from documents.made(ws, version, root, names=bool(job.params.get("names"))))
 
 

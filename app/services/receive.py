@@ -245,7 +245,7 @@ def _take(ws: Workspace, hub: Store, published: Published, job: Job) -> Work:
         jobs.held(ws.db, job.id) as lease,
         ThreadPoolExecutor(max(1, hub.threads), "lamproom-receive") as pool,
     ):
-        documents = _keep_documents(ws, hub, published)
+        documents = _keep_documents(ws, published)
         schema_id = _schema(ws, job, root, documents["schema.toml"])
         n = 0
         for chunk in root.chunks:
@@ -277,9 +277,9 @@ def _take(ws: Workspace, hub: Store, published: Published, job: Job) -> Work:
     )  # fmt: skip
 
 
-def _keep_documents(ws: Workspace, hub: Store, published: Published) -> dict[str, bytes]:
+def _keep_documents(ws: Workspace, published: Published) -> Mapping[str, bytes]:
     """What was published beside the data stays readable here: lineage, card, report."""
-    found = reading.documents(hub, published.dataset, published.tag)
+    found = published.documents
     folder = documents_folder(ws, published.dataset, published.tag)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in found.items():

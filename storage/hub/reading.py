@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from blake3 import blake3
@@ -28,7 +28,10 @@ WINDOWS = 8
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A version as it lies in the hub. `public` is the key that signed it: compare its fingerprint."""
+    """A version as it lies in the hub. `public` is the key that signed it: compare its fingerprint.
+
+    documents: those that package.json lists, by name, as they lie there.
+    """
 
     dataset: str
     tag: str
@@ -36,6 +39,7 @@ class Published:
     digest: str
     public: bytes
     faults: tuple[Fault, ...]
+    documents: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def is_hub(hub: Store) -> bool:
@@ -66,21 +70,6 @@ def listing(hub: Store) -> list[tuple[str, str]]:
             said = msgspec.json.decode(store.read(hub, key, 1 << 20), type=Contents)
             found.append((said.dataset, said.tag))
     return found
-
-
-def documents(hub: Store, dataset: str, tag: str) -> dict[str, bytes]:
-    """Every file of a version's folder that its package.json lists, by name; `load` says whether they are those signed.
-
-    Raises:
-        NotFound: nothing is published under this name, or a listed file is missing.
-    """
-    prefix = package.version_prefix(dataset, tag)
-    try:
-        said = msgspec.json.decode(store.read(hub, f"{prefix}package.json", 1 << 20), type=Contents)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput("package.json cannot be read", where=f"{dataset}@{tag}") from error
-    names = [f.name for f in said.files if package.is_document(f.name)]
-    return {name: store.read(hub, prefix + name, package.MAX_DOCUMENT_BYTES) for name in names}
 
 
 def load(hub: Store, dataset: str, tag: str) -> Published:
@@ -131,10 +120,13 @@ def load(hub: Store, dataset: str, tag: str) -> Published:
     listed = {f.name: f for f in said.files}
     if not set(DOCUMENTS) <= set(listed) or not all(map(package.is_document, listed)):
         faults.append(Fault("package.json", "it does not list the documents of a version"))
+    bodies: dict[str, bytes] = {}
     for name in sorted({*DOCUMENTS, *filter(package.is_document, listed)}):
         body = text(name)
         if body is None:
             continue
+        if name in listed:
+            bodies[name] = body
         if name in listed and blake3(body).hexdigest() != listed[name].b3:
             faults.append(Fault(name, "it is not the file that was signed"))
         if name == "schema.toml" and blake3(body).hexdigest() != root.schema.blake3:
@@ -143,7 +135,7 @@ def load(hub: Store, dataset: str, tag: str) -> Published:
             demand_signed("statement", body)
             if wrong := package.statement_fault(body, root=digest, ref=f"{dataset}@{tag}"):
                 faults.append(Fault(name, wrong))
-    return Published(dataset, tag, root, digest, public, tuple(faults))
+    return Published(dataset, tag, root, digest, public, tuple(faults), bodies)
 
 
 class Reader:

@@ -161,7 +161,7 @@ def _of_workspace(ws: Workspace, ref: str) -> _Source:
 def _of_hub(hub: Store, ref: str) -> _Source:
     published = reading.load(hub, *split(ref))
     demand_sound(published.faults, ref)
-    documents = reading.documents(hub, *split(ref))
+    documents = published.documents
     prefix = package.version_prefix(*split(ref))
     papers = {"root.json": manifest.root_bytes(published.root), "key.pem": seal.public_pem(published.public),
               native.SCHEMA: documents["schema.toml"], "root.sig": read(hub, f"{prefix}root.sig", MAX_SIGNATURE)}  # fmt: skip
