@@ -117,8 +117,8 @@ def table(
         if key in said:
             code = said[key]
             out.append(Class(name, *counts, "decided" if code else "dropped", code))
-        elif proposal.how == "name":
-            out.append(Class(name, *counts, "name", proposal.code))
+        elif (code := schemas.meant(schema, name)) is not None:
+            out.append(Class(name, *counts, "name", code))
         else:
             out.append(Class(name, *counts, "new", None, proposal.code))
     return out

@@ -217,7 +217,7 @@ def ensure_labels(
     with ws.db.read() as conn:
         row_id, _, number, body = _live(conn, code)
     schema = labels.loads(body, f"{code}@{number}")
-    unknown = tuple(n for n in wanted if schema.resolve(n) is None)
+    unknown = tuple(n for n in wanted if meant(schema, n) is None)
     if unknown and strict:
         raise InvalidInput(
             f"classes unknown to the label schema {code}: {', '.join(unknown[:8])}" + (" …" if len(unknown) > 8 else ""),
@@ -229,8 +229,13 @@ def ensure_labels(
             draft.close("schema_version", [row_id])
             number = _next_number(draft.conn, code)
             _insert(draft, code, number, labels.dumps(schema))
-    found = {n: c for n in wanted if (c := schema.resolve(n)) is not None}
+    found = {n: c for n in wanted if (c := meant(schema, n)) is not None}
     return Mapped(found, unknown, schema, number)
+
+
+def meant(schema: LabelSchema, name: str) -> str | None:
+    """The code of a foreign class: by its name, or by what of it can be a name here (no control characters, not as long)."""
+    return schema.resolve(name) or schema.resolve(labels.clean_name(name))
 
 
 def add_example(ws: Workspace, code: str, label: str, example: Example) -> Changes:

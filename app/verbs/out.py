@@ -63,7 +63,7 @@ def export(
     accept_losses: Annotated[
         bool, opt("Write although the format cannot hold everything.", "--accept-losses")
     ] = False,
-    audience: Annotated[str, opt("Who is to have it: internal, partners or public.", "--for")] = "internal",
+    audience: Annotated[str, opt("Who is to have it: internal, partners or public.", "--for", "--audience")] = "internal",
     purpose: Annotated[str, opt("What it is for, such as training or research.", "--purpose")] = "",
     override: Annotated[
         str, opt("Let out what its policy tags keep in, and answer for it with this reason.", "--override", metavar="REASON")

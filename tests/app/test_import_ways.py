@@ -402,3 +402,13 @@ def test_warnings_say_why_a_picture_was_not_found(ws: Workspace, tmp_path: Path)
     assert [(w.what, w.where) for w in said] == [
         ("the file says 81 x 60 px, the picture is a.jpg 80 x 60", "a.jpg")
     ]
+
+
+def test_a_class_whose_name_can_be_none_here_gets_the_one_it_was_given(ws: Workspace, tmp_path: Path) -> None:
+    ids = add(ws, tmp_path / "src", ["a.jpg"])
+    odd = ("tape\u0000red", "x" * 400, "tape red")
+    file = coco(tmp_path / "c.json", [{"file_name": "a.jpg"}], [(0, n, [i, 1, 9, 9]) for i, n in enumerate(odd)])
+    assert taken(ws, file)["annotations"] == 3
+    first, _, third = objects(ws, ids["a.jpg"])
+    assert first == third
+    assert taken(ws, file)["new_classes"] == []

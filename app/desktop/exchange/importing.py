@@ -325,12 +325,12 @@ class ImportedSheet(Sheet):
         said = [text for text, n in more if n]
         self.more = label(kind="second", wrap=True)
         self.more.setText("\n".join(f"· {text}" for text in said))
-        self.more.setVisible(bool(said))
         self.body.addWidget(self.more)
+        self.more.setVisible(bool(said))
         self.lists = Lists()
         self.lists.setFixedHeight(220)
-        self.lists.show_lists({how: told[how] for how in WITHOUT}, told["lists"])
         self.body.addWidget(self.lists)
+        self.lists.show_lists({how: told[how] for how in WITHOUT}, told["lists"])
         self._step = told["step"]
         if self._step is not None:
             self.body.addWidget(
