@@ -168,7 +168,8 @@ class Writer:
         self._objects += len(found.annotations)
         if self._objects >= ROWS or len(self._pending) >= ROWS:
             self._commit()
-            time.sleep(PAUSE_S)
+            if not self._ws.db.alone():
+                time.sleep(PAUSE_S)
 
     def _commit(self) -> None:
         """Write what is at hand, in one change."""
