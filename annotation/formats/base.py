@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import unicodedata
@@ -192,6 +193,11 @@ def clean_path(text: object) -> str:
     """
     if not isinstance(text, str):
         raise InvalidInput(f"a picture path that is no text: {short(text)}")
+    return _clean(text)
+
+
+@functools.lru_cache(maxsize=1024)  # its reader, its writer and whoever places the picture ask for the same path
+def _clean(text: str) -> str:
     if _PLAIN_PATH.fullmatch(text) and len(text) <= MAX_PATH:
         return text
     path = canonical.nfc(text).replace("\\", "/")

@@ -33,7 +33,7 @@ from annotation.formats.base import Record
 from annotation.labels import LabelSchema, Skeleton
 
 _ENCODER = msgspec.json.Encoder()
-HELD = 1 << 18
+HELD = 1 << 16
 """Bytes that wait in memory for each of a file's two parts."""
 
 

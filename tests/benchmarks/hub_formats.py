@@ -150,7 +150,11 @@ def ran(line: list[str | Path]) -> dict[str, float]:
     if hasattr(os, "sync"):
         os.sync()
     done = subprocess.run(
-        line, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT), "LAMPROOM_KEYS": "plain"}
+        line,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "LAMPROOM_KEYS": "plain"},
     )
     if done.returncode:
         raise SystemExit(f"{line[1:4]} failed: {done.stderr[-2000:]}")
