@@ -92,7 +92,7 @@ def child(what: str, place: Path, rest: list[str]) -> None:
             result(ingest.run(ws, [Path(rest[0])], dataset="d"))
             result(versions.build(ws, versions.freeze(ws, "d", tag=rest[1])))
         else:
-            versions.diff(ws, rest[0], rest[1])
+            versions.diff(ws, rest[0], rest[1], fresh=True)
         print(json.dumps({"work": time.perf_counter() - begun, "cpu": time.process_time() - cpu}))
 
 
@@ -219,7 +219,7 @@ def large(base: Path, n: int) -> bool:
         spent = []
         for _ in range(3):
             begun = time.perf_counter()
-            found = versions.diff(ws, "face-3@v1", "face-3@v2")
+            found = versions.diff(ws, "face-3@v1", "face-3@v2", fresh=True)
             spent.append(time.perf_counter() - begun)
         assert found.assets_changed == len(chosen) * PER_FOLDER, found
         fine &= bar("diff of two roots 1 % apart s", min(spent), "<= 2", min(spent) <= 2)
