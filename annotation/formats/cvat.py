@@ -189,6 +189,7 @@ class _Film:
         self.name = ""
         self.first, self.last, self.step = 0, -1, 1
         self.wh: tuple[int | None, int | None] = (None, None)
+        self.made = 0
         self.split = base.split_of(file.parent.name)
         self._listed: dict[int, str] | None = None
 
@@ -220,8 +221,9 @@ class _Film:
             film.last = foreign.whole(last, "stop_frame") if last else -1
             if film.last < 0 and count:
                 film.last = film.first + film.step * (foreign.whole(count, "size") - 1)
-        if not film.last <= frames.MAX_FRAME:
-            raise InvalidInput(f"{film.last} frames", where="meta", remedy=f"at most {frames.MAX_FRAME}")
+        n = len(range(film.first, film.last + 1, film.step))
+        if n > frames.MAX_FRAMES or film.last > frames.MAX_FRAME:
+            raise InvalidInput(f"{n} frames", where="meta", remedy=f"at most {frames.MAX_FRAMES}")
         return film
 
     def place(self, number: int) -> str:
@@ -269,6 +271,11 @@ def _track(
         except InvalidInput as error:
             problems.add(f"{at}: {element.tag:.20}[{n}]", error.what, error.remedy)
     try:
+        film.made += sum(len(range(a + film.step, b, film.step)) for a, b in pairwise(sorted(given)))
+        if film.made > frames.MAX_FRAMES:
+            raise InvalidInput(
+                f"{film.made} frames between key frames", remedy=f"at most {frames.MAX_FRAMES}"
+            )
         for frame, a in _shown(given, film.step):
             spool.add(frame, 0, frames.pack(a))
     except InvalidInput as error:
@@ -285,8 +292,6 @@ def _shown(given: Mapping[int, tuple[Annotation, bool]], step: int) -> Iterator[
         after = given.get(following)
         gone = after is not None and after[1]
         between = list(range(at + step, following, step)) if after is not None else []
-        if len(between) > frames.MAX_FRAME:
-            raise InvalidInput(f"{len(between)} frames between two", remedy=f"at most {frames.MAX_FRAME}")
         if gone and not between:
             a = marks.with_mark(marks.with_mark(a, "@key", True), "@end", True)
         yield at, a

@@ -16,6 +16,10 @@ from annotation.formats.base import Record
 from annotation.rows import from_row, to_row
 
 MAX_FRAME = 10_000_000
+"""Highest number of a frame."""
+MAX_FRAMES = 1_000_000
+"""Frames of one sequence (eleven hours at 25 a second), and objects that are made between key frames: a short file must
+not become an endless one."""
 DEFAULT = "sequence"
 """The sequence of pictures that lie in no folder."""
 _DIGITS = re.compile(r"([0-9]+)\D*\Z")

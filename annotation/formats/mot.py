@@ -213,8 +213,8 @@ class _Sequence:
         try:
             width, height = self._side("imWidth"), self._side("imHeight")
             length = foreign.whole(self.info.get("seqlength", "0"), "seqLength")
-            if not 0 <= length <= frames.MAX_FRAME:
-                raise InvalidInput(f"seqLength is {length}", remedy=f"at most {frames.MAX_FRAME}")
+            if not 0 <= length <= frames.MAX_FRAMES:
+                raise InvalidInput(f"seqLength is {length}", remedy=f"at most {frames.MAX_FRAMES}")
         except InvalidInput as error:
             self.problems.add(f"{self.inner}: {SEQINFO}" if self.inner else SEQINFO, error.what, error.remedy)
             return

@@ -411,6 +411,7 @@ MALFORMED = {
     "runs": (cvat, "a.xml", '<annotations><image id="0" name="a.jpg" width="9" height="9"><mask label="x" rle="1, 99" left="0" top="0" width="3" height="3"/></image></annotations>', "rle covers"),
     "no label": (cvat, "a.xml", '<annotations><image id="0" name="a.jpg"><box label="" xtl="0" ytl="0" xbr="1" ybr="1"/></image></annotations>', "label"),
     "huge film": (cvat, "a.xml", "<annotations><meta><task><stop_frame>999999999</stop_frame><original_size/></task></meta></annotations>", "at most"),
+    "endless": (cvat, "a.xml", '<annotations><track id="0" label="a"><box frame="0" xtl="0" ytl="0" xbr="1" ybr="1"/><box frame="9999999" xtl="0" ytl="0" xbr="1" ybr="1"/></track></annotations>', "between key frames"),
     "list nan": (datumaro, "a.json", '{"dm_format_version":"1.0","categories":{},"items":[{"id":NaN}]}', "items[0]"),
     "version": (datumaro, "a.json", '{"dm_format_version":"9.0","categories":{},"items":[]}', "dm_format_version"),
     "no category": (datumaro, "a.json", '{"dm_format_version":"1.0","categories":{},"items":[{"id":"a","annotations":[{"type":"bbox","bbox":[0,0,1,1],"label_id":3}]}]}', "label_id"),
