@@ -217,7 +217,9 @@ class ExportSheet(Sheet):
             made.addItem(shown, code)
         made.setCurrentIndex(max(0, made.findData(value)))
         made.setAccessibleName(tr(text))
-        made.activated.connect(lambda _: (changed() if changed else None, self._changed()))
+        if changed is not None:
+            made.activated.connect(lambda _: changed())
+        made.activated.connect(lambda _: self._changed())
         self.field(text, made)
         return made
 

@@ -255,7 +255,10 @@ class ImportSheet(Sheet):
 
     def _told(self) -> str:
         """The classes in one line."""
-        n, new, dropped = (len(part) for part in (self.found.classes if self.found else (), self.classes.new, self.classes.dropped))
+        n, new, dropped = (
+            len(part)
+            for part in (self.found.classes if self.found else (), self.classes.new, self.classes.dropped)
+        )
         parts = [tr("{n} classes", n=number(n))]
         parts += [tr("{n} new labels", n=number(new))] * bool(new)
         parts += [tr("{n} left out", n=number(dropped))] * bool(dropped)

@@ -79,6 +79,11 @@ def texts(sheet) -> str:
     return "\n".join(w.text() for w in sheet.findChildren(QLabel) if w.isVisibleTo(sheet))
 
 
+def says(hand: Hand, sheet, text: str) -> None:
+    """Wait until the sheet shows a text: what was just made is shown with the next event."""
+    hand.qtbot.waitUntil(lambda: text in texts(sheet))
+
+
 def finished(hand: Hand) -> None:
     hand.qtbot.waitUntil(lambda: bool(hand.desk.tasks.past), timeout=30_000)
     assert hand.desk.tasks.past[0].state == "finished", hand.desk.tasks.past[0].fault
@@ -89,8 +94,8 @@ def test_a_dropped_file_is_told_counted_mapped_and_imported(hand: Hand, tmp_path
     before = browse.totals(ws)
     sheet = importing(hand, coco(tmp_path / "in"))
     assert nameless(sheet) == []
-    said = texts(sheet)
-    assert "COCO" in said and "images" in said and "another size 1" in said and "not in the dataset 1" in said
+    for text in ("COCO", "images", "another size 1", "not in the dataset 1"):
+        says(hand, sheet, text)
     assert sheet.classes.new == ["conveyor", "dog", "hard hat on head"] or len(sheet.classes.new) == 3
     choose(sheet, "dog", "-")
     choose(sheet, "hard hat on head", "helmet")
@@ -107,7 +112,8 @@ def test_a_dropped_file_is_told_counted_mapped_and_imported(hand: Hand, tmp_path
     finished(hand)
     hand.qtbot.waitUntil(lambda: isinstance(hand.window.sheets.open, ImportedSheet))
     told = hand.window.sheets.open
-    assert nameless(told) == [] and "conveyor" in texts(told)
+    says(hand, told, "conveyor")
+    assert nameless(told) == []
     assert browse.totals(ws).truth == 9
     told.lists._copy()
     assert QGuiApplication.clipboard().text() == "cam/井上 000.png"
@@ -165,13 +171,15 @@ def test_losses_and_the_gate_are_read_before_the_button_can_be_pressed(hand: Han
     drawn(hand)
     gate.set_tag(hand.desk.ws, "asset", "1", gate.Tag("internal"))
     sheet = exporting(hand)
-    assert nameless(sheet) == [] and "Nothing is lost" in texts(sheet)
+    says(hand, sheet, "Nothing is lost")
+    assert nameless(sheet) == []
     sheet.out.setText(str(tmp_path / "out"))
     assert sheet.verb.isEnabled() and sheet.verb.text() == "Export"
     pick(sheet.format, "yolo")
     assert not sheet.verb.isEnabled()
     weighed(hand, sheet)
-    assert "polygons" in texts(sheet) and sheet.verb.text() == "Export without these"
+    says(hand, sheet, "polygons")
+    assert sheet.verb.text() == "Export without these"
     hand.qtbot.mouseClick(sheet.audience.button("public"), Qt.MouseButton.LeftButton)
     weighed(hand, sheet)
     assert sheet.refused.isVisibleTo(sheet) and not sheet.verb.isEnabled()
@@ -195,11 +203,13 @@ def test_filters_splits_crops_and_a_version_are_counted_live(hand: Hand, tmp_pat
     sheet.where.setText("")
     sheet.ratio.setText("3:1:1")
     weighed(hand, sheet)
-    assert sheet.found is not None and set(sheet.found.splits) == {"train", "val", "test"}
+    assert sheet.found is not None
+    assert set(sheet.found.splits) == {"train", "val", "test"}
     sheet.crops.click()
     pick(sheet.source, "v1")
     weighed(hand, sheet)
-    assert sheet.ref == "face@v1" and sheet.found.pictures == 1 and "crops" in texts(sheet)
+    says(hand, sheet, "crops")
+    assert sheet.ref == "face@v1" and sheet.found.pictures == 1
     sheet.margin.setText("wide")
     hand.qtbot.waitUntil(lambda: "margin" in sheet.fault.text())
 
