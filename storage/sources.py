@@ -351,7 +351,7 @@ def _file(path: str, disk_path: bytes | None, name: bytes, status: os.stat_resul
         kind, fault = "other", "not a regular file"
     elif _skipped(name):
         kind = "other"
-    else:
+    elif _suffix(name) not in headers.PICTURE_SUFFIXES:
         packed = archives.kind_of(os.fsdecode(name))
         if packed:
             kind = "zip" if packed == "zip" else "tar"
