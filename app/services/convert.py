@@ -131,7 +131,11 @@ def run(
             records = _counted(reader, inside, run_, weigh=accept_losses)
             if store is not None and pictures != "none":
                 records = _with_pictures(
-                    records, run_, store, stage, link=pictures == "link" and inside == source
+                    records,
+                    run_,
+                    store,
+                    stage,
+                    link=pictures == "link" and (folder is not None or inside == source),
                 )
             paths: list[Path] = []
             write = partial(module.write, out=stage, schema=chosen, name=source.name, dialect=dialect)
