@@ -24,6 +24,8 @@ from storage import db as database
 from storage.db import Database
 from storage.tables import OPS
 
+READING = ("publish", "hubjob")
+"""Kinds of job that are about a dataset and write nothing to it: a version may be frozen beside them."""
 BATCH_ROWS = 100
 """Rows of one change of a job: with it and the pause, the desk's edits wait at most some tens of milliseconds."""
 PAUSE_S = 0.01
@@ -430,10 +432,10 @@ def newest(conn: Connection) -> int:
 
 
 def open_steps(conn: Connection, dataset_id: int | None = None) -> list[tuple[int, str, int]]:
-    """(activity, kind, started_ms) of activities that still run and have written to the dataset (or to any)."""
+    """(activity, kind, started_ms) of activities that still run and write, or have written, to the dataset (or to any)."""
     sql = "SELECT v.id, v.kind, v.started_ms FROM activity v WHERE v.ended_ms IS NULL"
     if dataset_id is not None:
-        sql += " AND (EXISTS (SELECT 1 FROM job j WHERE j.activity_id = v.id AND j.dataset_id = :d) OR EXISTS (SELECT 1 FROM change c WHERE c.activity_id = v.id AND c.dataset_id = :d))"
+        sql += f" AND (EXISTS (SELECT 1 FROM job j WHERE j.activity_id = v.id AND j.dataset_id = :d AND j.kind NOT IN {READING}) OR EXISTS (SELECT 1 FROM change c WHERE c.activity_id = v.id AND c.dataset_id = :d))"
     return [
         (r[0], r[1], r[2])
         for r in conn.execute(sa.text(sql), {"d": dataset_id} if dataset_id is not None else {})

@@ -311,9 +311,7 @@ def cancel(ws: Workspace, job_id: int) -> None:
     job = find(ws, job_id)
     if job.ended_ms is not None:
         raise Conflict(f"job {job_id} has ended: {job.outcome}")
-    ticket: Any = job.params["ticket"]
-    if ticket:
-        runners.cancel_script(ticket)
+    stop(job)
     with ws.db.write() as conn:
         jobs.finish(conn, job.id, "cancelled")
         audit.append(
@@ -323,6 +321,13 @@ def cancel(ws: Workspace, job_id: int) -> None:
             subject=str(job.params["version"]),
             detail={"job": job.id},
         )
+
+
+def stop(job: Job) -> None:
+    """Take a job from its scheduler, as far as one has it."""
+    ticket: Any = job.params["ticket"]
+    if ticket:
+        runners.cancel_script(ticket)
 
 
 # --- collecting -----------------------------------------------------------------------------------------------------

@@ -154,6 +154,9 @@ def resume(
             from app.services import labelling
 
             return labelling.go_on(ws, job)
+        case "hubjob":
+            raise InvalidInput("a job at a hub is not resumed from here", where=f"job {job_id}",
+                               remedy=f"`lamproom hubjob follow {job_id}`, then `hubjob collect {job_id}`")  # fmt: skip
         case _:
             raise InvalidInput(f"a {job.kind} job is not resumed", where=f"job {job_id}",
                                remedy="cancel it, then run the command again")  # fmt: skip
@@ -281,4 +284,8 @@ def cancel(ws: Workspace, job_id: int, *, machine_gone: bool = False) -> Job:
             LamproomError
         ):  # a hub that cannot be reached is tidied by whoever publishes there next
             publish.cancelled(ws, job)
+    if job.kind == "hubjob":
+        from app.services import hubjobs
+
+        hubjobs.stop(job)
     return ended

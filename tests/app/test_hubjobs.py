@@ -18,6 +18,7 @@ import pytest
 from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app import cli
 from app.services import auditing, hubjobs, hubrun, hubs, lineage, onnx, publish, runners, versions
+from app.services import jobs as queue
 from app.services.workspace import Workspace
 from storage.hub import hubjob
 from tests.app.sealed import Sealed, run, sealed
@@ -238,6 +239,17 @@ def test_a_runner_killed_midway_is_run_again(world: Sealed, hub: str, tmp_path: 
     Path(f"{flag}2").touch()
     run(hubrun.run(folder))
     assert state(world, job) == "finished"
+
+
+def test_a_job_at_a_hub_holds_up_neither_freezing_nor_the_queue(
+    world: Sealed, hub: str, tmp_path: Path
+) -> None:
+    job, _ = submitted(world, hub, tmp_path, spec(tmp_path))
+    versions.freeze(world.ws, "face-3", tag="v2")
+    with pytest.raises(InvalidInput, match="not resumed from here"):
+        queue.resume(world.ws, job)
+    queue.cancel(world.ws, job)
+    assert state(world, job) == "cancelled"
 
 
 def test_what_was_not_published_there_cannot_be_ordered(world: Sealed, tmp_path: Path, hub: str) -> None:

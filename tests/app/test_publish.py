@@ -46,7 +46,10 @@ def test_a_published_version_is_verified_without_the_workspace(world: Sealed, tm
     assert tomllib.loads((documents / "schema.toml").read_text())
     card = (documents / "card.md").read_text()
     assert (
-        "face-3@v1" in card and str(done.result["root"]) in card and "安全员" not in card and "None" not in card
+        "face-3@v1" in card
+        and str(done.result["root"]) in card
+        and "安全员" not in card
+        and "None" not in card
     )
 
 
@@ -210,3 +213,8 @@ def test_folders_whose_names_are_no_utf8_take_exports_and_hubs(world: Sealed, tm
         )
         done, _ = run(work)
         assert done.problems == 0 and target.is_dir()
+
+
+def test_a_publishing_that_waits_does_not_hold_up_the_next_freeze(world: Sealed, tmp_path: Path) -> None:
+    run(publish.run(world.ws, "face-3@v1", tmp_path / "hub", later=True))
+    assert versions.freeze(world.ws, "face-3", tag="v2").ref == "face-3@v2"
