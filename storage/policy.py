@@ -8,8 +8,9 @@ computation: whoever owns the files can copy them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -24,6 +25,8 @@ VISIBILITIES = ("public", "partners", "internal", "closed")
 PLACES = ("", "unpublished")
 """unpublished: where it was taken is not to be known outside; only a derived picture without metadata may leave."""
 PURPOSES = ("training", "evaluation", "research", "display")
+_BATCH = 500
+_LOCK = 0x506F6C69  # "Poli": PostgreSQL writers tag one after the other, so that a thing has one live tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ FREE = Tag()
 """What holds where no tag is."""
 
 
+@lru_cache(maxsize=1024)  # a million pictures have a handful of different tags
 def from_json(text: str) -> Tag:
     """The tag of a row."""
     v = json.loads(text)
@@ -120,11 +124,19 @@ class Row:
     n: int = 1
 
 
-def put(conn: Connection, scope: str, ref_ids: Sequence[int], tag: Tag, agent_id: int) -> int:
-    """Tag these; what they had ends. A tag that says nothing only ends. Returns how many differ from before."""
+def put(
+    conn: Connection, scope: str, ref_ids: Sequence[int], tag: Tag, agent_id: int, *, spoken: bool = False
+) -> int:
+    """Tag these; what they had ends. A tag that says nothing only ends. Returns how many differ from before.
+
+    Args:
+        spoken: a tag that says nothing is kept as one: on a copy it opens what its original's tag keeps in.
+    """
+    if conn.dialect.name == "postgresql":  # SQLite's writer is alone already
+        conn.execute(sa.text("SELECT pg_advisory_xact_lock(:k)"), {"k": _LOCK})
     text, now, number = tag.to_json(), database.now_ms(), SCOPES.index(scope)
     changed = 0
-    for part in (ref_ids[i : i + 500] for i in range(0, len(ref_ids), 500)):
+    for part in _parts(ref_ids):
         ids = ",".join(map(str, part))
         same = set(
             conn.execute(
@@ -141,7 +153,7 @@ def put(conn: Connection, scope: str, ref_ids: Sequence[int], tag: Tag, agent_id
             ),
             {"n": now},
         ).rowcount
-        if tag == FREE:
+        if tag == FREE and not spoken:
             changed += ended
             continue
         changed += len(todo)
@@ -177,7 +189,7 @@ def listing(conn: Connection, scope: str, *, limit: int = 200) -> list[Row]:
 def of(conn: Connection, scope: str, ref_ids: Sequence[int]) -> dict[int, Tag]:
     """Live tags of these; those without one are not in it."""
     out: dict[int, Tag] = {}
-    for part in (ref_ids[i : i + 500] for i in range(0, len(ref_ids), 500)):
+    for part in _parts(ref_ids):
         rows = conn.exec_driver_sql(
             f"SELECT ref_id, tag FROM policy WHERE scope = {SCOPES.index(scope)} AND ended_ms IS NULL "
             f"AND ref_id IN ({','.join(map(str, part))})"
@@ -200,26 +212,52 @@ class Held:
 
 
 def of_assets(conn: Connection, asset_ids: Sequence[int]) -> dict[int, Held]:
-    """The strictest of source, own and original's tags, of those pictures that have any."""
+    """The strictest of source, own and original's tags, of those pictures that have any; a copy's original may be a copy too."""
     out: dict[int, Held] = {}
-    for part in (asset_ids[i : i + 500] for i in range(0, len(asset_ids), 500)):
-        rows = conn.exec_driver_sql(
-            "SELECT s.id, s.source_root_id, v.from_id, o.source_root_id FROM asset s LEFT JOIN derivation v ON v.asset_id = s.id "
-            f"LEFT JOIN asset o ON o.id = v.from_id WHERE s.id IN ({','.join(map(str, part))})"
-        ).all()
-        sources = of(conn, "source", sorted({r[1] for r in rows} | {r[3] for r in rows if r[3] is not None}))
-        assets = of(conn, "asset", sorted({r[0] for r in rows} | {r[2] for r in rows if r[2] is not None}))
-        for asset, root, original, original_root in rows:
-            tags = [sources.get(root), assets.get(asset)]
-            if original is not None:
-                # Its own tag may open it wider than its original: that is what a redaction is for. Purpose and time hold on.
-                far = strictest(filter(None, (sources.get(original_root), assets.get(original))))
-                own = assets.get(asset)
-                tags.append(far if own is None else Tag("public", far.purposes, far.expires_ms, "", far.note))
-            kept = [t for t in tags if t is not None]
-            if kept and (tag := strictest(kept)) != FREE:
-                out[asset] = Held(tag, original is not None)
+    for part in _parts(asset_ids):
+        above = _above(conn, part)
+        every = sorted({*part, *above.values()})
+        roots = _roots(conn, every)
+        sources, assets = of(conn, "source", sorted(set(roots.values()))), of(conn, "asset", every)
+        for asset in part:
+            line = [asset]
+            while (original := above.get(line[-1])) is not None and original not in line:
+                line.append(original)
+            tag = FREE
+            for n, one in enumerate(reversed(line)):
+                own = assets.get(one)
+                if n and own is not None:
+                    # Its own tag may open it wider than its original: that is what a redaction is for. Purpose and time hold on.
+                    tag = Tag("public", tag.purposes, tag.expires_ms, "", tag.note)
+                tag = strictest(filter(None, (sources.get(roots.get(one, 0)), own, tag)))
+            if tag != FREE:
+                out[asset] = Held(tag, asset in above)
     return out
+
+
+def _above(conn: Connection, asset_ids: Sequence[int]) -> dict[int, int]:
+    """Copy -> original, of these pictures and of their originals, up to those that are no copies."""
+    out: dict[int, int] = {}
+    ahead: Sequence[int] = asset_ids
+    while ahead:
+        found = derived(conn, ahead)
+        ahead = sorted(set(found.values()) - out.keys() - found.keys())
+        out |= found
+    return out
+
+
+def _roots(conn: Connection, asset_ids: Sequence[int]) -> dict[int, int]:
+    out: dict[int, int] = {}
+    for part in _parts(asset_ids):
+        rows = conn.exec_driver_sql(
+            f"SELECT id, source_root_id FROM asset WHERE id IN ({','.join(map(str, part))})"
+        )
+        out.update((r[0], r[1]) for r in rows)
+    return out
+
+
+def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    yield from (ids[i : i + _BATCH] for i in range(0, len(ids), _BATCH))
 
 
 def refusals(held: Held, *, audience: str, purpose: str, now_ms: int) -> list[str]:
@@ -248,7 +286,7 @@ def derive(conn: Connection, rows: Sequence[tuple[int, int, int, str]]) -> None:
 def derived(conn: Connection, asset_ids: Sequence[int]) -> dict[int, int]:
     """Of these, those made from another asset, and from which."""
     out: dict[int, int] = {}
-    for part in (asset_ids[i : i + 500] for i in range(0, len(asset_ids), 500)):
+    for part in _parts(asset_ids):
         rows = conn.exec_driver_sql(
             f"SELECT asset_id, from_id FROM derivation WHERE asset_id IN ({','.join(map(str, part))})"
         )

@@ -448,17 +448,22 @@ def _write(
         ItemEdit(into, asset_id, opens=(row.split, row.review) if (row := items.get(m.order.asset_id)) else (0, 0))
         for asset_id, m in kept.items()
     ])  # fmt: skip
-    _derive(conn, job, recipe, kept)
+    copies = _derive(conn, job, recipe, kept)
     _carry(draft, originals, kept)
     if (tag := job.params["tag"]) is not None:
-        policy.put(
-            conn, "asset", sorted(kept), policy.from_json(str(tag)), register.agent_of(conn, job.activity_id)
-        )
+        # Copies alone are opened: a picture that was here before, be it the original that needed nothing, keeps its own tag.
+        made = sorted({ids[digest] for digest in fresh} & kept.keys() | copies)
+        agent_id = register.agent_of(conn, job.activity_id)
+        policy.put(conn, "asset", made, policy.from_json(str(tag)), agent_id, spoken=True)
     return twins
 
 
-def _derive(conn: Connection, job: Job, recipe: Recipe, kept: dict[int, _Made]) -> None:
-    """Remember what each copy was made of; one that equals its original needed nothing and is no copy."""
+def _derive(conn: Connection, job: Job, recipe: Recipe, kept: dict[int, _Made]) -> set[int]:
+    """Remember what each copy was made of; one that equals its original needed nothing and is no copy.
+
+    Returns:
+        those that were copies already, of an earlier run.
+    """
     have = policy.derived(conn, sorted(kept))
     told = [
         (asset_id, m.order.asset_id, job.activity_id,
@@ -466,6 +471,7 @@ def _derive(conn: Connection, job: Job, recipe: Recipe, kept: dict[int, _Made]) 
         for asset_id, m in kept.items() if asset_id != m.order.asset_id and asset_id not in have
     ]  # fmt: skip
     policy.derive(conn, told)
+    return set(have)
 
 
 def _carry(draft: record.Draft, originals: Sequence[int], kept: dict[int, _Made]) -> None:

@@ -226,3 +226,23 @@ def test_the_verbs_set_list_show_and_prove(world: Sealed, capsys: pytest.Capture
     assert "the line was changed after it was written" in "".join(capsys.readouterr())
     assert cli.main([*line, "policy", "set", "source", "2号面", "--expires", "tomorrow"]) == 1
     assert "is no day" in capsys.readouterr().err
+
+
+def derive(w: Sealed, copy: int, original: int) -> None:
+    with w.ws.db.write() as conn:
+        activity = record.start_activity(conn, "redact", w.ws.person.id, {}, open_=False)
+        policy.derive(conn, [(copy, original, activity, "{}")])
+
+
+def test_what_holds_for_an_original_holds_for_a_copy_of_its_copy(world: Sealed) -> None:
+    first, second, third, _ = world.assets
+    derive(world, second, first)
+    derive(world, third, second)
+    gate.set_tag(world.ws, "asset", str(first), Tag("closed", ("research",), 7))
+    assert gate.tag_of(world.ws, third) == Tag("closed", ("research",), 7)
+    gate.set_tag(
+        world.ws, "asset", str(second), Tag("partners")
+    )  # opens it and what is made of it; not what for
+    assert gate.tag_of(world.ws, third) == Tag("partners", ("research",), 7)
+    derive(world, first, third)  # a ring, as no redaction makes it, ends too
+    assert gate.tag_of(world.ws, first).purposes == ("research",)

@@ -275,3 +275,20 @@ def test_the_verb_makes_copies_and_tags_them(
     assert cli.main([*line, "--metadata-only", "--visibility", "partners"]) == 0
     (row,) = gate.listing(ws, "asset")
     assert (row.tag.visibility, row.n) == ("partners", 4)
+
+
+def test_copies_can_be_opened_to_everybody_and_a_picture_that_needed_nothing_keeps_its_tag(
+    ws: Workspace, data: int, tmp_path: Path
+) -> None:
+    """A PNG that has nothing to cover and no metadata comes out as it was: it is the original."""
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "plain.png"), np.full((32, 32, 3), 90, np.uint8))
+    run(ingest.run(ws, [folder], dataset="d"))
+    plain = next(i for i, p in paths(ws, data).items() if p == "plain.png")
+    for asset in paths(ws, data):
+        gate.set_tag(ws, "asset", str(asset), Tag("closed"))
+    run(redaction.run(ws, "d", "d-open", Recipe(("person",)), tag=Tag("public")))
+    held = {name: gate.tag_of(ws, i).visibility for name, (i, _) in copies(ws, "d-open").items()}
+    assert copies(ws, "d-open")["plain.png"][0] == plain
+    assert held == {"a.jpg": "public", "b.jpg": "public", "thermal.png": "public", "turned.jpg": "public", "plain.png": "closed"}  # fmt: skip
