@@ -373,7 +373,7 @@ def places(conn: Connection, facts: Sequence[Fact]) -> dict[str, list[Place]]:
             "SELECT s.id, s.blake3, r.location, s.path, s.disk_path, r.code FROM asset s "
             "JOIN source_root r ON r.id = s.source_root_id WHERE s.blake3 IN :b"
         ).bindparams(sa.bindparam("b", expanding=True))
-        for r in conn.execute(query, {"b": [bytes.fromhex(b3) for b3 in own]}):
+        for r in conn.execute(query, {"b": [bytes.fromhex(b3) for b3 in own]}).all():
             b3 = bytes(r[1]).hex()
             place = Place(bytes(r[2]), r[3], bytes(r[4]) if r[4] is not None else None)
             found.setdefault(b3, []).append((f"{r[5]}/{r[3]}" != own[b3], r[0], place))

@@ -90,7 +90,12 @@ class Sources:
     def __init__(self, ws: Workspace) -> None:
         self._ws = ws
         self._known: dict[str, list[Place]] = {}
+        self._own: set[str] | None = None
         self._lock = threading.Lock()
+
+    def _keeps(self, digest: str) -> bool:
+        """Whether the workspace has a copy of its own; after `prepare` that costs no question to the disk."""
+        return blobs.holds(self._ws.folder, digest) if self._own is None else digest in self._own
 
     def read(self, fact: Fact) -> Iterator[bytes]:
         """The bytes of one asset: of its own file where that can be read, else of any other that holds them.
@@ -98,7 +103,7 @@ class Sources:
         Raises:
             LamproomError: none of them can be read.
         """
-        if blobs.holds(self._ws.folder, fact.asset):
+        if self._keeps(fact.asset):
             yield blobs.get(self._ws.folder, fact.asset)
             return
         found = self.places(fact)
@@ -144,6 +149,8 @@ class Sources:
 
     def prepare(self, facts: Sequence[Fact]) -> None:
         """Ask the record for the places of many at once; these come next."""
+        if self._own is None:
+            self._own = blobs.listed(self._ws.folder)
         with self._ws.db.read() as conn:
             found = rows.places(conn, facts)
         with self._lock:
