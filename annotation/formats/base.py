@@ -196,7 +196,9 @@ def clean_path(text: object) -> str:
     return _clean(text)
 
 
-@functools.lru_cache(maxsize=1024)  # its reader, its writer and whoever places the picture ask for the same path
+@functools.lru_cache(
+    maxsize=1024
+)  # its reader, its writer and whoever places the picture ask for the same path
 def _clean(text: str) -> str:
     if _PLAIN_PATH.fullmatch(text) and len(text) <= MAX_PATH:
         return text
