@@ -174,7 +174,7 @@ def kind(type: str) -> str:
 
 
 _TYPES = {
-    "asset": "picture", "annotation": "object", "prelabel run": "run of the model", "likeness": "group of like pictures",
+    "asset": "picture", "annotation": "object", "prelabel run": "run of the model", "foreign predictions": "predictions of a file", "likeness": "group of like pictures",
     "copies": "copies left out", "revision": "change", "revisions": "changes", "edit": "sitting", "source": "source folder",
     "key": "signing key",
 }  # fmt: skip

@@ -122,9 +122,20 @@ def model(conn: Connection, graph: Graph, sha256: bytes) -> str:
     told = {k: card[k] for k in ("task", "family", "licence", "producer", "note") if card.get(k)}
     if row:
         told["added"] = time_text(row[2])
-    return graph.node(
-        f"model.{digest}", "entity", "model", row[0] if row else digest[:16], sha256=digest, **told
-    )
+    name = row[0] if row else _called(conn, sha256) or digest[:16]
+    return graph.node(f"model.{digest}", "entity", "model", name, sha256=digest, **told)
+
+
+def _called(conn: Connection, sha256: bytes) -> str | None:
+    """What a model that was never here is called: by whose name its predictions came in."""
+    found = conn.execute(
+        sa.text(
+            "SELECT g.name FROM activity v JOIN agent g ON g.id = v.agent_id WHERE v.model_digest = :s "
+            "AND g.kind = 'model' ORDER BY v.id LIMIT 1"
+        ),
+        {"s": sha256},
+    ).scalar()
+    return None if found is None else str(found)
 
 
 def agent(conn: Connection, graph: Graph, agent_id: int) -> str:

@@ -412,3 +412,14 @@ def test_a_class_whose_name_can_be_none_here_gets_the_one_it_was_given(ws: Works
     first, _, third = objects(ws, ids["a.jpg"])
     assert first == third
     assert taken(ws, file)["new_classes"] == []
+
+
+def test_the_lineage_of_a_foreign_prediction_names_its_model_and_the_file(
+    cli: Callable[..., Any], ws: Workspace, tmp_path: Path
+) -> None:
+    add(ws, tmp_path / "src", ["a.jpg"])
+    found = Annotation("person", Box(1, 1, 9, 9), score=0.5, origin="model")
+    file = lossless(tmp_path / "theirs", [Record("a.jpg", 80, 60, (found,))])
+    taken(ws, file, Wish(predictions=True, model="net of the peer"))
+    told = json.dumps(cli("lineage", "1")[1], ensure_ascii=False)
+    assert "net of the peer" in told and "theirs" in told
