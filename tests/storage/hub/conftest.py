@@ -34,6 +34,7 @@ class Server:
     folder: Path
     process: subprocess.Popen[bytes] | None = None
     stores: list[S3Store] = field(default_factory=list)
+    common: str = ""
 
     @property
     def endpoint(self) -> str:
@@ -76,8 +77,11 @@ class Server:
 
     def store(self, *, bucket: str = "", prefix: str = "", port: int = 0, patience_s: float = 20.0, secret: str = SECRET,
               access: str = ACCESS, threads: int = 8) -> S3Store:  # fmt: skip
-        """A store of its own bucket, or below a prefix; `port`: of a proxy before it."""
-        address = Address(f"http://127.0.0.1:{port or self.port}", bucket or self.bucket(), prefix)
+        """A store below a prefix of its own, in the bucket of all tests or in one that is named; `port`: of a proxy before it."""
+        if not bucket:
+            self.common = bucket = self.common or self.bucket()
+            prefix = f"{secrets.token_hex(5)}/{prefix}"
+        address = Address(f"http://127.0.0.1:{port or self.port}", bucket, prefix)
         self.stores.append(
             S3Store(Wire(address, access, secret, threads=threads, patience_s=patience_s), threads=threads)
         )
@@ -136,7 +140,7 @@ def seaweed(folder: Path) -> Server:
     )
     command = [
         weed(), "-v=0", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}/data", "-master.telemetry=false",
-        f"-master.port={master}", f"-volume.port={volume}", "-volume.max=100", "-master.volumeSizeLimitMB=512",
+        f"-master.port={master}", f"-volume.port={volume}", "-volume.max=2000", "-master.volumeSizeLimitMB=512",
         "-filer", f"-filer.port={filer}", f"-filer.localSocket={folder}/filer.sock",
         "-s3", f"-s3.port={s3}", f"-s3.config={folder}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={folder}/s3.sock",
     ]  # fmt: skip
