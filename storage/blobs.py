@@ -13,6 +13,8 @@ from blake3 import blake3
 from annotation.errors import InvalidInput, NotFound, Unavailable
 from storage import files
 
+_PIECE = 1 << 20
+
 
 def path_of(folder: Path, digest: str) -> Path:
     """Where the object of this BLAKE3 digest (64 hex digits) lies below the workspace's folder, whether there or not."""
@@ -28,6 +30,33 @@ def put(folder: Path, data: bytes, *, with_folder: bool = True) -> str:
         with_folder: also flush the object's folder; False when the caller calls `settle` once for many objects.
     """
     digest = blake3(data).hexdigest()
+    _put(folder, digest, data, with_folder=with_folder)
+    return digest
+
+
+def put_file(folder: Path, source: Path, digest: str) -> None:
+    """Store a file of any size as the object of this digest, flat in memory.
+
+    Raises:
+        InvalidInput: its bytes are others. Unavailable: it cannot be read or stored.
+    """
+
+    def pieces() -> Iterator[bytes]:
+        hashed = blake3()
+        with open(source, "rb", opener=files.plainly) as stream:
+            while piece := stream.read(_PIECE):
+                hashed.update(piece)
+                yield piece
+        if hashed.hexdigest() != digest:
+            raise InvalidInput("the bytes are others than were named", where=str(source))
+
+    try:
+        _put(folder, digest, pieces(), with_folder=True)
+    except OSError as error:
+        raise Unavailable(f"cannot be kept: {error.strerror or error}", where=str(source)) from error
+
+
+def _put(folder: Path, digest: str, data: bytes | Iterable[bytes], *, with_folder: bool) -> None:
     target = path_of(folder, digest)
     if not _touched(folder, target):
         made = not target.parent.exists()
@@ -35,7 +64,6 @@ def put(folder: Path, data: bytes, *, with_folder: bool = True) -> str:
         files.write(target, data, with_folder=with_folder)
         if made and with_folder:
             files.sync_folder(target.parent.parent)
-    return digest
 
 
 def settle(folder: Path, digests: Iterable[str]) -> None:

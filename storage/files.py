@@ -1,17 +1,19 @@
-"""The one way files are written: staged beside the target, flushed to the disk, renamed over it."""
+"""The one way files are written: staged beside the target, flushed to the disk, renamed over it; and foreign ones are read."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
+import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from annotation.errors import Conflict
+from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
 
 
 def write(
@@ -54,6 +56,33 @@ def write(
         raise
     if with_folder:
         sync_folder(path.parent)
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """A file of a folder that others may write to: no link, no pipe that is waited for, never more than `limit` bytes.
+
+    Raises:
+        NotFound, InvalidInput, Unavailable: one line each.
+    """
+    try:
+        with open(path, "rb", opener=plainly) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InvalidInput("it is no plain file", where=str(path))
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise InvalidInput(f"it is larger than {limit} bytes", where=str(path))
+        return data
+    except FileNotFoundError as error:
+        raise NotFound("it is not there", where=str(path)) from error
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise InvalidInput("it is no plain file", where=str(path)) from error
+        raise Unavailable(f"it cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def plainly(path: str, flags: int) -> int:
+    """An `opener` that follows no link and waits for no pipe."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|]+')

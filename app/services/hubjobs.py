@@ -18,9 +18,9 @@ import msgspec
 
 from annotation import canonical
 from annotation.core import new_uid
-from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
+from annotation.errors import Conflict, InvalidInput, LamproomError, NotFound, Unavailable
 from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
-from app.services import evaluation, hubs, imports, onnx, publish, runners, versions
+from app.services import evaluation, gate, hubs, imports, onnx, publish, runners, versions
 from app.services.workspace import Workspace
 from storage import audit, blobs, jobs, record
 from storage.hub import hubjob, reading
@@ -137,7 +137,8 @@ def _measured(ws: Workspace, hub: str) -> float:
 
 
 def submit(
-    ws: Workspace, ref: str, hub: str, told: _Told, *, scratch: Path, runner: str = "slurm", options: Sequence[str] = ()
+    ws: Workspace, ref: str, hub: str, told: _Told, *, scratch: Path, runner: str = "slurm", options: Sequence[str] = (),
+    audience: str = "internal", override: str = "",
 ) -> Work:  # fmt: skip
     """Write a job's directory and hand it to a scheduler.
 
@@ -145,10 +146,12 @@ def submit(
         hub: where the version is published. scratch: a folder that the cluster sees.
         runner: "slurm", or "files" = only write the files for Ray, Kubernetes and by hand.
         options: for sbatch, `--name=value`.
+        audience, override: for the gate, which is asked once more: what was published for one purpose is not free for
+            every other, and a tag may have come since. Pre-labels are made for training.
 
     Raises:
-        NotFound: no such version, or it is not published there. InvalidInput: the description cannot be run.
-        Unavailable: Slurm does not take it.
+        NotFound: no such version, or it is not published there. InvalidInput: the description cannot be run, or policy
+            tags keep the version from this use. Unavailable: Slurm does not take it; nothing is left in the queue.
     """
     version = versions.find(ws, ref)
     if runner not in ("slurm", "files"):
@@ -156,6 +159,11 @@ def submit(
     asked = runners.options(options)
     if asked and runner != "slurm":
         raise InvalidInput("options are for Slurm")
+    purpose = "training" if told.purpose == "prelabelling" else told.purpose
+    gate.demand(
+        ws, ref, dataset_id=version.dataset_id, rev=version.rev, filter=version.filter, version_id=version.id,
+        ask=gate.Ask(audience, purpose, override), verb="submit",
+    )  # fmt: skip
     found = hubs.hub_of(ws, hub)
     with closing(hubs.opened(ws, found)) as store:
         published = reading.load(store, version.dataset, version.tag)
@@ -176,8 +184,8 @@ def submit(
         runners.demand_slurm()
     folder = scratch.resolve() / f"lamproom-{spec.name}-{spec.uid[-12:]}"
     opened = hubjob.make(folder, spec, run=(*runners.program(), "hubjob", "run", "@"), options=asked)
-    ticket = runners.begin_script(folder / "job.sbatch", folder) if runner == "slurm" else {}
-    job = _create(ws, version, found.name, opened, runner, ticket)
+    job = _create(ws, version, found.name, opened, runner)  # first: what Slurm has is never unknown here
+    ticket = _begun(ws, job, opened) if runner == "slurm" else {}
     told_: dict[str, object] = {
         "job": job.id, "version": ref, "hub": found.name, "folder": str(folder), "runner": runner, "name": spec.name
     }  # fmt: skip
@@ -188,13 +196,24 @@ def _digests(ws: Workspace, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(onnx.show(ws, name).sha256 for name in names)
 
 
-def _create(
-    ws: Workspace, version: Version, hub: str, opened: Opened, runner: str, ticket: Mapping[str, Any]
-) -> Job:
+def _begun(ws: Workspace, job: Job, opened: Opened) -> runners.Ticket:
+    """Hand it to Slurm and remember its number there."""
+    try:
+        ticket = runners.begin_script(opened.folder / "job.sbatch", opened.folder)
+    except LamproomError as fault:
+        with ws.db.write() as conn:
+            jobs.finish(conn, job.id, f"failed: {fault.what}")
+        raise
+    with ws.db.write() as conn:
+        jobs.turn(conn, job.id, priority=job.priority, params={**job.params, "ticket": dict(ticket)})
+    return ticket
+
+
+def _create(ws: Workspace, version: Version, hub: str, opened: Opened, runner: str) -> Job:
     spec = opened.spec
     params: dict[str, object] = {
         "version": version.ref, "hub": hub, "folder": os.fsencode(opened.folder).hex(), "digest": opened.digest,
-        "runner": runner, "ticket": dict(ticket), "name": spec.name, "purpose": spec.purpose,
+        "runner": runner, "ticket": {}, "name": spec.name, "purpose": spec.purpose,
     }  # fmt: skip
     with ws.db.write() as conn:
         agent = record.agent(conn, "hub", hub)
@@ -282,7 +301,8 @@ def _state(job: Job, folder: Path) -> tuple[State, str]:
     if job.outcome == "cancelled":
         return "cancelled", ""
     if job.ended_ms is not None:
-        return "collected", ""
+        said, _, why = (job.outcome or "").partition(": ")
+        return ("failed", why) if said == "failed" else ("collected", "")
     try:
         opened = hubjob.load(folder, digest=str(job.params["digest"]))
         if hubjob.done(opened) is not None:
@@ -374,7 +394,8 @@ def collect(ws: Workspace, job_id: int, *, name: str = "", evaluate_on: str = ""
             called = (name or opened.spec.name) + (f"-{len(models) + 1}" if models else "")
             models.append(onnx.keep(ws, path, looked[written.path], name=called).name)
         else:
-            kept[written.path] = blobs.put(ws.folder, path.read_bytes())
+            blobs.put_file(ws.folder, path, written.b3)
+            kept[written.path] = written.b3
         yield Progress(n, len(done.outputs))
     _keep(ws, job, opened, done, models, kept)
     result |= {

@@ -54,14 +54,19 @@ def submit(
     sbatch: Annotated[
         list[str] | None, opt("An option for sbatch, as --partition=gpu; may be repeated.", "--sbatch")
     ] = None,
+    audience: Annotated[str, opt("For whom: public, partners or internal.", "--audience")] = "internal",
+    override: Annotated[
+        str, opt("Answer by name for what policy tags keep in: the reason.", "--override")
+    ] = "",
 ) -> Outcome:
     from app.services import hubjobs
 
     with opened(ctx) as ws:
         told = hubjobs.read_spec(spec)
         work = hubjobs.submit(
-            ws, reference, hub, told, scratch=scratch, runner=runner, options=tuple(sbatch or ())
-        )
+            ws, reference, hub, told, scratch=scratch, runner=runner, options=tuple(sbatch or ()), audience=audience,
+            override=override,
+        )  # fmt: skip
         return console.drive(ctx.obj, work)
 
 

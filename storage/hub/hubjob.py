@@ -28,8 +28,9 @@ import msgspec
 from blake3 import blake3
 
 from annotation import canonical
-from annotation.errors import InvalidInput, NotFound, Unavailable
+from annotation.errors import InvalidInput, LamproomError, NotFound, Unavailable
 from storage import files
+from storage.hub.package import is_digest
 from storage.hub.store import PIECE
 
 FORMAT = "lamproom-hubjob-1"
@@ -138,6 +139,8 @@ def checked(spec: Spec) -> Spec:
            "resources that cannot be", "cpus from 1, gpus from 0, memory_mb from 64, minutes from 1")  # fmt: skip
     demand(bool(spec.outputs) and any(o.required for o in spec.outputs), "nothing is expected of the job",
            "name at least one output: finished is counted from results")  # fmt: skip
+    demand(len(spec.inputs) == 1 and all(is_digest(i.root) and "@" in i.version for i in spec.inputs),
+           "it is ordered on no version", "one published version, by its root")  # fmt: skip
     paths = [o.path for o in spec.outputs]
     demand(len(set(paths)) == len(paths) and all(map(_is_inside, paths)), "an output's path cannot be",
            "a plain path below out/, each once")  # fmt: skip
@@ -238,21 +241,22 @@ def done(job: Opened) -> Done | None:
 
 def failed(folder: Path) -> Mapping[str, Any] | None:
     """What the last run that did not end well said: exit, host, tail of its log."""
-    data = _read(folder / FAILED)
     try:
-        said = None if data is None else msgspec.json.decode(data, type=dict[str, Any])
+        data = _read(folder / FAILED)
+        return None if data is None else msgspec.json.decode(data, type=dict[str, Any])
+    except LamproomError as fault:
+        return {"why": fault.line}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {"tail": ""}
-    return said
+        return {"why": ""}
 
 
 def described(path: Path, name: str, kind: Kind) -> Written | None:
-    """Size and digests of an output; None when it is no plain file."""
+    """Size and digests of an output by its path below the folder of outputs; None when it is no plain file there."""
     first, second, n = blake3(), hashlib.sha256(), 0
     try:
-        if path.is_symlink() or not path.is_file():
+        if not path.is_file() or any(p.is_symlink() for p in [path, *path.parents][: name.count("/") + 2]):
             return None
-        with path.open("rb") as stream:
+        with open(path, "rb", opener=files.plainly) as stream:
             while piece := stream.read(PIECE):
                 first.update(piece)
                 second.update(piece)
@@ -264,12 +268,9 @@ def described(path: Path, name: str, kind: Kind) -> Written | None:
 
 def _read(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_BYTES)
-    except FileNotFoundError:
+        return files.read_plain(path, MAX_BYTES)
+    except NotFound:
         return None
-    except OSError as error:
-        raise Unavailable(f"cannot be read: {error.strerror or error}", where=str(path)) from error
 
 
 # --- the schedulers -------------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ import errno
 import os
 import secrets
 import shutil
-import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -153,7 +152,7 @@ def log_path(folder: Path, shard: int) -> Path:
 def last_words(folder: Path, shard: int) -> str:
     """The last line that a worker of the shard said, "" when it said nothing."""
     try:
-        with open(log_path(folder, shard), "rb", opener=_plainly) as log:
+        with open(log_path(folder, shard), "rb", opener=files.plainly) as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
             lines = [one.strip() for one in log.read().decode(errors="replace").splitlines()]
     except OSError:
@@ -246,7 +245,7 @@ def load(folder: Path, *, digest: str | None = None) -> Opened:
     Raises:
         NotFound: there is none. InvalidInput: it is another one, damaged, or of another version.
     """
-    data = _read(folder / "job.json", MAX_JOB_BYTES)
+    data = files.read_plain(folder / "job.json", MAX_JOB_BYTES)
     found = blake3(data).hexdigest()
     if digest is not None and found != digest:
         raise InvalidInput("this is not the directory of this job any more", where=str(folder))
@@ -286,7 +285,7 @@ def manifest(work: Opened, shard: int) -> list[Item]:
             remedy=f"0 to {len(work.order.parts) - 1}",
         )
     path, part = _manifest_path(work.folder, shard), work.order.parts[shard]
-    data = _read(path, MAX_LINES_BYTES)
+    data = files.read_plain(path, MAX_LINES_BYTES)
     if blake3(data).hexdigest() != part.b3:
         raise InvalidInput("the manifest is not the one of this job", where=str(path))
     items = [_decoded(line, Item, path) for line in data.split(b"\n")[:-1]]
@@ -295,28 +294,6 @@ def manifest(work: Opened, shard: int) -> list[Item]:
             "a source folder of its pictures is not named", where=str(work.folder / "job.json")
         )
     return items
-
-
-def _read(path: Path, limit: int) -> bytes:
-    """A file of a folder that others may write to: no link, no pipe that is waited for, never more than `limit` bytes."""
-    try:
-        with open(path, "rb", opener=_plainly) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InvalidInput("it is no plain file", where=str(path))
-            data = file.read(limit + 1)
-        if len(data) > limit:
-            raise InvalidInput(f"it is larger than {limit} bytes", where=str(path))
-        return data
-    except FileNotFoundError as error:
-        raise NotFound("it is not there", where=str(path)) from error
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise InvalidInput("it is no plain file", where=str(path)) from error
-        raise Unavailable(f"it cannot be read: {error.strerror}", where=str(path)) from error
-
-
-def _plainly(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _decoded(data: bytes, kind: type[Any], path: Path) -> Any:
@@ -435,7 +412,7 @@ def done(work: Opened, shard: int) -> Done | None:
     """
     path = _done_path(work.folder, shard)
     try:
-        said: Done = _decoded(_read(path, MAX_DONE_BYTES), Done, path)
+        said: Done = _decoded(files.read_plain(path, MAX_DONE_BYTES), Done, path)
     except NotFound:
         return None
     if (said.format, said.job, said.shard) != (FORMAT, work.digest, shard):
@@ -459,7 +436,7 @@ def verified(work: Opened, shard: int, said: Done) -> list[tuple[Item, Line]]:
     """
     path = _results_path(work.folder, shard, _hex(said.results, work))
     try:
-        data = _read(path, MAX_LINES_BYTES)
+        data = files.read_plain(path, MAX_LINES_BYTES)
     except NotFound as error:
         raise InvalidInput("the results are missing", where=str(path)) from error
     if blake3(data).hexdigest() != said.results:
@@ -533,7 +510,7 @@ def refuse(work: Opened, shard: int) -> None:
 
 def _is_whole(path: Path, digest: str) -> bool:
     try:
-        return blake3(_read(path, MAX_LINES_BYTES)).hexdigest() == digest
+        return blake3(files.read_plain(path, MAX_LINES_BYTES)).hexdigest() == digest
     except LamproomError:
         return False
 
@@ -565,7 +542,9 @@ def told(work: Opened, shards: Iterable[int]) -> Iterator[int]:
     """How many pictures of each shard are done, as its worker said last; 0 where nobody said anything."""
     for shard in shards:
         try:
-            said = msgspec.json.decode(_read(work.folder / "state" / f"{shard:04d}.json", MAX_STATE_BYTES))
+            said = msgspec.json.decode(
+                files.read_plain(work.folder / "state" / f"{shard:04d}.json", MAX_STATE_BYTES)
+            )
             yield max(0, min(int(said["n"]), work.order.parts[shard].n))
         except (LamproomError, msgspec.DecodeError, KeyError, TypeError, ValueError):
             yield 0

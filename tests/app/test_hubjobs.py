@@ -17,8 +17,9 @@ import pytest
 
 from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app import cli
-from app.services import auditing, hubjobs, hubrun, hubs, lineage, onnx, publish, runners, versions
+from app.services import auditing, gate, hubjobs, hubrun, hubs, lineage, onnx, publish, runners, versions
 from app.services import jobs as queue
+from app.services.gate import Tag
 from app.services.workspace import Workspace
 from storage.hub import hubjob
 from tests.app.sealed import Sealed, run, sealed
@@ -325,6 +326,96 @@ def test_the_estimate_counts_what_the_hub_lacks_and_what_people_noted(
     assert found.cost == pytest.approx(1.5 * 2 * 12.0) and found.hours is None
     fresh = hubjobs.estimate(world.ws, "face-3@v1", str(tmp_path / "empty"), told)
     assert fresh.objects == 4 + 3 and fresh.size > 50_000 and fresh.cost is None
+
+
+@pytest.mark.parametrize("spoil", ["pipe", "link", "linked folder", "huge", "failed is a link"])
+def test_what_a_stranger_puts_into_a_jobs_folder_is_named_and_neither_followed_nor_waited_for(
+    world: Sealed, hub: str, tmp_path: Path, spoil: str
+) -> None:
+    job, folder = submitted(world, hub, tmp_path, spec(tmp_path))
+    other, _ = submitted(world, hub, tmp_path, spec(tmp_path))
+    run(hubrun.run(folder))
+    match spoil:
+        case "pipe":
+            (folder / hubjob.DONE).unlink()
+            os.mkfifo(folder / hubjob.DONE)
+        case "link":
+            (folder / hubjob.SPEC).rename(folder / "elsewhere")
+            (folder / hubjob.SPEC).symlink_to(folder / "elsewhere")
+        case "linked folder":
+            (folder / "out").rename(tmp_path / "elsewhere")
+            (folder / "out").symlink_to(tmp_path / "elsewhere")
+        case "huge":
+            with (folder / hubjob.DONE).open("r+b") as file:
+                file.truncate(1 << 40)
+        case _:
+            (folder / hubjob.DONE).unlink()
+            (folder / hubjob.FAILED).symlink_to("/etc/hostname")
+    states = {s.id: s.state for s in hubjobs.listing(world.ws)}
+    assert states == {job: "failed" if spoil == "failed is a link" else "lost", other: "written"}
+    with pytest.raises((InvalidInput, Unavailable)):
+        run(hubjobs.collect(world.ws, job))
+
+
+def test_an_output_that_changes_while_it_is_collected_is_not_kept_under_another_name(
+    world: Sealed, hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, folder = submitted(world, hub, tmp_path, spec(tmp_path))
+    run(hubrun.run(folder))
+    keep = onnx.keep
+
+    def slow(*args: object, **kw: object) -> object:
+        (folder / "out" / "metrics.json").write_text('{"pictures": 5}')
+        return keep(*args, **kw)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hubjobs.onnx, "keep", slow)
+    with pytest.raises(InvalidInput, match="others than were named"):
+        run(hubjobs.collect(world.ws, job))
+    assert hubjobs.find(world.ws, job).ended_ms is None
+
+
+def test_what_was_published_for_one_purpose_is_not_ordered_for_another(
+    world: Sealed, hub: str, tmp_path: Path
+) -> None:
+    gate.set_tag(world.ws, "version", "face-3@v1", Tag(purposes=("evaluation",)))
+    with pytest.raises(InvalidInput, match="may be used for evaluation, and this is for training"):
+        submitted(world, hub, tmp_path, spec(tmp_path))
+    assert list((tmp_path / "scratch").iterdir()) == []
+    submitted(world, hub, tmp_path, spec(tmp_path, purpose="evaluation"))
+    line = [
+        "-w",
+        str(world.ws.folder),
+        "hubjob",
+        "submit",
+        "face-3@v1",
+        str(tmp_path / "job.toml"),
+        "--hub",
+        hub,
+    ]
+    (tmp_path / "job.toml").write_text(
+        'name = "train"\ncommand = ["true"]\n[[outputs]]\nkind = "file"\npath = "x"\n'
+    )
+    line += ["--scratch", str(tmp_path / "scratch"), "--runner", "files"]
+    assert cli.main(line) == 1
+    assert cli.main([*line, "--override", "agreed by the mine, letter 14"]) == 0
+    assert [e.verb for e in auditing.listing(world.ws)][-2:] == ["override", "submit"]
+
+
+def test_a_job_that_slurm_does_not_take_is_failed_and_one_it_takes_is_never_unknown(
+    world: Sealed, hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(script: Path, folder: Path) -> dict[str, object]:
+        assert [s.state for s in hubjobs.listing(world.ws)] == [
+            "written"
+        ]  # whoever is killed here left a job to find
+        raise Unavailable("Slurm did not take the job: no such partition")
+
+    monkeypatch.setattr(runners, "demand_slurm", lambda: None)
+    monkeypatch.setattr(runners, "begin_script", refuse)
+    with pytest.raises(Unavailable, match="no such partition"):
+        submitted(world, hub, tmp_path, spec(tmp_path), runner="slurm")
+    (shown,) = hubjobs.listing(world.ws)
+    assert shown.state == "failed" and "no such partition" in shown.why
 
 
 # --- a real Slurm ---------------------------------------------------------------------------------------------------
