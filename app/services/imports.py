@@ -67,7 +67,8 @@ class Look:
         classes: what becomes of each class.
         pictures: records of the file. by: of those how many by "path", "size" or "digest", and how many without a picture
             ("unmatched", "ambiguous", "wrong_size"). lists: the first of these.
-        objects, predictions: of the records that have a picture.
+        objects, predictions: of the records that have a picture. scored: of these objects those with a score, which become
+            predictions when predictions are kept.
     """
 
     format: str
@@ -77,6 +78,7 @@ class Look:
     by: Mapping[str, int]
     objects: int
     predictions: int
+    scored: int
     lists: Mapping[str, list[str]]
 
     @property
@@ -121,7 +123,7 @@ def look(
         schemas.current(ws, data.schema_code), seen.truth, seen.guessed, wish.classes
     )
     return Look(
-        source.name, source.why, tuple(classes), tally.pictures, dict(tally.by), seen.objects, seen.predictions, tally.lists,
+        source.name, source.why, tuple(classes), tally.pictures, dict(tally.by), seen.objects, seen.predictions, seen.scored, tally.lists,
     )  # fmt: skip
 
 
@@ -328,6 +330,7 @@ class _Seen:
     records: int = 0
     objects: int = 0
     predictions: int = 0
+    scored: int = 0
     truth: Counter[str] = field(default_factory=Counter)
     guessed: Counter[str] = field(default_factory=Counter)
 
@@ -341,6 +344,7 @@ class _Seen:
             else:
                 self.truth[a.label] += 1
                 self.objects += here
+                self.scored += here and a.score is not None
 
 
 __all__ = ["Class", "Classes", "Interrupted", "Look", "Wish", "again", "import_labels", "look", "read_map"]

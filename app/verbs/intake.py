@@ -122,7 +122,7 @@ def _looked(found: Any) -> Outcome:
     }
     told = {
         "format": found.format, "why": found.why, "pictures": found.pictures, "matched": found.matched, "by": counts,
-        "objects": found.objects, "predictions": found.predictions, "lists": dict(found.lists),
+        "objects": found.objects, "predictions": found.predictions, "scored": found.scored, "lists": dict(found.lists),
         "classes": [{"name": c.name, "objects": c.n, "predictions": c.predictions, "how": c.how, "label": c.code,
                      "proposed": c.proposed} for c in found.classes],
     }  # fmt: skip

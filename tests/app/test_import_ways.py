@@ -407,7 +407,9 @@ def test_warnings_say_why_a_picture_was_not_found(ws: Workspace, tmp_path: Path)
 def test_a_class_whose_name_can_be_none_here_gets_the_one_it_was_given(ws: Workspace, tmp_path: Path) -> None:
     ids = add(ws, tmp_path / "src", ["a.jpg"])
     odd = ("tape\u0000red", "x" * 400, "tape red")
-    file = coco(tmp_path / "c.json", [{"file_name": "a.jpg"}], [(0, n, [i, 1, 9, 9]) for i, n in enumerate(odd)])
+    file = coco(
+        tmp_path / "c.json", [{"file_name": "a.jpg"}], [(0, n, [i, 1, 9, 9]) for i, n in enumerate(odd)]
+    )
     assert taken(ws, file)["annotations"] == 3
     first, _, third = objects(ws, ids["a.jpg"])
     assert first == third
@@ -423,3 +425,16 @@ def test_the_lineage_of_a_foreign_prediction_names_its_model_and_the_file(
     taken(ws, file, Wish(predictions=True, model="net of the peer"))
     told = json.dumps(cli("lineage", "1")[1], ensure_ascii=False)
     assert "net of the peer" in told and "theirs" in told
+
+
+def test_a_look_counts_what_carries_a_score(ws: Workspace, tmp_path: Path) -> None:
+    add(ws, tmp_path / "src", ["a.jpg"])
+    file = coco(
+        tmp_path / "c.json", [{"file_name": "a.jpg"}], [(0, "person", [i, 1, 9, 9]) for i in range(3)]
+    )
+    raw = json.loads(file.read_text())
+    raw["annotations"][0]["score"] = 0.5
+    file.write_text(json.dumps(raw))
+    found = imports.look(ws, file, dataset="face-3")
+    assert (found.objects, found.scored) == (3, 1)
+    assert taken(ws, file, Wish(predictions=True))["predictions"] == 1

@@ -243,7 +243,7 @@ class ImportSheet(Sheet):
             (tr("objects"), found.objects, False),
         ]
         if self._predicted(found):
-            figures.append((tr("predictions"), found.predictions, False))
+            figures.append((tr("predictions"), found.predictions + found.scored, False))
         self.figures.show_figures(figures)
         said = [f"{tr(HOW[how])} {number(n)}" for how in HOW if (n := found.by.get(how, 0))]
         self.how.setText(" · ".join(said))
@@ -265,7 +265,7 @@ class ImportSheet(Sheet):
         return " · ".join(parts)
 
     def _predicted(self, found: Look) -> int:
-        return sum(c.predictions for c in found.classes)
+        return sum(c.predictions for c in found.classes) + found.scored
 
     def retranslate(self) -> None:
         """Texts that hold data."""
