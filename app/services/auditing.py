@@ -30,12 +30,14 @@ def verify(ws: Workspace) -> Work:
         newest, digest = audit.head(conn)
     yield Started("audit", newest)
     anchors: dict[int, bytes] = {}
+    named: dict[str, int] = {}
     faults = 0
     for one in statements:
         what = _fault(one)
         if what is None:
             said = msgspec.json.decode(one.text)["audit"]
             anchors[said["seq"]] = bytes.fromhex(said["head"])
+            named[one.ref] = said["seq"]
         else:
             faults += 1
             yield Warned(what, one.ref)
@@ -48,6 +50,7 @@ def verify(ws: Workspace) -> Work:
             "lines": newest,
             "head": digest.hex(),
             "anchors": len(anchors),
+            "versions": named,
             "sound": faults == 0,
             "faults": faults,
         },

@@ -6,8 +6,10 @@ name, which the audit log keeps.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from sqlalchemy.engine import Connection
 
@@ -24,11 +26,37 @@ from storage.tables import SCOPES
 from storage.versions import Filter
 
 __all__ = [
-    "AUDIENCES", "FREE", "PLACES", "PURPOSES", "SCOPES", "VISIBILITIES", "Ask", "Reason", "Row", "Tag", "check", "checked",
-    "demand", "listing", "set_pictures", "set_tag", "sources", "tag_of", "tag_of_named",
+    "AUDIENCES",
+    "FREE",
+    "PLACES",
+    "PURPOSES",
+    "SCOPES",
+    "VISIBILITIES",
+    "Ask",
+    "Reason",
+    "Row",
+    "Tag",
+    "Whence",
+    "check",
+    "checked",
+    "day_begins",
+    "demand",
+    "listing",
+    "picture_of",
+    "read_tag",
+    "set_pictures",
+    "set_tag",
+    "source_of",
+    "sources",
+    "spread",
+    "tag_of",
+    "tag_of_named",
+    "whence",
 ]  # fmt: skip
 
 AUDIENCES = VISIBILITIES[:-1]
+MOST_SHOWN = 5_000
+"""Pictures that a reason names, and pictures of a query that are looked at to say what holds for them."""
 LEAST_WORDS = 8
 """Characters of a reason that lets something through against its tags."""
 
@@ -44,11 +72,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why pictures may not leave: one sentence, how many, and one of them."""
+    """Why pictures may not leave: one sentence, how many, one of them; and the first MOST_SHOWN by asset id."""
 
     what: str
     n: int
     example: str
+    pictures: tuple[int, ...] = ()
 
 
 def checked(ask: Ask) -> Ask:
@@ -95,7 +124,7 @@ def check(
         if not policy.any_here(conn):
             return []
         whole = FREE if version_id is None else policy.of(conn, "version", [version_id]).get(version_id, FREE)
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, tuple[int, list[int]]] = {}
     for page in rows.member_pages(ws.db, dataset_id, rev, filter):
         ids = [m.asset_id for m in page if wanted is None or wanted(m.asset_id)]
         with ws.db.read() as conn:
@@ -104,11 +133,13 @@ def check(
             held = {i: _within(held.get(i), whole) for i in ids}
         for asset_id, one in held.items():
             for what in policy.refusals(one, audience=ask.audience, purpose=ask.purpose, now_ms=now):
-                n, example = found.get(what, (0, asset_id))
-                found[what] = (n + 1, example)
+                n, ids_of = found.get(what, (0, []))
+                if n < MOST_SHOWN:
+                    ids_of.append(asset_id)
+                found[what] = (n + 1, ids_of)
     with ws.db.read() as conn:
-        names = rows.facts(conn, [example for _, example in found.values()])
-    return [Reason(what, n, names[example].key) for what, (n, example) in found.items()]
+        names = rows.facts(conn, [shown[0] for _, shown in found.values()])
+    return [Reason(what, n, names[shown[0]].key, tuple(shown)) for what, (n, shown) in found.items()]
 
 
 def _within(held: Held | None, whole: Tag) -> Held:
@@ -247,14 +278,46 @@ def _ref(conn: Connection, scope: str, name: str) -> int:
             raise InvalidInput(f"a {scope} has no policy tags", remedy=f"one of {', '.join(SCOPES)}")
 
 
+def read_tag(text: str) -> Tag:
+    """The tag that a line of the audit log holds."""
+    return policy.from_json(text)
+
+
+def day_begins(day: str) -> int | None:
+    """UTC milliseconds of the local midnight that a day begins with; None of "".
+
+    Args:
+        day: as "2027-06-30".
+
+    Raises:
+        InvalidInput: it is no day.
+    """
+    if not day.strip():
+        return None
+    try:
+        begins = datetime.strptime(day.strip(), "%Y-%m-%d").astimezone()
+    except ValueError as error:
+        raise InvalidInput(f"{day!r} is no day", remedy="as 2027-06-30") from error
+    return int(begins.astimezone(UTC).timestamp() * 1000)
+
+
+def picture_of(ws: Workspace, name: str) -> int:
+    """Number of a picture by its number, path or digest.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with ws.db.read() as conn:
+        return _ref(conn, "asset", name)
+
+
 def tag_of_named(ws: Workspace, name: str) -> Tag:
     """`tag_of` of a picture by its number, path or digest.
 
     Raises:
         NotFound: there is none.
     """
-    with ws.db.read() as conn:
-        return tag_of(ws, _ref(conn, "asset", name))
+    return tag_of(ws, picture_of(ws, name))
 
 
 def tag_of(ws: Workspace, asset_id: int) -> Tag:
@@ -262,6 +325,52 @@ def tag_of(ws: Workspace, asset_id: int) -> Tag:
     with ws.db.read() as conn:
         held = policy.of_assets(conn, [asset_id]).get(asset_id)
     return held.tag if held else FREE
+
+
+@dataclass(frozen=True, slots=True)
+class Whence:
+    """A tag that speaks of a picture. what: of SCOPES, or "original"; name: the source's code or the picture's path."""
+
+    what: str
+    name: str
+    tag: Tag
+
+
+def whence(ws: Workspace, asset_id: int) -> list[Whence]:
+    """The tags that what holds for a picture is made of: its source's, its own, and its original's."""
+    with ws.db.read() as conn:
+        return list(_whence(conn, asset_id, "asset"))
+
+
+def _whence(conn: Connection, asset_id: int, what: str) -> Iterator[Whence]:
+    (picture,) = register.pictured(conn, [asset_id])
+    root = next(r for r in register.roots(conn) if r.code == picture.root_code)
+    if (tag := policy.of(conn, "source", [root.id]).get(root.id)) is not None:
+        yield Whence("source", root.code, tag)
+    if (tag := policy.of(conn, "asset", [asset_id]).get(asset_id)) is not None:
+        yield Whence(what, f"{picture.root_code}/{picture.path}", tag)
+    if (original := policy.derived(conn, [asset_id]).get(asset_id)) is not None:
+        yield from _whence(conn, original, "original")
+
+
+def spread(ws: Workspace, query: Query) -> tuple[list[tuple[Tag, int]], int]:
+    """What holds for the pictures of a query: (tag, how many) most first, and how many were looked at: MOST_SHOWN at most."""
+    held: Counter[Tag] = Counter()
+    looked = 0
+    for part in _asset_ids(ws, query):
+        with ws.db.read() as conn:
+            tags = policy.of_assets(conn, part)
+        held.update(tags[i].tag if i in tags else FREE for i in part)
+        looked += len(part)
+        if looked >= MOST_SHOWN:
+            break
+    return held.most_common(), looked
+
+
+def source_of(ws: Workspace, asset_id: int) -> str:
+    """Code of the source that a picture lies in."""
+    with ws.db.read() as conn:
+        return register.pictured(conn, [asset_id])[0].root_code
 
 
 def listing(ws: Workspace, scope: str | None = None, *, limit: int = 200) -> list[Row]:

@@ -198,6 +198,19 @@ def demand_leave(ws: Workspace, version: Version, ask: Ask) -> None:
     )  # fmt: skip
 
 
+def may_leave(ws: Workspace, ref: str, ask: Ask) -> list[gate.Reason]:
+    """Every reason why a version may not leave for this; [] when it may. Nothing is written and nothing sent.
+
+    Raises:
+        NotFound: no such version.
+    """
+    version = versions.find(ws, ref)
+    return gate.check(
+        ws, dataset_id=version.dataset_id, rev=version.rev, filter=version.filter, version_id=version.id,
+        ask=gate.checked(ask),
+    )  # fmt: skip
+
+
 def _hub_params(hub: Hub) -> dict[str, object]:
     return {"name": hub.name} if hub.id else {"path": hub.settings["path"]}
 

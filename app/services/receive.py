@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -93,6 +94,49 @@ def opened(ws: Workspace, source: Source) -> Store:
     if "hub" in source:
         return hubs.open_hub(ws, source["hub"])
     return shuttle.together([Path(os.fsdecode(bytes.fromhex(d))) for d in source["disks"]])
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A version as it lies at a hub, before anything of it is taken in.
+
+    key: fingerprint of the key that signed it; standing: "own", "trusted" or "unknown"; faults: what of it does not hold.
+    """
+
+    version: str
+    root: str
+    assets: int
+    objects: int
+    size: int
+    key: str
+    standing: str
+    faults: tuple[str, ...]
+
+
+def offers(ws: Workspace, source: Source) -> list[str]:
+    """`dataset@tag` of everything published there.
+
+    Raises:
+        NotFound, InvalidInput, Unavailable: no such hub, no finished disks of one set, or it cannot be reached.
+    """
+    with closing(opened(ws, source)) as hub:
+        return hubs.versions_in(hub)
+
+
+def offered(ws: Workspace, source: Source, ref: str) -> Offered:
+    """What one of them is, and whose.
+
+    Raises:
+        NotFound: it is not published there. And all that `offers` raises.
+    """
+    dataset, _, tag = ref.rpartition("@")
+    with closing(opened(ws, source)) as hub:
+        found = reading.load(hub, dataset, tag)
+    counts = found.root.counts
+    return Offered(
+        ref, found.digest, counts.assets, counts.objects, counts.size, seal.fingerprint(found.public),
+        trusts.standing(ws, found.public), tuple(f"{f.what} ({f.where})" if f.where else f.what for f in found.faults),
+    )  # fmt: skip
 
 
 def go_on(ws: Workspace, job: Job) -> Work:

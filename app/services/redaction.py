@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ from storage.queries import Place, Query, Stored
 from storage.record import Edit, ItemEdit
 from storage.register import NewAsset, Root
 
-__all__ = ["Recipe", "go_on", "run"]
+__all__ = ["Preview", "Recipe", "go_on", "preview", "run"]
 
 FOLDER = "derived"
 QUALITY = 95
@@ -145,6 +145,36 @@ def run(
     if taken and not same:
         raise Conflict(f"the dataset {name!r} exists already", remedy="name a new one")
     yield from go_on(ws, same[-1] if same else _create(ws, data.id, data.schema_code, params))
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One picture before and after, uint8 (h, w, 3) BGR; `regions`: the shapes that are covered, before the margin."""
+
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    regions: tuple[Shape, ...]
+
+
+def preview(ws: Workspace, asset_id: int, recipe: Recipe) -> Preview:
+    """What a recipe makes of one picture. Nothing is written.
+
+    Args:
+        recipe: its classes are codes of the schema.
+
+    Raises:
+        NotFound: no such model. InvalidInput: the picture cannot be decoded. Unavailable: its file or the model's is gone.
+    """
+    with ws.db.read() as conn:
+        order = _orders_of(conn, [asset_id], recipe)[0]
+    shapes = order.shapes
+    if recipe.model:
+        row = _model(ws, recipe)
+        with _predicted(ws, row, [(asset_id, order.place)], recipe) as found:
+            shapes = (*shapes, *(s for result in found for s in _seen(recipe, result)))
+    before = media.decode(_read(ws.folder, order.place))
+    mask = covering.region(shapes, wh=(before.shape[1], before.shape[0]), margin=recipe.margin)
+    return Preview(before, covering.covered(before, mask, BLACK), shapes)
 
 
 def _create(ws: Workspace, source_id: int, schema_code: str, params: dict[str, object]) -> Job:
@@ -278,38 +308,51 @@ def _orders(
             held.extend(page)
             yield from ((order.asset_id, order.place) for order in page)
 
-    found = opened.enter_context(
-        batch.predict(
-            items(), partial(_read, ws.folder), row.path, row.card, decode=media.decode,
-            recipe=recipes.narrowed(recipes.PLAIN, score=recipe.score),
-        )
-    )  # fmt: skip
+    found = opened.enter_context(_predicted(ws, row, items(), recipe))
     for result in found:
         order = held.popleft()
-        seen = [
-            a.shape for a in result.annotations if not recipe.model_classes or a.label in recipe.model_classes
-        ]
-        yield replace(order, shapes=(*order.shapes, *seen))  # one it cannot read, _make cannot read either
+        # one it cannot read, _make cannot read either
+        yield replace(order, shapes=(*order.shapes, *_seen(recipe, result)))
+
+
+def _predicted(
+    ws: Workspace, row: onnx.ModelRow, items: Iterable[tuple[int, Place]], recipe: Recipe
+) -> batch.Run[Place]:
+    return batch.predict(
+        items, partial(_read, ws.folder), row.path, row.card, decode=media.decode,
+        recipe=recipes.narrowed(recipes.PLAIN, score=recipe.score),
+    )  # fmt: skip
+
+
+def _seen(recipe: Recipe, result: batch.Result) -> list[Shape]:
+    return [
+        a.shape for a in result.annotations if not recipe.model_classes or a.label in recipe.model_classes
+    ]
 
 
 def _pages(ws: Workspace, query: Query, recipe: Recipe, after: int) -> Iterator[list[_Order]]:
-    least = canonical.snap(recipe.score, canonical.MICRO)
     while True:
         with ws.db.read() as conn:
             ids = queries.asset_ids(conn, query, after=after, limit=PART)
             if not ids:
                 return
-            places = queries.places(conn, ids)
-            held = dict(queries.sets_at(conn, ids, record.newest(conn)))
-            keys = {p.asset_id: f"{p.root_code}/{p.path}" for p in register.pictured(conn, ids)}
-        yield [
-            _Order(i, places[i], keys[i], tuple(
-                from_row(r.kind, r.box, r.geometry) for r in held[i]
-                if r.label in recipe.classes and (r.origin != "model" or (r.score_micro or 0) >= least)
-            ))
-            for i in ids
-        ]  # fmt: skip
+            page = _orders_of(conn, ids, recipe)
+        yield page
         after = ids[-1]
+
+
+def _orders_of(conn: Connection, ids: Sequence[int], recipe: Recipe) -> list[_Order]:
+    least = canonical.snap(recipe.score, canonical.MICRO)
+    places = queries.places(conn, ids)
+    held = dict(queries.sets_at(conn, ids, record.newest(conn)))
+    keys = {p.asset_id: f"{p.root_code}/{p.path}" for p in register.pictured(conn, ids)}
+    return [
+        _Order(i, places[i], keys[i], tuple(
+            from_row(r.kind, r.box, r.geometry) for r in held[i]
+            if r.label in recipe.classes and (r.origin != "model" or (r.score_micro or 0) >= least)
+        ))
+        for i in ids
+    ]  # fmt: skip
 
 
 def _read(folder: Path, place: Place) -> bytes:

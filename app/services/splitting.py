@@ -88,11 +88,13 @@ def plan(
     rev: int,
     filter: Filter,
     wanted: Callable[[int], bool] | None = None,
+    counted: bool = False,
 ) -> Plan:
     """What a rule makes of a dataset's state at a revision. Nothing is written.
 
     Args:
         wanted: asset id -> whether it takes part; by default all that pass the filter.
+        counted: objects of each class are counted for a rule that does not need them, too.
     """
     checked(rule)
     with ws.db.read() as conn:
@@ -103,7 +105,7 @@ def plan(
         members = [m for m in page if wanted is None or wanted(m.asset_id)]
         for part in (members[i : i + 500] for i in range(0, len(members), 500)):
             with ws.db.read() as conn:
-                known.add(conn, part, rev, with_labels=rule.how == "stratified")
+                known.add(conn, part, rev, with_labels=counted or rule.how == "stratified")
     times = known.stretches() if "time" in rule.groups else {}
     candidates = [
         Candidate(key, tuple(_groups(rule.groups, asset_id, key, near, times)), known.labels.get(asset_id))
@@ -137,7 +139,9 @@ def run(ws: Workspace, dataset: str, rule: Rule, *, where: str = "", dry_run: bo
     query = Query(data.id, where=where, me=ws.person.id)
     ids = None if not where else set(bulk.pictures(ws, Pick(query)))
     yield Started(f"split {data.name}")
-    made = plan(ws, data.id, rule, rev=rev, filter=Filter(), wanted=None if ids is None else ids.__contains__)
+    made = plan(
+        ws, data.id, rule, rev=rev, filter=Filter(), wanted=None if ids is None else ids.__contains__, counted=dry_run
+    )  # fmt: skip
     if not made.looked:
         yield Warned(
             "near duplicates were not looked for in this dataset; `lamproom clean` finds them", data.name

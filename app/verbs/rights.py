@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,7 +47,11 @@ def policy_set(
     from app.services import gate
 
     tag = gate.Tag(
-        visibility, tuple(purposes or ()), _end(expires), "unpublished" if unpublished else "", note
+        visibility,
+        tuple(purposes or ()),
+        gate.day_begins(expires or ""),
+        "unpublished" if unpublished else "",
+        note,
     )
     with opened(ctx) as ws:
         if scope == "pictures":
@@ -58,17 +61,6 @@ def policy_set(
                 raise InvalidInput("--where needs the scope pictures", where=where)
             n = gate.set_tag(ws, scope, name, tag)
     return Outcome({"scope": scope, "name": name, "tag": tag.to_json(), "changed": n})
-
-
-def _end(day: str | None) -> int | None:
-    """UTC milliseconds of the local midnight a day begins with."""
-    if day is None:
-        return None
-    try:
-        begins = datetime.strptime(day, "%Y-%m-%d").astimezone()
-    except ValueError as error:
-        raise InvalidInput(f"{day!r} is no day", remedy="as 2027-06-30") from error
-    return int(begins.astimezone(UTC).timestamp() * 1000)
 
 
 @verb(policy_app, "list", "Every tag that holds, newest first.")

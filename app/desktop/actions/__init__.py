@@ -16,6 +16,7 @@ from app.desktop.actions import (
     gallery,
     go,
     keymap,
+    leaving,
     lineage,
     review,
     schema,
@@ -41,6 +42,7 @@ SECTIONS: tuple[tuple[str, str, tuple[Action, ...]], ...] = (
     ("evaluation", "Evaluation", evaluation.ROWS),
     ("versions", "Versions", versions.ROWS),
     ("lineage", "Lineage and documents", lineage.ROWS),
+    ("leaving", "What may leave, and the road", leaving.ROWS),
 )
 """Name, caption, rows; a new row goes into its section's file."""
 

@@ -474,7 +474,7 @@ class Cleaning(QWidget):
 
     def keep(self) -> None:
         """Keep the current picture of its group instead of another."""
-        ws, data, asset_id = self.desk.ws, self.desk.dataset, self.gallery._asset_now()
+        ws, data, asset_id = self.desk.ws, self.desk.dataset, self.gallery.asset_now()
         if ws is None or data is None or asset_id is None:
             return
 

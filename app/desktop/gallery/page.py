@@ -256,7 +256,7 @@ class Gallery(QWidget):
         """Another order; one of looks asks for measures first."""
         like = None
         if by == "similar":
-            like = self._asset_now()
+            like = self.asset_now()
             if like is None:
                 self.state.setText(tr("Choose a picture first: the others are ordered by likeness to it."))
                 return
@@ -268,7 +268,7 @@ class Gallery(QWidget):
             self._look()
         self._mark()
 
-    def _asset_now(self) -> int | None:
+    def asset_now(self) -> int | None:
         """The current picture, or the current object's."""
         at = self.grid.current if self.grid.current >= 0 else next(iter(self.grid.selection), -1)
         row = self.rows.row(at) if at >= 0 else None
@@ -430,7 +430,7 @@ class Gallery(QWidget):
 
     def show_group(self) -> None:
         """The current picture with all of its groups."""
-        if (asset_id := self._asset_now()) is not None:
+        if (asset_id := self.asset_now()) is not None:
             self.show_objects(False)
             self.sort_by("group")
             self.ask(f"like:{asset_id}")
@@ -460,12 +460,12 @@ class Gallery(QWidget):
 
     def _say_worth(self) -> None:
         """Why the current picture comes early, beside the order."""
-        now = self._asset_now() if self.desk.worth and not self.objects else None
+        now = self.asset_now() if self.desk.worth and not self.objects else None
         if now is None:
             return
 
         def came(found: dict[int, str]) -> None:
-            if self.desk.worth and now == self._asset_now():
+            if self.desk.worth and now == self.asset_now():
                 said = found.get(now, "")
                 self.state.setText(said.partition(" · ")[0])  # the weightiest; the rest is in the tooltip
                 self.state.setToolTip(said.replace(" · ", "\n"))

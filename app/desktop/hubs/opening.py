@@ -36,7 +36,9 @@ def publish(sheets: Sheets, tag: str) -> None:
         return [hub.name for hub in hubs.listing(ws)]
 
     def known(names: list[str]) -> None:
-        sheet = PublishSheet(sheets.window.body, desk, ref, names, start, sheets.hubs)
+        sheet = PublishSheet(
+            sheets.window.body, desk, ref, names, start, sheets.hubs, sheets.window.show_query
+        )
         sheets.hold(sheet)
         sheet.present(sheet.verb if names else sheet.folder)
 

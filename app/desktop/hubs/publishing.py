@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QLineEdit, QWidget
 
 from annotation.errors import LamproomError
 from app import i18n
 from app.desktop.desk import Desk
 from app.desktop.models import words
+from app.desktop.models.asking import Segments
 from app.desktop.overlaid import Sheet
-from app.desktop.widgets import button, column, label, number
+from app.desktop.rights.refusals import Refusals
+from app.desktop.widgets import button, column, label, number, row
 from app.i18n import tr
 
 if TYPE_CHECKING:
     from app.events import Work
+    from app.services.gate import Reason
     from app.services.publish import Estimate
 
 FOLDER = ""
@@ -26,7 +29,8 @@ FOLDER = ""
 
 
 class PublishSheet(Sheet):
-    """See the module. `start` begins the work; `hubs` are the names of those known; `manage` opens their list."""
+    """See the module. `start` begins the work; `hubs` are the names of those known; `manage` opens their list; `look` shows the
+    pictures of a query."""
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class PublishSheet(Sheet):
         hubs: list[str],
         start: Callable[[Callable[[], Work]], None],
         manage: Callable[[], None],
+        look: Callable[[str], None],
     ) -> None:
         super().__init__(
             parent,
@@ -61,8 +66,31 @@ class PublishSheet(Sheet):
         outer.addWidget(self._of_folder)
         self.told = label(kind="second", wrap=True)
         outer.addWidget(self.told)
-        self.limit = self.text_field("Bytes a second at most", hint="as 10M; empty: as fast as it goes")
-        self.hours = self.text_field("Hours of the day", hint="as 22:00-06:00; empty: always")
+        line = row(gap=12)
+        made: list[QLineEdit] = []
+        for caption, hint in (
+            ("Bytes a second at most", "as 10M; empty: as fast as it goes"),
+            ("Hours of the day", "as 22:00-06:00; empty: always"),
+        ):
+            self.body = column(gap=4)
+            made.append(self.text_field(caption, hint=hint))
+            line.addLayout(self.body, 1)
+        self.body = outer
+        outer.addLayout(line)
+        self.limit, self.hours = made
+        self._look = look
+        self.audience = self.choices(
+            "For whom", [(a, tr(a)) for a in ("internal", "partners", "public")], "internal", lambda _: self.ask_gate()
+        )  # fmt: skip
+        purposes = ("training", "evaluation", "research", "display")
+        chosen = Segments(
+            [("", tr("not said")), *((p, tr(p)) for p in purposes)], "", spoken=tr("What for"), columns=5
+        )
+        chosen.chosen.connect(lambda _: self.ask_gate())
+        self.field("What for", chosen)
+        self.purpose: Callable[[], str] = lambda: chosen.value
+        self.gate = Refusals(self.show_pictures)
+        self.body.addWidget(self.gate)
         self.reason = self.text_field(
             "Your reason to let it leave against its policy tags", hint="empty: what may not leave is refused",
             note="It is kept in the audit log under your name.",
@@ -70,6 +98,7 @@ class PublishSheet(Sheet):
         outer.addWidget(button("Hubs…", manage, kind="link"), 0, Qt.AlignmentFlag.AlignLeft)
         self.folder.textChanged.connect(lambda _: self._check())
         self._show()
+        self.ask_gate()
 
     def _show(self) -> None:
         self._of_folder.setVisible(self.chosen() == FOLDER)
@@ -118,18 +147,42 @@ class PublishSheet(Sheet):
 
         self.desk.ask_far(work, self.while_open(came), self.while_open(failed))
 
+    def ask_gate(self) -> None:
+        """Whether it may leave for whom and what is chosen; asked on another thread."""
+        ws, ref, ask = self.desk.ws, self.ref, (self.audience(), self.purpose())
+        if ws is None:
+            return
+
+        def work() -> list[Reason]:
+            from app.services import publish
+            from app.services.gate import Ask
+
+            return publish.may_leave(ws, ref, Ask(*ask))
+
+        def came(found: list[Reason]) -> None:
+            if ask == (self.audience(), self.purpose()):
+                self.gate.tell(found)
+
+        self.desk.ask(work, self.while_open(came))
+
+    def show_pictures(self, query: str) -> None:
+        """Leave the sheet for the pictures that the gate keeps in."""
+        self.finish()
+        self._look(query)
+
     def _go(self) -> None:
         ws, ref = self.desk.ws, self.ref
         if ws is None:
             return
         target: str | Path = self.chosen() or Path(self.folder.text().strip()).expanduser()
         limit, window, reason = self.limit.text(), self.hours.text().strip(), self.reason.text().strip()
+        audience, purpose = self.audience(), self.purpose()
 
         def work() -> Any:
             from app.services import hubs, publish
             from app.services.gate import Ask
 
             way = publish.Way(hubs.rate(limit), window)
-            return publish.run(ws, ref, target, way=way, ask=Ask(override=reason))
+            return publish.run(ws, ref, target, way=way, ask=Ask(audience, purpose, reason))
 
         self._begin(work)

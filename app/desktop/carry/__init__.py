@@ -1,0 +1,1 @@
+"""Between houses, at the desk: versions received, receipts, shuttle disks, work at a hub."""

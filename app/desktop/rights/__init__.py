@@ -1,0 +1,1 @@
+"""What may leave, at the desk: tags, redacted copies, the audit log."""
