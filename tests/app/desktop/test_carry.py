@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QPushButton
 
 from app.desktop.carry import jobs
 from app.desktop.carry.jobs import JobsAtHubsSheet, SubmitSheet
@@ -18,6 +17,7 @@ from app.desktop.carry.shuttle import ShuttleSheet
 from app.services import hubjobs, hubrun, hubs, ingest, publish, receipts, shuttle, versions, workspace
 from tests.app.desktop.conftest import Hand, draw_pictures
 from tests.app.desktop.test_access import nameless
+from tests.app.desktop.test_hubs import press
 from tests.app.desktop.test_leaving import ended, opened, texts
 
 SPEC = """
@@ -137,11 +137,7 @@ def test_work_is_ordered_with_an_estimate_followed_and_collected(hand: Hand, tmp
     shelf.follow()
     hand.qtbot.waitUntil(lambda: [j.state for j in shelf.jobs] == ["finished"])
     assert nameless(shelf) == []
-    next(
-        b
-        for b in shelf.findChildren(QPushButton)
-        if b.text() == "Collect the results" and b.isVisibleTo(shelf)
-    ).click()
+    press(hand, shelf, "Collect the results")
     hand.qtbot.waitUntil(lambda: [j.state for j in shelf.jobs] == ["collected"], timeout=20_000)
     assert [j.state for j in hubjobs.listing(hand.desk.ws)] == ["collected"]
 
@@ -152,7 +148,7 @@ def test_a_job_that_waits_is_cancelled_from_the_list(hand: Hand, tmp_path: Path)
     list(hubjobs.submit(hand.desk.ws, "face@v1", "大同", told, scratch=tmp_path / "scratch", runner="files"))
     shelf = opened(hand, "hubjobs", JobsAtHubsSheet)
     hand.qtbot.waitUntil(lambda: [j.state for j in shelf.jobs] == ["written"])
-    next(b for b in shelf.findChildren(QPushButton) if b.text() == "Cancel the job").click()
+    press(hand, shelf, "Cancel the job")
     hand.qtbot.waitUntil(lambda: [j.state for j in shelf.jobs] == ["cancelled"])
 
 
