@@ -164,7 +164,12 @@ def run(
             f"{placing.turned} pictures are turned by EXIF: coordinates are of the upright picture", ref
         )
     yield Finished(
-        {**told, "out": str(out), "missing_pictures": placing.faults, "taken_over": placing.taken_over},
+        {
+            **{k: v for k, v in told.items() if k != "class_ids"},
+            "out": str(out),
+            "missing_pictures": placing.faults,
+            "taken_over": placing.taken_over,
+        },
         Changes(),
         problems=placing.faults,
     )

@@ -25,6 +25,8 @@ PICTURES = "lamproom-export.pictures.tsv"
 MAX_LINE = 1 << 16
 _HEAD = "name\tfile\tsplit\tkey\tblake3\n"
 _PIECE = 1 << 20
+_ESCAPED = {9: "\\t", 10: "\\n", 13: "\\r"}
+"""A path of a source may hold them; a name of the export never does."""
 
 
 class Tables:
@@ -47,7 +49,7 @@ class Tables:
 
     def add(self, record: Record, key: str, blake3: str, file: str, sha256: str = "", size: int = 0) -> None:
         """A picture: its name in the labels and in the record; where it lies ("" = left out) and that file's SHA-256."""
-        self._pictures.write(f"{record.path}\t{file}\t{record.split}\t{key}\t{blake3}\n")
+        self._pictures.write(f"{record.path}\t{file}\t{record.split}\t{key.translate(_ESCAPED)}\t{blake3}\n")
         if file and sha256:
             self._note(file, sha256, size)
 

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from annotation import marks
 from annotation.core import Annotation, new_uids
-from annotation.errors import Unavailable
+from annotation.errors import InvalidInput, Unavailable
 from annotation.formats.base import REVIEWS, Record
 from app.events import Event, Warned
 from app.services import labelling
@@ -90,6 +90,11 @@ class Report:
     """Every record without a picture as a table for people (CSV, UTF-8 with mark); nothing when no file was asked for."""
 
     def __init__(self, path: Path | None) -> None:
+        """Raises InvalidInput when no file can be there: told before the work, not after it."""
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise InvalidInput(
+                "no file can be written there", where=str(path), remedy="a new file in a folder that is there"
+            )
         self._path = path
         self._bytes = tempfile.TemporaryFile()  # noqa: SIM115
         self._text = io.TextIOWrapper(self._bytes, encoding="utf-8-sig", errors="replace", newline="")

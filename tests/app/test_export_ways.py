@@ -223,6 +223,20 @@ def test_pictures_whose_names_meet_are_told_apart_and_mapped_in_the_table(
     assert told(tmp_path / "coco")["renamed"] == 3
 
 
+@pytest.mark.skipif(os.name == "nt", reason="such names")
+def test_a_source_with_tabs_and_lines_in_its_name_keeps_the_table_whole(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "s").mkdir()
+    cv2.imwrite(str(tmp_path / "plain.png"), np.full((20, 30, 3), 9, np.uint8))
+    shutil.copy(tmp_path / "plain.png", tmp_path / "s" / "a\tb\nc.png")
+    list(ingest.run(ws, [tmp_path / "s"], dataset="face-3"))
+    run(export.run(ws, "face-3", "coco", tmp_path / "out", pictures="copy"))
+    lines = (tmp_path / "out" / exported.PICTURES).read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 2 and all(len(line.split("\t")) == 5 for line in lines)
+    assert len(list((tmp_path / "out/images").rglob("*.png"))) == 1
+
+
 def test_every_written_file_has_its_digest_and_the_manifest_has_theirs(world: Sealed, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(export.run(world.ws, "face-3", "yolo", out, pictures="link"))

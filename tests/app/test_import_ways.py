@@ -273,6 +273,11 @@ def test_what_matched_nothing_is_written_as_a_table_on_wish(ws: Workspace, tmp_p
         ("x.jpg", "ambiguous"), ("'=cmd()", "unmatched"), ("无.jpg", "unmatched")
     ]  # fmt: skip
     assert "a/x.jpg" in rows[0]["why"]
+    truth = browse.totals(ws)
+    for nowhere in (tmp_path, tmp_path / "none" / "list.csv"):
+        with pytest.raises(InvalidInput, match="no file can be written"):
+            taken(ws, file, report=nowhere)
+    assert browse.totals(ws) == truth
 
 
 def test_an_import_is_in_the_audit_log_and_undone_as_one_step(ws: Workspace, tmp_path: Path) -> None:
