@@ -176,6 +176,9 @@ class PublishSheet(Sheet):
             return
         target: str | Path = self.chosen() or Path(self.folder.text().strip()).expanduser()
         limit, window, reason = self.limit.text(), self.hours.text().strip(), self.reason.text().strip()
+        if self.gate.reasons and not reason:
+            self.show_fault(tr("Policy tags keep it in"))
+            return
         audience, purpose = self.audience(), self.purpose()
 
         def work() -> Any:

@@ -133,15 +133,15 @@ class AuditSheet(Sheet):
         pill = Pill()
         pill.set(tr(VERBS.get(entry.verb, entry.verb)), TONES.get(entry.verb, "blue"))
         head.addWidget(pill)
-        subject = Elided(entry.subject, "strong")
+        subject = Elided(subject_of(entry), "strong")
         subject.setToolTip(entry.subject)
         head.addWidget(subject, 1)
         who = label(kind="second")
         who.setText(f"{entry.agent} · {moment(entry.at_ms)}")
         head.addWidget(who)
         inside.addLayout(head)
-        if entry.detail:
-            told = Elided(told_of(entry), "small")
+        if text := told_of(entry):
+            told = Elided(text, "small")
             told.setToolTip("\n".join(f"{k}: {v}" for k, v in entry.detail.items()))
             under = row()
             under.addSpacing(46)
@@ -204,6 +204,13 @@ class AuditSheet(Sheet):
             self._faults.addWidget(box)
 
 
+def subject_of(entry: Entry) -> str:
+    """What a line is about; a tag's scope in words."""
+    scope, _, name = entry.subject.partition(" ")
+    known = {"source": tr("source"), "asset": tr("picture"), "version": tr("version")}
+    return f"{known[scope]} {name}" if entry.verb == "tag" and scope in known else entry.subject
+
+
 def told_of(entry: Entry) -> str:
     """The details of a line as one."""
     from app.services import gate
@@ -211,7 +218,9 @@ def told_of(entry: Entry) -> str:
     if entry.verb == "tag" and isinstance(text := entry.detail.get("tag"), str):
         tag = gate.read_tag(text)
         return tr("no tag any more") if tag == gate.FREE else said(tag)
-    return " · ".join(f"{k} {_plain(v)}" for k, v in entry.detail.items() if v not in ("", None, {}, []))
+    return " · ".join(
+        f"{k} {_plain(v)}" for k, v in entry.detail.items() if v not in ("", None, {}, [], "{}")
+    )
 
 
 def _plain(value: object) -> str:

@@ -75,9 +75,14 @@ class Many(QWidget):
             one.setChecked(code in codes)
 
 
+def who(visibility: str) -> str:
+    """Who may see a thing; "closed" says what it means."""
+    return tr("never leaves") if visibility == "closed" else tr(visibility)
+
+
 def said(tag: Tag) -> str:
     """A tag in a line."""
-    parts = [tr(tag.visibility)]
+    parts = [who(tag.visibility)]
     if tag.purposes:
         parts.append(
             tr("nothing that all tags allow")

@@ -12,7 +12,7 @@ from app import i18n
 from app.desktop import widgets
 from app.desktop.models.asking import Combo, Segments
 from app.desktop.overlaid import Sheet
-from app.desktop.rights.parts import TONES, Many, day, line, moment, picture_now, said, scopes
+from app.desktop.rights.parts import TONES, Many, day, line, moment, picture_now, said, scopes, who
 from app.desktop.tasks import Task
 from app.desktop.widgets import Pill, Row, button, column, frame, label, number, row, say
 from app.events import Changes, Finished, Started, Work
@@ -78,7 +78,7 @@ class TagsSheet(Sheet):
             say(combo, spoken=spoken)
             combo.activated.connect(lambda _: self._chosen())
         self.visibility = Segments(
-            [(v, tr(v)) for v in TONES], "public", spoken=tr("Who may see it"), columns=4
+            [(v, who(v)) for v in TONES], "public", spoken=tr("Who may see it"), columns=4
         )
         purposes = ("training", "evaluation", "research", "display")
         self.purposes = Many([(p, tr(p)) for p in purposes], spoken=tr("What for"))
@@ -230,7 +230,7 @@ class TagsSheet(Sheet):
     def _held(self, tag: Tag, of: str) -> Any:
         across = row(gap=10)
         pill = Pill()
-        pill.set(tr(tag.visibility), TONES[tag.visibility])
+        pill.set(who(tag.visibility), TONES[tag.visibility])
         across.addWidget(pill, 0, Qt.AlignmentFlag.AlignTop)
         rest = said(tag).partition(" · ")[2]
         across.addWidget(line(f"{of} · {rest}" if rest else of), 1)
