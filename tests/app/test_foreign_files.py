@@ -40,7 +40,7 @@ def test_every_fixture_is_imported_or_refused_with_item_and_remedy(
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.suffix.lower() in PICTURES:
             continue
-        if not whole and len(path.relative_to(root).parts) > 2:
+        if not whole and len(path.relative_to(root).parts) > (3 if path.is_dir() else 2):
             continue  # the parts of a set, each given alone
         before = counters(ws)
         try:

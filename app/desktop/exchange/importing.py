@@ -105,6 +105,8 @@ class ImportSheet(Sheet):
         )  # fmt: skip
         self.predictions.chosen.connect(lambda _: self._show())
         inside.addWidget(self.predictions)
+        self.scored = label(kind="small", wrap=True)
+        inside.addWidget(self.scored)
         self.body.addWidget(self.guessed)
         self.body.addStretch()
         self.body = outer
@@ -247,6 +249,17 @@ class ImportSheet(Sheet):
         self.figures.show_figures(figures)
         said = [f"{tr(HOW[how])} {number(n)}" for how in HOW if (n := found.by.get(how, 0))]
         self.how.setText(" · ".join(said))
+        plain = sum(c.predictions for c in found.classes) == 0
+        out = self.predictions.button("out")
+        out.setText(tr("Taken as truth") if plain else tr("Left out"))
+        out.setAccessibleName(f"{tr('Predictions in the file')}: {out.text()}")
+        self.scored.setVisible(found.scored > 0)
+        self.scored.setText(
+            tr(
+                "{n} objects carry a score: a model found them. They are truth unless kept as predictions.",
+                n=number(found.scored),
+            )
+        )
         self.turn.setVisible(without > 0)
         say(self.title, "Classes")
         say(self.turn, "Pictures that were not found")
