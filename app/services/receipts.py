@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from annotation.errors import InvalidInput, LamproomError
@@ -21,7 +22,29 @@ __all__ = ["Receipt", "collect", "kept", "leave", "take"]
 def leave(
     ws: Workspace, hub: Store, published: Published, version: Version, folder: Path
 ) -> tuple[Path, str]:
-    """Sign one, keep it as a file in `folder`, leave it beside the version where the hub takes it; (file, why not or "")."""
+    """Sign one, keep it as a file in `folder`, leave it beside the version where the hub takes it; (file, why not or "").
+
+    One that was signed before is left again.
+    """
+    receipt = _signed(folder, published.digest) or _sign(ws, published, version, folder)
+    with ws.db.write() as conn:
+        receipts.keep(conn, version.id, hub.where, receipt)
+    try:
+        receipts.leave(hub, version.dataset, version.tag, receipt)
+    except LamproomError as fault:
+        return folder / "receipt.json", fault.line
+    return folder / "receipt.json", ""
+
+
+def _signed(folder: Path, root: str) -> Receipt | None:
+    """The receipt in the folder, when there is a sound one of this root."""
+    with suppress(LamproomError, OSError):
+        found = receipts.opened((folder / "receipt.json").read_bytes(), (folder / "receipt.sig").read_bytes())
+        return found if found.root == root else None
+    return None
+
+
+def _sign(ws: Workspace, published: Published, version: Version, folder: Path) -> Receipt:
     counts, key = published.root.counts, keys.signing_key(ws)
     data = receipts.body(
         version=version.ref, root=published.digest, assets=counts.assets, objects=counts.objects, size=counts.size,
@@ -30,13 +53,7 @@ def leave(
     receipt = receipts.opened(data, key.sign(data))
     files.write(folder / "receipt.sig", receipt.signature)
     files.write(folder / "receipt.json", data)
-    with ws.db.write() as conn:
-        receipts.keep(conn, version.id, hub.where, receipt)
-    try:
-        receipts.leave(hub, version.dataset, version.tag, receipt)
-    except LamproomError as fault:
-        return folder / "receipt.json", fault.line
-    return folder / "receipt.json", ""
+    return receipt
 
 
 def collect(ws: Workspace, hub: Store, ref: str) -> Work:

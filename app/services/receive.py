@@ -23,12 +23,13 @@ from sqlalchemy.engine import Connection
 
 from annotation import canonical, labels
 from annotation.core import new_uid
-from annotation.errors import Conflict, InvalidInput, LamproomError, Unavailable
-from annotation.rows import from_row, to_row
+from annotation.errors import Conflict, InvalidInput, Unavailable
 from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
-from app.services import hubs, receipts, shuttle, versions
+from app.services import arrival, hubs, receipts, shuttle, versions
+from app.services.versions import building
+from app.services.versions import objects as kept_objects
 from app.services.workspace import Workspace
-from storage import audit, blobs, files, jobs, manifest, media, names, record, register, seal
+from storage import audit, blobs, files, jobs, manifest, media, names, proof, record, register, seal
 from storage import db as database
 from storage import trust as trusts
 from storage import versions as rows
@@ -36,36 +37,19 @@ from storage.hub import package, reading, store
 from storage.hub.reading import Published, Reader
 from storage.hub.store import Store
 from storage.jobs import Job, Lease
-from storage.manifest import Entry, Fact, Root
+from storage.manifest import Chunk, Entry, Fact, SchemaRef
 from storage.media import Probe
-from storage.record import Content, Edit, ItemEdit
+from storage.record import Edit, ItemEdit
 from storage.register import NewAsset
 from storage.sources import needs_copy
-from storage.tables import KINDS, ORIGINS, SPLITS
+from storage.tables import SPLITS
 from storage.versions import Filter, Version
 
 FOLDER = "received"
 PART = 40
 """Pictures of one change."""
 
-_fact = msgspec.json.Decoder(Fact).decode
 _labelled = msgspec.json.Decoder(manifest.Labelled).decode
-
-
-class _Object(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """As manifest.Object, for reading: b"" where there is none."""
-
-    kind: str
-    label: str
-    origin: str
-    uid: str
-    attributes: msgspec.Raw = msgspec.Raw(b"")
-    bbox: tuple[int, int, int, int] | None = None
-    points: msgspec.Raw = msgspec.Raw(b"")
-    score: int | None = None
-
-
-_objects = msgspec.json.Decoder(list[_Object]).decode
 
 
 Source = Mapping[str, Any]
@@ -191,12 +175,19 @@ def run(
         ]
     if known is not None and known.root == published.digest and not same:
         yield Started(f"receive {ref}", 0)
-        yield Finished({"version": ref, "root": published.digest, "assets": 0, "already": True})
+        told: dict[str, object] = {"version": ref, "root": published.digest, "assets": 0, "already": True}
+        if documents_folder(
+            ws, dataset, tag
+        ).is_dir():  # received, not published here: killed before the receipt was left?
+            told["receipt"], fault = _receipt(ws, hub, published, known)
+            if fault:
+                yield Warned(f"the receipt could not be left there: {fault}", hub.where)
+        yield Finished(told)
         return
     if not same:
-        yield from _proved(hub, published, ref)
         with ws.db.read() as conn:
             _demand_room(conn, ws, published, known)
+        yield from _proved(ws, hub, published, ref)
     job = same[-1] if same else _create(ws, published, params)
     yield from _take(ws, hub, published, job)
 
@@ -219,43 +210,73 @@ def _demand_trust(ws: Workspace, published: Published, ref: str, trust: str) -> 
         audit.append(conn, agent=ws.person.name, verb="keys trust", subject=mark, detail={"for": ref})
 
 
-def _proved(hub: Store, published: Published, ref: str) -> Iterator[Event]:
-    """The manifest, before anything is written; media are proved one by one as they come."""
-    total = published.root.counts.assets
+def _proved(ws: Workspace, hub: Store, published: Published, ref: str) -> Iterator[Event]:
+    """The whole manifest, before anything is written: it is what was signed, and all of it can be taken in.
+
+    Media are proved one by one as they come.
+    """
+    root, total = published.root, published.root.counts.assets
     yield Started(f"prove {ref}", total)
-    faults = done = 0
-    for checked in reading.verify(hub, published, bytes_too=False):
-        faults += len(checked.faults)
+    reader, held = Reader(hub), dict[str, bytes]()
+
+    def get(b3: str) -> bytes:
+        held[b3] = reader.get(b3)
+        return held[b3]
+
+    folder = ws.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    sieve, faults, done = arrival.Sieve(folder), 0, 0
+    for n, checked in enumerate(proof.check(root, get)):
+        found = list(checked.faults)
+        if n < len(root.chunks) and not found:
+            found += sieve.look(manifest.read(root.chunks[n], held.__getitem__))
+            with ws.db.read() as conn:
+                _demand_new(conn, sieve.uids)
+        held.clear()
+        faults += len(found)
         done += len(checked.facts)
-        yield from (Warned(f.what, f.where) for f in checked.faults)
+        yield from (Warned(f.what, f.where) for f in found)
         yield Progress(done, total, "manifest")
-    if faults:
-        raise InvalidInput(f"{faults} faults in the manifest; nothing was received", where=f"{hub.where} {ref}",
+    last = list(sieve.end())
+    yield from (Warned(f.what, f.where or ref) for f in last)
+    if faults + len(last):
+        raise InvalidInput(f"{faults + len(last)} faults in the manifest; nothing was received", where=f"{hub.where} {ref}",
                            remedy="have it published again")  # fmt: skip
 
 
 def _demand_room(conn: Connection, ws: Workspace, published: Published, known: Version | None) -> None:
-    """Nothing of these names may be here: what is received must rebuild to the very same root."""
+    """Nothing of these names may be here: what is received must rebuild to the very same root.
+
+    A dataset that a cancelled receiving left, undone, is taken up again.
+    """
+    remedy = "receive it into a workspace of its own"
     if known is not None:
-        raise Conflict(
-            f"{known.ref} exists here with another content", remedy="receive it into a workspace of its own"
-        )
-    if (
-        conn.execute(sa.text("SELECT 1 FROM dataset WHERE name = :n"), {"n": published.dataset}).first()
-        is not None
-    ):
-        raise Conflict(
-            f"there is a dataset {published.dataset!r} here already",
-            remedy="receive it into a workspace of its own",
-        )
+        raise Conflict(f"{known.ref} exists here with another content", remedy=remedy)
+    name, ref = published.dataset, published.root.schema
+    if register.check_dataset_name(name) != name:
+        raise InvalidInput("the dataset's name is none that this program gives", where=ascii(name[:80]))
+    found = conn.execute(
+        sa.text(
+            "SELECT d.id, d.schema_code, EXISTS (SELECT 1 FROM item WHERE dataset_id = d.id AND died IS NULL) "
+            "OR EXISTS (SELECT 1 FROM dataset_version WHERE dataset_id = d.id) FROM dataset d WHERE d.name = :n"
+        ),
+        {"n": name},
+    ).first()
+    if found is not None and (found[2] or found[1] != ref.code):
+        left = [
+            j for j in jobs.listing(conn) if j.kind == "receive" and j.dataset_id == found[0] and j.step and j.ended_ms
+        ]  # fmt: skip
+        if left:
+            remedy = f"`lamproom undo {left[0].step}` takes out what a cancelled receiving left"
+        raise Conflict(f"there is a dataset {name!r} here already", remedy=remedy)
     codes = {c.first.partition("/")[0] for c in published.root.chunks}
     taken = [
         r.code for r in register.roots(conn) if r.code in codes and r.location != _root_location(ws, r.code)
     ]
     if taken:
-        raise Conflict(
-            f"there is a source {taken[0]!r} here already", remedy="receive it into a workspace of its own"
-        )
+        raise Conflict(f"there is a source {taken[0]!r} here already", remedy=remedy)
+    labels.loads(_text_of(published), f"{ref.code}@{ref.number}")
+    _schema_here(conn, ref)
 
 
 def _root_location(ws: Workspace, code: str) -> bytes:
@@ -290,7 +311,7 @@ def _take(ws: Workspace, hub: Store, published: Published, job: Job) -> Work:
         ThreadPoolExecutor(max(1, hub.threads), "lamproom-receive") as pool,
     ):
         documents = _keep_documents(ws, published)
-        schema_id = _schema(ws, job, root, documents["schema.toml"])
+        schema_id = _schema(ws, job, root.schema, _text_of(published))
         n = 0
         for chunk in root.chunks:
             if n + chunk.n <= lease.position:  # done before
@@ -301,24 +322,33 @@ def _take(ws: Workspace, hub: Store, published: Published, job: Job) -> Work:
                 n += len(part)
                 if n <= lease.position:
                     continue
-                facts = [_fact(e.facts) for e in part]
-                probes = list(pool.map(partial(_fetch, ws, reader), facts))
+                facts = [arrival.fact_of(e.facts) for e in part]
+                try:
+                    probes = list(pool.map(partial(_fetch, ws, reader), facts))
+                except InvalidInput as fault:
+                    remedy = f"mended there, the same line goes on; else {_way_out(job)}"
+                    raise InvalidInput(fault.what, where=fault.where, remedy=remedy) from fault
                 step = _commit(ws, job, lease, part, facts, probes, n, step)
                 done += len(part)
                 yield Progress(done, root.counts.assets, "pictures")
         yield from _sealed(ws, hub, job, published, schema_id)
     version = versions.find(ws, ref)
-    receipt, fault = receipts.leave(
-        ws, hub, published, version, documents_folder(ws, version.dataset, version.tag)
-    )
+    receipt, fault = _receipt(ws, hub, published, version)
     if fault:
         yield Warned(f"the receipt could not be left there: {fault}", hub.where)
     yield Finished(
         {"version": ref, "root": published.digest, "assets": root.counts.assets, "annotations": root.counts.objects,
          "media_bytes": root.counts.size, "key": seal.fingerprint(published.public), "job": job.id, "already": False,
-         "documents": sorted(documents), "receipt": str(receipt)},
+         "documents": sorted(documents), "receipt": receipt},
         Changes(version.rev, datasets=(version.dataset_id,), everything=True),
     )  # fmt: skip
+
+
+def _receipt(ws: Workspace, hub: Store, published: Published, version: Version) -> tuple[str, str]:
+    file, fault = receipts.leave(
+        ws, hub, published, version, documents_folder(ws, version.dataset, version.tag)
+    )
+    return str(file), fault
 
 
 def _keep_documents(ws: Workspace, published: Published) -> Mapping[str, bytes]:
@@ -336,36 +366,59 @@ def documents_folder(ws: Workspace, dataset: str, tag: str) -> Path:
     return ws.folder / FOLDER / ".documents" / package.safe_name(f"{dataset}@{tag}")
 
 
-def _schema(ws: Workspace, job: Job, root: Root, body: bytes) -> int:
-    """The row of the very schema version, made when it is not here; its number must not mean another one.
+def _text_of(published: Published) -> str:
+    """The label schema's text. InvalidInput when it is none."""
+    try:
+        return published.documents["schema.toml"].decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("the label schema is no UTF-8 text", where=published.dataset) from error
+
+
+def _schema_here(conn: Connection, ref: SchemaRef) -> tuple[int | None, list[int]]:
+    """(id of the very schema version or None, the versions of its code that are live).
 
     Raises:
-        InvalidInput: the text is no schema. Conflict: the workspace's schema of that code went another way.
+        Conflict: the workspace's schema of that code went another way.
     """
-    ref, text = root.schema, body.decode()
-    labels.loads(text, f"{ref.code}@{ref.number}")
-    with ws.db.read() as conn:
-        agent_id = register.agent_of(conn, job.activity_id)
-        found = conn.execute(
-            sa.text("SELECT id, number, blake3, died FROM schema_version WHERE code = :c ORDER BY number"), {"c": ref.code}
-        ).all()  # fmt: skip
+    found = conn.execute(
+        sa.text("SELECT id, number, blake3, died FROM schema_version WHERE code = :c ORDER BY number"), {"c": ref.code}
+    ).all()  # fmt: skip
+    live = [r[0] for r in found if r[3] is None]
     for row in found:
         if bytes(row[2]).hex() == ref.blake3 and row[1] == ref.number:
-            return int(row[0])
+            return int(row[0]), live
     if found and found[-1][1] >= ref.number:
         raise Conflict(
             f"the label schema {ref.code} is another one here", where=f"{ref.code}@{ref.number}",
             remedy="receive it into a workspace of its own",
         )  # fmt: skip
-    live = [r[0] for r in found if r[3] is None]
+    return None, live
+
+
+def _schema(ws: Workspace, job: Job, ref: SchemaRef, text: str) -> int:
+    """The row of the very schema version, made when it is not here."""
+    with ws.db.read() as conn:
+        agent_id = register.agent_of(conn, job.activity_id)
+        found, _ = _schema_here(conn, ref)
+    if found is not None:
+        return found
     with record.change(ws.db, agent_id=agent_id, activity_id=job.activity_id, verb="schema") as draft:
+        found, live = _schema_here(draft.conn, ref)
+        if found is not None:  # of another receiving, just now
+            return found
         draft.close("schema_version", live)
         return int(
             draft.conn.execute(
                 sa.text(
                     "INSERT INTO schema_version (code, number, body, blake3, born) VALUES (:c, :n, :b, :d, :r) RETURNING id"
                 ),
-                {"c": ref.code, "n": ref.number, "b": text, "d": canonical.digest(body), "r": draft.rev},
+                {
+                    "c": ref.code,
+                    "n": ref.number,
+                    "b": text,
+                    "d": canonical.digest(text.encode()),
+                    "r": draft.rev,
+                },
             ).scalar_one()
         )
 
@@ -376,7 +429,7 @@ def _fetch(ws: Workspace, reader: Reader, fact: Fact) -> tuple[Probe, int]:
     Raises:
         InvalidInput: the hub gives other bytes, or they are no picture of the announced size.
     """
-    data = b"".join(reader.media(fact))
+    data = arrival.bounded(reader.media(fact), fact.size, fact.key)
     try:
         probe = media.probe(data)
     except InvalidInput as error:
@@ -385,8 +438,8 @@ def _fetch(ws: Workspace, reader: Reader, fact: Fact) -> tuple[Probe, int]:
         raise InvalidInput(
             "the bytes are not those that were frozen", where=fact.key, remedy="`lamproom verify --hub`"
         )
-    if fact.wh is not None and (probe.width_px, probe.height_px) != fact.wh:
-        raise InvalidInput("the picture has another size than was frozen", where=fact.key)
+    if (probe.media_type, (probe.width_px, probe.height_px)) != (fact.media_type, fact.wh):
+        raise InvalidInput("the picture has another size or type than was frozen", where=fact.key)
     code, _, path = fact.key.partition("/")
     if needs_copy(path):  # a member of an archive: its bytes lie in the workspace, as after an ingest
         blobs.put(ws.folder, data)
@@ -419,27 +472,46 @@ def _commit(
     ) as draft:  # fmt: skip
         conn = draft.conn
         roots = _roots(conn, ws, {f.key.partition("/")[0] for f in facts})
-        new = [
-            NewAsset(roots[f.key.partition("/")[0]], f.key.partition("/")[2], None, mtime, probe)
-            for f, (probe, mtime) in zip(facts, probes, strict=True)
-        ]
-        ids = register.insert_assets(conn, new, job.activity_id)
+        ids = _assets(
+            conn,
+            [
+                NewAsset(roots[f.key.partition("/")[0]], f.key.partition("/")[2], None, mtime, probe)
+                for f, (probe, mtime) in zip(facts, probes, strict=True)
+            ],
+            job.activity_id,
+        )
         splits = [_labelled(e.labels).split or "" for e in part]
         draft.enrol(
             [ItemEdit(dataset_id, i, opens=(SPLITS.index(s), 0)) for i, s in zip(ids, splits, strict=True)]
         )
-        sets = [_read_set(e.set, f.key) for e, f in zip(part, facts, strict=True)]
+        sets = [arrival.read_set(e.set, f.key) for e, f in zip(part, facts, strict=True)]
         numbers = record.label_ids(conn, sorted({o.label for objects in sets for o in objects}))
         _demand_new(conn, [bytes.fromhex(o.uid) for objects in sets for o in objects])
         draft.annotate(
             [
-                Edit(opens=_content(o, asset_id, numbers, fact.key))
-                for asset_id, fact, objects in zip(ids, facts, sets, strict=True)
+                Edit(opens=arrival.content(o, asset_id, numbers))
+                for asset_id, objects in zip(ids, sets, strict=True)
                 for o in objects
             ]
         )
         jobs.advance(conn, lease, position, n=len(part), step=draft.step)
     return step or draft.step
+
+
+def _assets(conn: Connection, pictures: Sequence[NewAsset], activity_id: int) -> list[int]:
+    """Their ids; what a receiving that was undone left registered is not registered again."""
+    held = conn.execute(
+        sa.text("SELECT blake3, source_root_id, path, id FROM asset WHERE blake3 IN :d").bindparams(
+            sa.bindparam("d", expanding=True)
+        ),
+        {"d": [p.facts.blake3 for p in pictures]},
+    )
+    known = {(bytes(r[0]), r[1], r[2]): int(r[3]) for r in held}
+    keys = [(p.facts.blake3, p.root_id, p.path) for p in pictures]
+    new = [(k, p) for k, p in zip(keys, pictures, strict=True) if k not in known]
+    made = register.insert_assets(conn, [p for _, p in new], activity_id) if new else []
+    known |= {k: i for (k, _), i in zip(new, made, strict=True)}
+    return [known[k] for k in keys]
 
 
 def _roots(conn: Connection, ws: Workspace, codes: set[str]) -> dict[str, int]:
@@ -465,64 +537,54 @@ def _demand_new(conn: Connection, uids: Sequence[bytes]) -> None:
             )
 
 
-def _read_set(body: bytes, key: str) -> list[_Object]:
-    try:
-        return _objects(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"its annotations cannot be read: {str(error)[:120]}", where=key) from error
-
-
-def _content(o: _Object, asset_id: int, numbers: dict[str, int], key: str) -> Content:
-    """What the record keeps of an object, if it is one it could have written itself.
-
-    Raises:
-        InvalidInput: a shape, origin or score that no record holds.
-    """
-    points = bytes(o.points).decode() or None
-    try:
-        shape = from_row(o.kind, o.bbox, points)
-        if to_row(shape) != (o.kind, o.bbox, points) or o.origin not in ORIGINS:
-            raise InvalidInput("an object that is not as the record writes it")
-        held = msgspec.json.decode(bytes(o.attributes)) if bytes(o.attributes) else {}
-        if not isinstance(held, dict) or any(
-            isinstance(v, dict | list | float | None) for v in held.values()
-        ):
-            raise InvalidInput("attributes that are not as the record writes them")
-        if o.score is not None and not 0 <= o.score <= canonical.MICRO:
-            raise InvalidInput(f"a score of {o.score} millionths")
-    except LamproomError as error:
-        raise InvalidInput(error.what, where=f"{key} {o.uid}", remedy="have it published again") from error
-    return Content(
-        bytes.fromhex(o.uid), asset_id, numbers[o.label], KINDS.index(o.kind), o.bbox, points,
-        bytes(o.attributes).decode() or None, o.score, ORIGINS.index(o.origin),
-    )  # fmt: skip
-
-
 # --- the same root --------------------------------------------------------------------------------------------------
 
 
 def _sealed(ws: Workspace, hub: Store, job: Job, published: Published, schema_id: int) -> Iterator[Event]:
-    """The version's row with its publisher's root and signature; then the record must build to that very root."""
-    prefix = package.version_prefix(published.dataset, published.tag)
-    signature = store.read(hub, f"{prefix}root.sig", 1 << 10)
-    with ws.db.write() as conn:
-        database.freeze_lock(conn)
-        if not any(v.ref == job.params["version"] for v in rows.listing(conn, job.dataset_id)):
+    """The record must build to the very root that was signed; then, all at once, the version is here and the job has ended.
+
+    Raises:
+        Conflict: what was received was changed here meanwhile.
+    """
+    signature = store.read(
+        hub, f"{package.version_prefix(published.dataset, published.tag)}root.sig", 1 << 10
+    )
+    root, dataset_id, chosen = published.root, job.dataset_id or 0, Filter(predictions=True)
+    with ws.db.read() as conn:
+        rev = record.newest(conn)
+    lines: list[Chunk] = []
+    with building.building(ws) as staging:
+        state = Version(
+            0, "", dataset_id, published.dataset, published.tag, rev, schema_id, root.schema.code, root.schema.number, chosen,
+            job.activity_id, "", 0, None, None, None, None, None,
+        )  # fmt: skip
+        yield from building.write_whole(ws, state, staging, lines, root.counts.assets)
+        with kept_objects.keeping(ws) as put:
+            digest = put(
+                manifest.root_bytes(manifest.root(lines, dataset=published.dataset, schema=root.schema))
+            )
+        if digest != published.digest:
+            raise Conflict(
+                "what was received was changed here before it was whole", where=str(job.params["version"]),
+                remedy=_way_out(job),
+            )  # fmt: skip
+        with ws.db.write() as conn:
+            database.freeze_lock(conn)
             rows.pin(
-                conn, uid=new_uid(), dataset_id=job.dataset_id or 0, tag=published.tag, rev=record.newest(conn),
-                schema_version_id=schema_id, filter=Filter(predictions=True), activity_id=job.activity_id,
+                conn, uid=new_uid(), dataset_id=dataset_id, tag=published.tag, rev=rev, schema_version_id=schema_id,
+                filter=chosen, activity_id=job.activity_id,
             )  # fmt: skip
             version = rows.find(conn, published.dataset, published.tag)
-            rows.seal(conn, version.id, root=bytes.fromhex(published.digest), signature=signature)
+            rows.seal(conn, version.id, root=bytes.fromhex(digest), signature=signature)
             record.link(conn, job.activity_id, "generated", "version", version.uid)
-    yield from (
-        e
-        for e in versions.build(ws, versions.find(ws, str(job.params["version"])))
-        if isinstance(e, Progress)
-    )
-    with ws.db.write() as conn:
-        jobs.finish(conn, job.id, "finished")
-        audit.append(
-            conn, agent=ws.person.name, verb="receive", subject=str(job.params["version"]),
-            detail={"hub": str(job.params["hub"]), "key": str(job.params["key"]), "root": published.digest},
-        )  # fmt: skip
+            jobs.finish(conn, job.id, "finished")
+            audit.append(
+                conn, agent=ws.person.name, verb="receive", subject=str(job.params["version"]),
+                detail={"hub": str(job.params["hub"]), "key": str(job.params["key"]), "root": published.digest},
+            )  # fmt: skip
+
+
+def _way_out(job: Job) -> str:
+    """What is to be done with a receiving that cannot end."""
+    remedy = f"`lamproom jobs cancel {job.id}`, then `lamproom undo` its step; receive it again"
+    return remedy

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 
+import msgspec
 import pytest
+from blake3 import blake3
 
+from annotation import canonical
 from annotation.core import Box, Polygon
-from annotation.errors import Conflict, InvalidInput, NotFound
-from app.events import Progress
+from annotation.errors import Conflict, InvalidInput, LamproomError, NotFound
+from app.events import Progress, Warned
 from app.services import (
+    arrival,
     auditing,
     bulk,
     export,
+    jobs,
     labelling,
     lineage,
     publish,
@@ -26,11 +33,14 @@ from app.services import (
 )
 from app.services import keys as key_rows
 from app.services.workspace import Workspace
-from storage import keys, queries, seal
-from storage.hub import reading
+from storage import jobs as job_rows
+from storage import keys, manifest, queries, register, seal
+from storage.hub import package, reading
 from storage.hub.folder import FolderStore
+from storage.manifest import Entry, Fact, Object, SchemaRef
 from storage.queries import Query
 from tests.app.sealed import Sealed, run, sealed
+from tests.storage.hub.sets import KEY
 
 
 @pytest.fixture
@@ -230,3 +240,226 @@ def test_a_received_shape_is_what_was_drawn(world: Sealed, hub: FolderStore, oth
     mine = {a.uid: a for i in assets for a in labelling.load(other, i).annotations}
     theirs = {a.uid: a for i in world.assets for a in labelling.load(world.ws, i).annotations}
     assert mine == theirs and any(isinstance(a.shape, Box) for a in mine.values())
+
+
+# --- hostile versions: signed by a key that is trusted, and still not to be believed -----------------------------------
+
+
+def forged(folder: Path, world: Sealed, entries: Sequence[Entry], **documents: bytes) -> FolderStore:
+    """A hub with a version of these entries, soundly signed by KEY."""
+    hub = FolderStore(folder)
+
+    def put(data: bytes) -> str:
+        b3 = blake3(data).hexdigest()
+        hub.put(package.object_key(b3), data, size=len(data))
+        return b3
+
+    for path in world.paths:
+        put(path.read_bytes())
+    texts = dict(reading.load(FolderStore(world.source.parent / "hub"), "face-3", "v1").documents)
+    texts = {**{n: texts[n] for n in package.DOCUMENTS}, **{f"{n}.toml": d for n, d in documents.items()}}
+    schema = SchemaRef(blake3=blake3(texts["schema.toml"]).hexdigest(), code="coal_mine", number=1)
+    chunks = list(manifest.write(sorted(entries, key=lambda e: e.key), put))
+    root = manifest.root_bytes(manifest.root(chunks, dataset="forged", schema=schema))
+    said = package.package_bytes("forged", "v1", root, texts)
+    made = package.Package(
+        "forged", "v1", root, KEY.sign(root), seal.public_bytes(KEY), texts, KEY.sign(said)
+    )
+    prefix = package.version_prefix("forged", "v1")
+    files = {**package.files_of(made, seal.public_pem(seal.public_bytes(KEY))), "root.json": root}
+    hub.put(package.MARKER, package.marker_bytes(), size=len(package.marker_bytes()))
+    for name, data in files.items():
+        hub.put(prefix + name, data, size=len(data))
+    return hub
+
+
+def entry(path: Path, key: str, *objects: Object, **changed: object) -> Entry:
+    """An entry of a real picture (160 x 96)."""
+    data = path.read_bytes()
+    fact = Fact(
+        blake3(data).hexdigest(), key, "image/jpeg", hashlib.sha256(data).hexdigest(), len(data), (160, 96)
+    )
+    return manifest.entry(msgspec.structs.replace(fact, **changed), objects)
+
+
+def box(number: int = 1, **changed: object) -> Object:
+    made = Object(
+        kind="box", label="person", origin="human", uid=f"{number:032x}", bbox=(1000, 1000, 9000, 9000)
+    )
+    return msgspec.structs.replace(made, **changed)
+
+
+def untouched(ws: Workspace) -> bool:
+    """Nothing of a version is in the record, and no job waits."""
+    with ws.db.read() as conn:
+        here = queries.datasets(conn), job_rows.listing(conn), register.roots(conn)
+        return not any(here) and conn.exec_driver_sql("SELECT count(*) FROM asset").scalar_one() == 0
+
+
+HOSTILE: dict[str, tuple[str, list[tuple[str, tuple[Object, ...], dict[str, object]]]]] = {
+    "a name that leaves its folder": ("a plain relative path", [("r/../../x.jpg", (), {})]),
+    "the folder of the documents": ("none that a source gives", [(".documents/x.jpg", (), {})]),
+    "a name that forges a line of a log": ("none that a source gives", [("r/a\nb.jpg", (), {})]),
+    "a name that turns its direction": ("none that a source gives", [("r/a\u202egpj.exe", (), {})]),
+    "a name no file system takes": ("too long", [("r/" + "面" * 90 + ".jpg", (), {})]),
+    "a file that is a folder too": ("also the name of a folder", [("r/a.jpg", (), {}), ("r/a.jpg/b.jpg", (), {})]),
+    "a terabyte": ("no picture's", [("r/a.jpg", (), {"size": 1 << 40})]),
+    "a digest in capitals": ("wrong form", [("r/a.jpg", (), {"sha256": "A" * 64})]),
+    "no width": ("not announced", [("r/a.jpg", (), {"wh": None})]),
+    "a label that is none": ("no code of a label", [("r/a.jpg", (box(label="Person; DROP"),), {})]),
+    "an origin that is none": ("as the record writes it", [("r/a.jpg", (box(origin="god"),), {})]),
+    "a uid in capitals": ("as the record writes it", [("r/a.jpg", (box(uid="AB" * 16),), {})]),
+    "a score of two": ("millionths", [("r/a.jpg", (box(score=2_000_000),), {})]),
+    "a list in an attribute": (
+        "attributes", [("r/a.jpg", (box(attributes=msgspec.Raw(b'{"a":[1]}')),), {})],
+    ),
+    "a box inside out": ("", [("r/a.jpg", (box(bbox=(9000, 9000, 1000, 1000)),), {})]),
+    "one object on two pictures": ("in it twice", [("r/a.jpg", (box(7),), {}), ("r/b.jpg", (box(7),), {})]),
+}  # fmt: skip
+
+
+def test_a_version_that_no_record_could_have_frozen_is_refused_before_anything_is_written(
+    world: Sealed, other: Workspace, tmp_path: Path
+) -> None:
+    trust = seal.fingerprint(seal.public_bytes(KEY))
+    for n, (name, (said, rows)) in enumerate(HOSTILE.items()):
+        entries = [
+            entry(path, key, *objects, **changed)
+            for path, (key, objects, changed) in zip(world.paths, rows, strict=False)
+        ]
+        hub = forged(tmp_path / f"forged{n}", world, entries)
+        warned: list[str] = []
+        with pytest.raises(InvalidInput, match="nothing was received"):
+            for event in receive.run(other, hub, "forged@v1", trust=trust):
+                warned += [event.what] if isinstance(event, Warned) else []
+        assert any(said in w for w in warned), (name, warned)
+        assert untouched(other), name
+
+
+def test_a_schema_that_is_none_is_refused_before_anything_is_written(
+    world: Sealed, other: Workspace, tmp_path: Path
+) -> None:
+    for n, text in enumerate((b"labels = 3", b"\xff\xfe", b"x = " + b"[" * 2000)):
+        hub = forged(tmp_path / f"forged{n}", world, [entry(world.paths[0], "r/a.jpg")], schema=text)
+        with pytest.raises(LamproomError):
+            run(receive.run(other, hub, "forged@v1", trust=seal.fingerprint(seal.public_bytes(KEY))))
+        assert untouched(other)
+
+
+def test_a_picture_of_another_size_or_type_than_was_signed_is_refused(world: Sealed, tmp_path: Path) -> None:
+    trust = seal.fingerprint(seal.public_bytes(KEY))
+    for n, changed in enumerate(({"wh": (96, 160)}, {"media_type": "image/png"})):
+        hub = forged(tmp_path / f"forged{n}", world, [entry(world.paths[0], "r/a.jpg", **changed)])
+        with (
+            workspace.create(str(tmp_path / f"N{n}"), person="B") as ws,
+            pytest.raises(InvalidInput, match="another size or type"),
+        ):
+            run(receive.run(ws, hub, "forged@v1", trust=trust))
+
+
+def test_names_that_differ_by_capitals_are_received_where_the_disk_tells_them_apart(
+    world: Sealed, other: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [entry(world.paths[0], "r/A.jpg"), entry(world.paths[1], "r/a.jpg")]
+    hub = forged(tmp_path / "forged", world, rows)
+    trust = seal.fingerprint(seal.public_bytes(KEY))
+    with monkeypatch.context() as patch:
+        patch.setattr(arrival, "_tells_case", lambda _: False)
+        with pytest.raises(InvalidInput, match="nothing was received"):
+            run(receive.run(other, hub, "forged@v1", trust=trust))
+        assert untouched(other)
+    done, _ = run(receive.run(other, hub, "forged@v1", trust=trust))
+    assert done.result["assets"] == 2
+
+
+def test_a_hub_that_never_stops_sending_is_left() -> None:
+    with pytest.raises(InvalidInput, match="not those that were frozen"):
+        arrival.bounded(repeat(b"x" * 1000), 5_000, "r/a.jpg")
+    with pytest.raises(InvalidInput):
+        arrival.bounded(iter([b"xx"]), 3, "r/a.jpg")
+
+
+# --- half-way ---------------------------------------------------------------------------------------------------------
+
+
+def spoiled(world: Sealed, hub: FolderStore) -> tuple[Path, bytes]:
+    """The last picture's object, damaged at the hub; and what it was."""
+    with world.ws.db.read() as conn:
+        b3 = bytes(
+            conn.exec_driver_sql("SELECT blake3 FROM asset ORDER BY id DESC LIMIT 1").scalar_one()
+        ).hex()
+    path = hub.path(package.object_key(b3))
+    good = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(good[:2000] + bytes([good[2000] ^ 1]) + good[2001:])
+    return path, good
+
+
+def test_a_damaged_picture_stops_it_and_it_goes_on_when_the_hub_is_mended(
+    world: Sealed, hub: FolderStore, other: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receive, "PART", 2)
+    path, good = spoiled(world, hub)
+    with pytest.raises(InvalidInput, match="not those that were frozen") as told:
+        run(receive.run(other, hub, "face-3@v1", trust=fingerprint(world.ws), source={"hub": hub.where}))
+    (row,) = jobs.listing(other)
+    assert row.state == "waiting" and row.done == 6 and f"jobs cancel {row.id}" in told.value.remedy
+    path.write_bytes(good)
+    run(jobs.resume(other, row.id))
+    assert versions.find(other, "face-3@v1").root == versions.find(world.ws, "face-3@v1").root
+
+
+def test_a_cancelled_receiving_is_undone_as_one_step_and_can_be_begun_anew(
+    world: Sealed, hub: FolderStore, other: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receive, "PART", 2)
+    path, good = spoiled(world, hub)
+    with pytest.raises(InvalidInput):
+        run(receive.run(other, hub, "face-3@v1", trust=fingerprint(world.ws)))
+    path.write_bytes(good)
+    (row,) = jobs.listing(other)
+    jobs.cancel(other, row.id)
+    with pytest.raises(Conflict, match="dataset 'face-3'") as refused:
+        run(receive.run(other, hub, "face-3@v1"))
+    assert f"undo {row.step}" in refused.value.remedy
+    assert row.step is not None
+    labelling.undo_step(other, row.step)
+    done, _ = run(receive.run(other, hub, "face-3@v1"))
+    assert done.result["already"] is False
+    assert versions.find(other, "face-3@v1").root == versions.find(world.ws, "face-3@v1").root
+    with other.db.read() as conn:
+        assert conn.exec_driver_sql("SELECT count(*) FROM asset").scalar_one() == 8
+
+
+def test_what_was_changed_here_before_it_was_whole_is_no_version(
+    world: Sealed, hub: FolderStore, other: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealing = receive._sealed
+
+    def changed(*args: object, **kw: object) -> Iterator[object]:
+        with other.db.read() as conn:
+            asset = queries.asset_ids(conn, Query(queries.dataset(conn, "face-3").id))[0]
+        labelling.save(other, labelling.load(other, asset), (), verb="delete")
+        yield from sealing(*args, **kw)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(receive, "_sealed", changed)
+    with pytest.raises(Conflict, match="changed here"):
+        run(receive.run(other, hub, "face-3@v1", trust=fingerprint(world.ws)))
+    with pytest.raises(NotFound):
+        versions.find(other, "face-3@v1")
+
+
+def test_a_receiver_killed_before_its_receipt_leaves_it_at_the_next_call_and_one_alone(
+    world: Sealed, hub: FolderStore, other: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(receive.receipts, "leave", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(receive.run(other, hub, "face-3@v1", trust=fingerprint(world.ws)))
+    assert versions.find(other, "face-3@v1").root and jobs.listing(other)[0].state == "finished"
+    for _ in range(2):
+        done, _ = run(receive.run(other, hub, "face-3@v1"))
+        assert done.result["already"] is True
+    got, _ = run(receipts.collect(world.ws, hub, "face-3@v1"))
+    assert (got.result["receipts"], got.result["new"]) == (1, 1)
+    assert canonical.nfc(receipts.kept(world.ws, "face-3@v1")[0][1].person) == "接收员"

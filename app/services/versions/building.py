@@ -58,7 +58,7 @@ def build(ws: Workspace, version: Version) -> Work:
                 previous = None
         if previous is None:
             lines.clear()
-            yield from _write(ws, version, staging, lines, total)
+            yield from write_whole(ws, version, staging, lines, total)
         root = manifest.root(lines, dataset=version.dataset, schema=schema)
         sealed = _seal(ws, version, key, manifest.root_bytes(root))
     reused = set(previous[1].chunks) & set(lines) if previous else set[Chunk]()
@@ -70,8 +70,8 @@ def build(ws: Workspace, version: Version) -> Work:
     )  # fmt: skip
 
 
-def _write(ws: Workspace, version: Version, staging: Path, lines: list[Chunk], total: int) -> Work:
-    """Every entry from the record."""
+def write_whole(ws: Workspace, version: Version, staging: Path, lines: list[Chunk], total: int) -> Work:
+    """Chunks of every entry from the record, into `lines`; the version need not be pinned. The caller holds `building`."""
     done = 0
     with manifest.Sorter(staging) as sorter:
         for n, _ in _pages(ws, version, sorter):
@@ -88,7 +88,7 @@ def _rewrite(
     most = int(max(1_000, MOST_TOUCHED * root.counts.assets))
     touched = rows.touched(ws.db, earlier.rev, version.rev, predictions=version.filter.predictions, most=most)
     if touched is None:
-        yield from _write(ws, version, staging, lines, root.counts.assets)
+        yield from write_whole(ws, version, staging, lines, root.counts.assets)
         return
     done, gone = 0, set[bytes]()
     with manifest.Sorter(staging) as sorter:
