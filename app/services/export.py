@@ -46,7 +46,8 @@ class Found:
     Attributes:
         pictures, objects: how many leave (of crops: how many are cut). splits: pictures by split.
         losses: what the format cannot hold, with counts and one picture each.
-        renamed: pictures that need another name. refusals: why the gate keeps it in.
+        renamed: pictures that need another name. looked: near duplicates were looked for where splits ask for them.
+        refusals: why the gate keeps it in.
     """
 
     pictures: int
@@ -54,6 +55,7 @@ class Found:
     splits: Mapping[str, int]
     losses: tuple[Loss, ...]
     renamed: int
+    looked: bool
     refusals: tuple[Reason, ...]
 
 
@@ -135,6 +137,10 @@ def run(
     yield Started(f"export {ref} · {format}", source.total)
     if source.ids is not None and source.version_uid:
         yield Warned("the query is answered by the labels of today, not by those of the version", what.where)
+    if not source.looked:
+        yield Warned(
+            "near duplicates were not looked for in this dataset; `lamproom clean` finds them", source.name
+        )
     weighed = _Weighed(order)
     for done in weighed.all(ws):
         yield Progress(done, source.total, "looking for losses")
@@ -246,7 +252,7 @@ class _Weighed:
     def found(self, reasons: tuple[Reason, ...]) -> Found:
         """The sums."""
         return Found(
-            self.pictures, self.objects, dict(self._splits), tuple(self.losses.values()), self._order.names.meeting, reasons
+            self.pictures, self.objects, dict(self._splits), tuple(self.losses.values()), self._order.names.meeting, self._order.source.looked, reasons
         )  # fmt: skip
 
 

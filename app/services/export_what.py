@@ -56,7 +56,8 @@ class Source:
 
     Attributes:
         codes: the labels whose objects are wanted; None = all. ids: the pictures that met the query, sorted; None = all.
-        splits: asset id -> split of those that were put into one on the way.
+        splits: asset id -> split of those that were put into one on the way. looked: near duplicates were looked for, or
+            need not be.
     """
 
     ref: str
@@ -73,6 +74,7 @@ class Source:
     codes: frozenset[str] | None = None
     ids: NDArray[np.int64] | None = None
     splits: Mapping[int, str] | None = None
+    looked: bool = True
 
     def has(self, asset_id: int) -> bool:
         """Whether a picture that passes the filter met the query, too."""
@@ -126,7 +128,8 @@ def find(ws: Workspace, ref: str, what: What) -> Source:
     if what.where.strip():
         source = replace(source, ids=_meeting(ws, Query(data.id, where=what.where, me=ws.person.id)))
     if what.rule is not None:
-        source = replace(source, splits=_planned(ws, source, what.rule))
+        made = _planned(ws, source, what.rule)
+        source = replace(source, splits=made.splits, looked=made.looked)
     return source
 
 
@@ -174,13 +177,12 @@ def _meeting(ws: Workspace, query: Query) -> NDArray[np.int64]:
         after = part[-1]
 
 
-def _planned(ws: Workspace, source: Source, rule: Rule) -> Mapping[int, str]:
+def _planned(ws: Workspace, source: Source, rule: Rule) -> splitting.Plan:
     """The split of every picture that has none in the record."""
     bare = {m.asset_id for page in _pages(ws, source) for m in page if not m.split}
-    made = splitting.plan(
+    return splitting.plan(
         ws, source.dataset_id, rule, rev=source.rev, filter=source.filter, wanted=bare.__contains__
     )
-    return made.splits
 
 
 def demand(ws: Workspace, source: Source, ask: gate.Ask) -> list[gate.Reason]:

@@ -101,6 +101,10 @@ def test_pictures_without_a_split_get_one_on_the_way_and_the_record_stays(
     assert sum(manifest["splits"].values()) == 8
     assert browse.dataset(world.ws, "face-3").n_assets == 8
     assert {r.split for r in native_of(world.ws, tmp_path / "c")} == {"train", ""}
+    near = What(rule=Rule((0.5, 0.25, 0.25)))
+    _, warned = run(export.run(world.ws, "face-3", "coco", tmp_path / "d", what=near, pictures="none"))
+    assert any("near duplicates" in w.what for w in warned)
+    assert not export.weigh(world.ws, "face-3", "coco", near).looked
 
 
 def native_of(ws: Workspace, out: Path) -> list[Record]:

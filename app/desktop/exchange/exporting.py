@@ -368,6 +368,7 @@ class ExportSheet(Sheet):
             return
         parts = [f"{tr(s) if s else tr('no split')} {number(n)}" for s, n in sorted(found.splits.items())] if len(found.splits) > 1 or "" not in found.splits else []  # fmt: skip
         parts += [tr("{n} pictures get another name", n=number(found.renamed))] * bool(found.renamed)
+        parts += [tr("near duplicates were never looked for: see Cleaning")] * (not found.looked)
         self.said.setText(" · ".join(parts))
         self.head.setText(
             tr("What {format} cannot hold", format=title(str(self.format.currentData())))
