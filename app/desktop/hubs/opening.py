@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from PySide6.QtWidgets import QHBoxLayout
+
 from app.desktop.hubs.adding import AddHubSheet
 from app.desktop.hubs.publishing import PublishSheet
 from app.desktop.hubs.shelf import HubsSheet
+from app.desktop.widgets import button, row
 from app.i18n import tr
 
 if TYPE_CHECKING:
@@ -51,8 +54,28 @@ def show(sheets: Sheets, name: str = "") -> None:
         return
     made = HubsSheet(sheets.window.body, sheets.desk, sheets.add_hub)
     made.chosen = name
+    made.body.addLayout(_roads(sheets))
     sheets.hold(made)
     made.present()
+
+
+def _roads(sheets: Sheets) -> QHBoxLayout:
+    """A way to what else is done with hubs."""
+    from app.desktop import actions  # the table names this module's sheets
+
+    window = sheets.window
+    line = row(gap=12)
+
+    def go(action: actions.Action) -> None:
+        sheets.close()
+        window.trigger(action)
+
+    for name in ("receive", "receipts", "shuttle", "hubjobs", "audit"):
+        action = actions.BY_ID[name]
+        if window.can(action):
+            line.addWidget(button(action.text, lambda action=action: go(action), kind="link"))
+    line.addStretch()
+    return line
 
 
 def add(sheets: Sheets) -> None:

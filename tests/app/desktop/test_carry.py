@@ -62,7 +62,10 @@ def test_a_version_is_received_once_its_key_was_compared_and_its_dataset_opens(
     hand.qtbot.waitUntil(lambda: hand.desk.dataset is not None and hand.desk.dataset.name == "gallery-7")
     assert hand.window.place == "gallery"
 
-    list_ = opened(hand, "receipts", ReceiptsSheet)
+    hand.window.sheets.hubs()
+    press(hand, hand.window.sheets.open, "Receipts…")
+    hand.qtbot.waitUntil(lambda: isinstance(hand.window.sheets.open, ReceiptsSheet))
+    list_ = hand.window.sheets.open
     hand.qtbot.waitUntil(lambda: "gallery-7@v1" in texts(list_))
     assert nameless(list_) == [] and receipts.kept(hand.desk.ws, "gallery-7@v1") != []
     hand.qtbot.waitUntil(lambda: "2 pictures, 0 objects" in texts(list_))
