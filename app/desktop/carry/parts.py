@@ -37,10 +37,8 @@ class Folders(QWidget):
 
     changed = Signal()
 
-    def __init__(self, *, free: bool = False) -> None:
-        """Args: free: the room left on each is shown."""
+    def __init__(self) -> None:
         super().__init__()
-        self.free = free
         self.paths: list[Path] = []
         self.notes: dict[Path, str] = {}
         box = column(self, gap=6)
@@ -87,9 +85,7 @@ class Folders(QWidget):
             name.setToolTip(str(path))
             line.addWidget(name, 1)
             told = label(kind="second")
-            told.setText(
-                " · ".join(t for t in (self.notes.get(path, ""), room(path) if self.free else "") if t)
-            )
+            told.setText(self.notes.get(path, ""))
             line.addWidget(told)
             gone = button("", lambda path=path: self.take(path), kind="flat", icon="close")
             gone.setAccessibleName(tr("Leave {path} out", path=path))
@@ -109,7 +105,7 @@ class Folders(QWidget):
 
 
 def room(path: Path) -> str:
-    """What is free on a disk, in words."""
+    """What is free on a disk, in words. Not for the interface thread: a dead mount may take its time."""
     try:
         return tr("{size} free", size=words.size(shutil.disk_usage(path).free))
     except OSError:

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QCheckBox, QWidget
 
 from annotation.errors import LamproomError
@@ -14,7 +14,7 @@ from app import i18n
 from app.desktop import widgets
 from app.desktop.carry.parts import Fingerprint, Folders
 from app.desktop.models import words
-from app.desktop.models.asking import Segments
+from app.desktop.models.asking import TYPING_MS, Segments
 from app.desktop.overlaid import Sheet
 from app.desktop.rights.parts import line
 from app.desktop.tasks import Task
@@ -61,8 +61,9 @@ class ReceiveSheet(Sheet):
         outer, self._of_folder = self.body, QWidget()
         self.body = column(self._of_folder, gap=8)
         self.folder = self.path_field("Hub folder", hint="A folder, for example on a shared disk")
-        self.folder.editingFinished.connect(self._ask)
-        self.folder.textChanged.connect(lambda _: self._soon())
+        self._soon = QTimer(self, singleShot=True, interval=TYPING_MS)
+        self._soon.timeout.connect(self._ask)
+        self.folder.textChanged.connect(lambda _: self._soon.start())
         self.body = outer
         self.disks = Folders()
         self.disks.changed.connect(self._ask)
@@ -85,27 +86,20 @@ class ReceiveSheet(Sheet):
 
     # --- from where ----------------------------------------------------------------------------------------------
 
-    def source(self) -> dict[str, Any] | None:
-        """As the service takes it; None while it is not said."""
-        from app.services import receive
-
+    def source(self) -> tuple[str | None, list[Path]] | None:
+        """A hub, or the folders of disks; None while it is not said."""
         where = self.where.value
         if where == DISKS:
-            return dict(receive.source(None, self.disks.paths)) if self.disks.paths else None
+            return (None, list(self.disks.paths)) if self.disks.paths else None
         if where == FOLDER:
             text = self.folder.text().strip()
-            return dict(receive.source(str(Path(text).expanduser().absolute()), [])) if text else None
-        return dict(receive.source(where, []))
+            return (str(Path(text).expanduser().absolute()), []) if text else None
+        return where, []
 
     def _from(self) -> None:
         self._of_folder.setVisible(self.where.value == FOLDER)
         self.disks.setVisible(self.where.value == DISKS)
         self._ask()
-
-    def _soon(self) -> None:
-        """A folder that was chosen, not typed, is asked at once."""
-        if Path(self.folder.text().strip() or ".").joinpath("lamproom-hub.json").is_file():
-            self._ask()
 
     def _ask(self) -> None:
         ws = self.desk.ws
@@ -125,7 +119,7 @@ class ReceiveSheet(Sheet):
         def work() -> list[str]:
             from app.services import receive
 
-            return receive.offers(ws, source)
+            return receive.offers(ws, receive.source(*source))
 
         def came(names: list[str]) -> None:
             if ticket == self._ticket:
@@ -171,7 +165,7 @@ class ReceiveSheet(Sheet):
         def work() -> Offered:
             from app.services import receive
 
-            return receive.offered(ws, source, ref)
+            return receive.offered(ws, receive.source(*source), ref)
 
         def came(found: Offered) -> None:
             if ticket == self._ticket:
@@ -248,8 +242,9 @@ class ReceiveSheet(Sheet):
         def work() -> Any:
             from app.services import receive
 
-            with closing(receive.opened(ws, source)) as hub:
-                yield from receive.run(ws, hub, found.version, trust=trust, source=source)
+            where = receive.source(*source)
+            with closing(receive.opened(ws, where)) as hub:
+                yield from receive.run(ws, hub, found.version, trust=trust, source=where)
 
         self.finish()
         self.desk.start(

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 from annotation.errors import LamproomError
 from app import i18n
 from app.desktop import widgets
-from app.desktop.carry.parts import Folders
+from app.desktop.carry.parts import Folders, room
 from app.desktop.models import words
 from app.desktop.models.asking import Combo, Segments
 from app.desktop.overlaid import Sheet
@@ -66,7 +66,7 @@ class ShuttleSheet(Sheet):
         side = QWidget()
         self.body = column(side, gap=12, margins=(0, 0, 10, 0))
         self.body.addWidget(label("Disks, in the order they fill", "caption"))
-        self.disks = Folders(free=True)
+        self.disks = Folders()
         self.disks.changed.connect(self._look)
         self.body.addWidget(self.disks)
         self.meter = Meter()
@@ -193,15 +193,14 @@ class ShuttleSheet(Sheet):
             out: dict[Path, str] = {}
             for path in paths:
                 try:
-                    held = [d.about for d in shuttle.opened([path])]
+                    held = ", ".join(
+                        tr("{version}, disk {n}", version=d.about.version, n=d.about.disk)
+                        + (tr(", sealed") if d.about.sealed else "")
+                        for d in shuttle.opened([path])
+                    )
                 except LamproomError:
-                    out[path] = tr("nothing packed yet") if path.is_dir() else ""
-                    continue
-                out[path] = ", ".join(
-                    tr("{version}, disk {n}", version=a.version, n=a.disk)
-                    + (tr(", sealed") if a.sealed else "")
-                    for a in held
-                )
+                    held = tr("nothing packed yet") if path.is_dir() else ""
+                out[path] = " · ".join(filter(None, (held, room(path))))
             return out
 
         def came(notes: dict[Path, str]) -> None:

@@ -21,8 +21,10 @@ from app.i18n import tr
 if TYPE_CHECKING:
     from app.desktop.window import Window
     from app.services.gate import Tag
-    from app.services.redaction import Preview, Recipe
+    from app.services.redaction import Preview
 
+Wanted = tuple[tuple[str, ...], str, tuple[str, ...], float, float]
+"""Classes, a model, its classes, margin and score."""
 SHOWN_PX = 900
 """Longer side of a previewed picture."""
 SOON_MS = 350
@@ -179,12 +181,10 @@ class RedactSheet(Sheet):
         self.model_classes.setVisible(bool(labels))
         self._changed()
 
-    def recipe(self) -> Recipe:
-        """As the form says."""
-        from app.services.redaction import Recipe
-
+    def recipe(self) -> Wanted:
+        """As the form says: what a recipe is made of. The service, which loads the models' libraries, makes it elsewhere."""
         name = str(self.model.currentData() or "")
-        return Recipe(
+        return (
             self.classes.values, name, self.model_classes.values if name else (),
             round(self.margin.value(), 3), round(self.score.value(), 3),
         )  # fmt: skip
@@ -212,7 +212,7 @@ class RedactSheet(Sheet):
         def work() -> tuple[Preview, QImage, QImage, list[tuple[int, int, int, int]]]:
             from app.services import redaction
 
-            found = redaction.preview(ws, asset_id, recipe)
+            found = redaction.preview(ws, asset_id, redaction.Recipe(*recipe))
             return found, _image(found.before), _image(found.after), _bounds(found.regions)
 
         def came(got: tuple[Preview, QImage, QImage, list[tuple[int, int, int, int]]]) -> None:
@@ -257,7 +257,9 @@ class RedactSheet(Sheet):
 
             tag: Tag | None = gate.Tag(shown) if shown else None
             where = listing.text_of(ws, query)
-            return redaction.run(ws, data, into, recipe, where=where, tag=tag, metadata_only=bare)
+            return redaction.run(
+                ws, data, into, redaction.Recipe(*recipe), where=where, tag=tag, metadata_only=bare
+            )
 
         self.finish()
         self.desk.start(
