@@ -6,6 +6,7 @@ version that cannot would be noticed half-way, with its dataset half filled; so 
 
 from __future__ import annotations
 
+import os
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,19 +15,25 @@ from tempfile import NamedTemporaryFile
 
 import msgspec
 import numpy as np
+import sqlalchemy as sa
 from blake3 import blake3
+from sqlalchemy.engine import Connection
 
-from annotation import canonical
-from annotation.errors import InvalidInput, LamproomError
+from annotation import canonical, labels
+from annotation.errors import Conflict, InvalidInput, LamproomError
 from annotation.rows import from_row, to_row
 from annotation.schema import CODE
-from storage import names
-from storage.manifest import Entry, Fact
+from app.services.workspace import Workspace
+from storage import jobs, names, register
+from storage.hub.reading import Published
+from storage.manifest import Entry, Fact, SchemaRef
 from storage.proof import Fault
 from storage.record import Content
 from storage.sources import MAX_FILE_BYTES, needs_copy
 from storage.tables import KINDS, ORIGINS
+from storage.versions import Version
 
+FOLDER = "received"
 LONGEST_NAME = 255
 """Bytes of one name that file systems take."""
 LONGEST_KEY = 3_000
@@ -200,3 +207,86 @@ def bounded(pieces: Iterator[bytes], size: int, key: str) -> bytes:
             "the bytes are not those that were frozen", where=key, remedy="`lamproom verify --hub`"
         )
     return bytes(data)
+
+
+# --- what is here already ----------------------------------------------------------------------------------------------
+
+
+def demand_room(conn: Connection, ws: Workspace, published: Published, known: Version | None) -> None:
+    """Nothing of these names may be here: what is received must rebuild to the very same root.
+
+    A dataset that a cancelled receiving left, undone, is taken up again.
+    """
+    remedy = "receive it into a workspace of its own"
+    if known is not None:
+        raise Conflict(f"{known.ref} exists here with another content", remedy=remedy)
+    name, ref = published.dataset, published.root.schema
+    if register.check_dataset_name(name) != name:
+        raise InvalidInput("the dataset's name is none that this program gives", where=ascii(name[:80]))
+    found = conn.execute(
+        sa.text(
+            "SELECT d.id, d.schema_code, EXISTS (SELECT 1 FROM item WHERE dataset_id = d.id AND died IS NULL) "
+            "OR EXISTS (SELECT 1 FROM dataset_version WHERE dataset_id = d.id) FROM dataset d WHERE d.name = :n"
+        ),
+        {"n": name},
+    ).first()
+    if found is not None and (found[2] or found[1] != ref.code):
+        left = [
+            j for j in jobs.listing(conn) if j.kind == "receive" and j.dataset_id == found[0] and j.step and j.ended_ms
+        ]  # fmt: skip
+        if left:
+            remedy = f"`lamproom undo {left[0].step}` takes out what a cancelled receiving left"
+        raise Conflict(f"there is a dataset {name!r} here already", remedy=remedy)
+    codes = {c.first.partition("/")[0] for c in published.root.chunks}
+    taken = [
+        r.code for r in register.roots(conn) if r.code in codes and r.location != root_location(ws, r.code)
+    ]
+    if taken:
+        raise Conflict(f"there is a source {taken[0]!r} here already", remedy=remedy)
+    labels.loads(text_of(published), f"{ref.code}@{ref.number}")
+    schema_here(conn, ref)
+
+
+def root_location(ws: Workspace, code: str) -> bytes:
+    return os.fsencode((ws.folder / FOLDER / code).resolve())
+
+
+def text_of(published: Published) -> str:
+    """The label schema's text. InvalidInput when it is none."""
+    try:
+        return published.documents["schema.toml"].decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("the label schema is no UTF-8 text", where=published.dataset) from error
+
+
+def schema_here(conn: Connection, ref: SchemaRef) -> tuple[int | None, list[int]]:
+    """(id of the very schema version or None, the versions of its code that are live).
+
+    Raises:
+        Conflict: the workspace's schema of that code went another way.
+    """
+    found = conn.execute(
+        sa.text("SELECT id, number, blake3, died FROM schema_version WHERE code = :c ORDER BY number"), {"c": ref.code}
+    ).all()  # fmt: skip
+    live = [r[0] for r in found if r[3] is None]
+    for row in found:
+        if bytes(row[2]).hex() == ref.blake3 and row[1] == ref.number:
+            return int(row[0]), live
+    if found and found[-1][1] >= ref.number:
+        raise Conflict(
+            f"the label schema {ref.code} is another one here", where=f"{ref.code}@{ref.number}",
+            remedy="receive it into a workspace of its own",
+        )  # fmt: skip
+    return None, live
+
+
+def demand_new(conn: Connection, uids: Sequence[bytes]) -> None:
+    statement = sa.text("SELECT 1 FROM annotation WHERE died IS NULL AND uid IN :u LIMIT 1").bindparams(
+        sa.bindparam("u", expanding=True)
+    )
+    for i in range(0, len(uids), 500):
+        if uids[i : i + 500] and conn.execute(statement, {"u": uids[i : i + 500]}).first() is not None:
+            raise Conflict(
+                "objects of this version are in this workspace already",
+                remedy="receive it into a workspace of its own",
+            )

@@ -301,8 +301,8 @@ def _state(job: Job, folder: Path) -> tuple[State, str]:
     if job.outcome == "cancelled":
         return "cancelled", ""
     if job.ended_ms is not None:
-        said, _, why = (job.outcome or "").partition(": ")
-        return ("failed", why) if said == "failed" else ("collected", "")
+        outcome, _, why = (job.outcome or "").partition(": ")
+        return ("failed", why) if outcome == "failed" else ("collected", "")
     try:
         opened = hubjob.load(folder, digest=str(job.params["digest"]))
         if hubjob.done(opened) is not None:

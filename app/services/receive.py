@@ -21,10 +21,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from annotation import canonical, labels
+from annotation import canonical
 from annotation.core import new_uid
 from annotation.errors import Conflict, InvalidInput, Unavailable
 from app.events import Changes, Event, Finished, Progress, Started, Warned, Work
+from app.i18n import tr
 from app.services import arrival, hubs, receipts, shuttle, versions
 from app.services.versions import building
 from app.services.versions import objects as kept_objects
@@ -45,7 +46,7 @@ from storage.sources import needs_copy
 from storage.tables import SPLITS
 from storage.versions import Filter, Version
 
-FOLDER = "received"
+FOLDER = arrival.FOLDER
 PART = 40
 """Pictures of one change."""
 
@@ -179,14 +180,14 @@ def run(
         if documents_folder(
             ws, dataset, tag
         ).is_dir():  # received, not published here: killed before the receipt was left?
-            told["receipt"], fault = _receipt(ws, hub, published, known)
-            if fault:
-                yield Warned(f"the receipt could not be left there: {fault}", hub.where)
+            told["receipt"], why = _receipt(ws, hub, published, known)
+            if why:
+                yield Warned(f"the receipt could not be left there: {why}", hub.where)
         yield Finished(told)
         return
     if not same:
         with ws.db.read() as conn:
-            _demand_room(conn, ws, published, known)
+            arrival.demand_room(conn, ws, published, known)
         yield from _proved(ws, hub, published, ref)
     job = same[-1] if same else _create(ws, published, params)
     yield from _take(ws, hub, published, job)
@@ -231,7 +232,7 @@ def _proved(ws: Workspace, hub: Store, published: Published, ref: str) -> Iterat
         if n < len(root.chunks) and not found:
             found += sieve.look(manifest.read(root.chunks[n], held.__getitem__))
             with ws.db.read() as conn:
-                _demand_new(conn, sieve.uids)
+                arrival.demand_new(conn, sieve.uids)
         held.clear()
         faults += len(found)
         done += len(checked.facts)
@@ -242,45 +243,6 @@ def _proved(ws: Workspace, hub: Store, published: Published, ref: str) -> Iterat
     if faults + len(last):
         raise InvalidInput(f"{faults + len(last)} faults in the manifest; nothing was received", where=f"{hub.where} {ref}",
                            remedy="have it published again")  # fmt: skip
-
-
-def _demand_room(conn: Connection, ws: Workspace, published: Published, known: Version | None) -> None:
-    """Nothing of these names may be here: what is received must rebuild to the very same root.
-
-    A dataset that a cancelled receiving left, undone, is taken up again.
-    """
-    remedy = "receive it into a workspace of its own"
-    if known is not None:
-        raise Conflict(f"{known.ref} exists here with another content", remedy=remedy)
-    name, ref = published.dataset, published.root.schema
-    if register.check_dataset_name(name) != name:
-        raise InvalidInput("the dataset's name is none that this program gives", where=ascii(name[:80]))
-    found = conn.execute(
-        sa.text(
-            "SELECT d.id, d.schema_code, EXISTS (SELECT 1 FROM item WHERE dataset_id = d.id AND died IS NULL) "
-            "OR EXISTS (SELECT 1 FROM dataset_version WHERE dataset_id = d.id) FROM dataset d WHERE d.name = :n"
-        ),
-        {"n": name},
-    ).first()
-    if found is not None and (found[2] or found[1] != ref.code):
-        left = [
-            j for j in jobs.listing(conn) if j.kind == "receive" and j.dataset_id == found[0] and j.step and j.ended_ms
-        ]  # fmt: skip
-        if left:
-            remedy = f"`lamproom undo {left[0].step}` takes out what a cancelled receiving left"
-        raise Conflict(f"there is a dataset {name!r} here already", remedy=remedy)
-    codes = {c.first.partition("/")[0] for c in published.root.chunks}
-    taken = [
-        r.code for r in register.roots(conn) if r.code in codes and r.location != _root_location(ws, r.code)
-    ]
-    if taken:
-        raise Conflict(f"there is a source {taken[0]!r} here already", remedy=remedy)
-    labels.loads(_text_of(published), f"{ref.code}@{ref.number}")
-    _schema_here(conn, ref)
-
-
-def _root_location(ws: Workspace, code: str) -> bytes:
-    return os.fsencode((ws.folder / FOLDER / code).resolve())
 
 
 def _create(ws: Workspace, published: Published, params: dict[str, object]) -> Job:
@@ -311,7 +273,7 @@ def _take(ws: Workspace, hub: Store, published: Published, job: Job) -> Work:
         ThreadPoolExecutor(max(1, hub.threads), "lamproom-receive") as pool,
     ):
         documents = _keep_documents(ws, published)
-        schema_id = _schema(ws, job, root.schema, _text_of(published))
+        schema_id = _schema(ws, job, root.schema, arrival.text_of(published))
         n = 0
         for chunk in root.chunks:
             if n + chunk.n <= lease.position:  # done before
@@ -325,9 +287,9 @@ def _take(ws: Workspace, hub: Store, published: Published, job: Job) -> Work:
                 facts = [arrival.fact_of(e.facts) for e in part]
                 try:
                     probes = list(pool.map(partial(_fetch, ws, reader), facts))
-                except InvalidInput as fault:
+                except InvalidInput as error:
                     remedy = f"mended there, the same line goes on; else {_way_out(job)}"
-                    raise InvalidInput(fault.what, where=fault.where, remedy=remedy) from fault
+                    raise InvalidInput(error.what, where=error.where, remedy=remedy) from error
                 step = _commit(ws, job, lease, part, facts, probes, n, step)
                 done += len(part)
                 yield Progress(done, root.counts.assets, "pictures")
@@ -366,44 +328,15 @@ def documents_folder(ws: Workspace, dataset: str, tag: str) -> Path:
     return ws.folder / FOLDER / ".documents" / package.safe_name(f"{dataset}@{tag}")
 
 
-def _text_of(published: Published) -> str:
-    """The label schema's text. InvalidInput when it is none."""
-    try:
-        return published.documents["schema.toml"].decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInput("the label schema is no UTF-8 text", where=published.dataset) from error
-
-
-def _schema_here(conn: Connection, ref: SchemaRef) -> tuple[int | None, list[int]]:
-    """(id of the very schema version or None, the versions of its code that are live).
-
-    Raises:
-        Conflict: the workspace's schema of that code went another way.
-    """
-    found = conn.execute(
-        sa.text("SELECT id, number, blake3, died FROM schema_version WHERE code = :c ORDER BY number"), {"c": ref.code}
-    ).all()  # fmt: skip
-    live = [r[0] for r in found if r[3] is None]
-    for row in found:
-        if bytes(row[2]).hex() == ref.blake3 and row[1] == ref.number:
-            return int(row[0]), live
-    if found and found[-1][1] >= ref.number:
-        raise Conflict(
-            f"the label schema {ref.code} is another one here", where=f"{ref.code}@{ref.number}",
-            remedy="receive it into a workspace of its own",
-        )  # fmt: skip
-    return None, live
-
-
 def _schema(ws: Workspace, job: Job, ref: SchemaRef, text: str) -> int:
     """The row of the very schema version, made when it is not here."""
     with ws.db.read() as conn:
         agent_id = register.agent_of(conn, job.activity_id)
-        found, _ = _schema_here(conn, ref)
+        found, _ = arrival.schema_here(conn, ref)
     if found is not None:
         return found
     with record.change(ws.db, agent_id=agent_id, activity_id=job.activity_id, verb="schema") as draft:
-        found, live = _schema_here(draft.conn, ref)
+        found, live = arrival.schema_here(draft.conn, ref)
         if found is not None:  # of another receiving, just now
             return found
         draft.close("schema_version", live)
@@ -444,7 +377,7 @@ def _fetch(ws: Workspace, reader: Reader, fact: Fact) -> tuple[Probe, int]:
     if needs_copy(path):  # a member of an archive: its bytes lie in the workspace, as after an ingest
         blobs.put(ws.folder, data)
         return probe, 0
-    target = Path(os.fsdecode(names.native(_root_location(ws, code), path.encode())))
+    target = Path(os.fsdecode(names.native(arrival.root_location(ws, code), path.encode())))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not (
@@ -486,7 +419,7 @@ def _commit(
         )
         sets = [arrival.read_set(e.set, f.key) for e, f in zip(part, facts, strict=True)]
         numbers = record.label_ids(conn, sorted({o.label for objects in sets for o in objects}))
-        _demand_new(conn, [bytes.fromhex(o.uid) for objects in sets for o in objects])
+        arrival.demand_new(conn, [bytes.fromhex(o.uid) for objects in sets for o in objects])
         draft.annotate(
             [
                 Edit(opens=arrival.content(o, asset_id, numbers))
@@ -519,22 +452,10 @@ def _roots(conn: Connection, ws: Workspace, codes: set[str]) -> dict[str, int]:
     for code in sorted(codes - found.keys()):
         row = conn.execute(
             sa.text("INSERT INTO source_root (code, location) VALUES (:c, :l) RETURNING id"),
-            {"c": code, "l": _root_location(ws, code)},
+            {"c": code, "l": arrival.root_location(ws, code)},
         )
         found[code] = int(row.scalar_one())
     return found
-
-
-def _demand_new(conn: Connection, uids: Sequence[bytes]) -> None:
-    statement = sa.text("SELECT 1 FROM annotation WHERE died IS NULL AND uid IN :u LIMIT 1").bindparams(
-        sa.bindparam("u", expanding=True)
-    )
-    for i in range(0, len(uids), 500):
-        if uids[i : i + 500] and conn.execute(statement, {"u": uids[i : i + 500]}).first() is not None:
-            raise Conflict(
-                "objects of this version are in this workspace already",
-                remedy="receive it into a workspace of its own",
-            )
 
 
 # --- the same root --------------------------------------------------------------------------------------------------
@@ -586,5 +507,4 @@ def _sealed(ws: Workspace, hub: Store, job: Job, published: Published, schema_id
 
 def _way_out(job: Job) -> str:
     """What is to be done with a receiving that cannot end."""
-    remedy = f"`lamproom jobs cancel {job.id}`, then `lamproom undo` its step; receive it again"
-    return remedy
+    return tr("`lamproom jobs cancel {n}`, then `lamproom undo` its step; receive it again", n=job.id)

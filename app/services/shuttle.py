@@ -97,8 +97,7 @@ def pack(
     ]
     if full:
         yield Warned(full, store.where)
-    else:
-        _remember(ws, version.uid, ref, digest, name, last, len(placed), sealed_to)
+    _remember(ws, version.uid, ref, digest, name, last, len(placed), sealed_to, whole=not full)
     yield Finished(
         {"version": ref, "root": digest, "set": name, "disks": placed, "whole": not full, "sealed": bool(sealed_to),
          "objects_written": last.objects, "bytes_written": last.size, "key": seal.fingerprint(seal.public_bytes(key))},
@@ -118,21 +117,24 @@ def _objects_of(ws: Workspace, ref: str) -> dict[str, int]:
 
 
 def _remember(
-    ws: Workspace, version_uid: str, ref: str, root: str, name: str, last: Sent, n_disks: int, sealed_to: str
-) -> None:
+    ws: Workspace, version_uid: str, ref: str, root: str, name: str, last: Sent, n_disks: int, sealed_to: str, *, whole: bool
+) -> None:  # fmt: skip
+    """In the log whenever disks may be carried off; in the lineage when all of the version is on them."""
     told: dict[str, object] = {
         "disks": n_disks,
         "root": root,
         "set": name,
         "sealed": bool(sealed_to),
         "bytes": last.size,
+        "whole": whole,
     }
     with ws.db.write() as conn:
-        activity = record.start_activity(
-            conn, "publish", ws.person.id, {"version": ref, "hub": f"shuttle {name}", **told}, open_=False
-        )
-        record.link(conn, activity, "used", "version", version_uid)
-        record.link(conn, activity, "generated", "package", f"{ref} {root}")
+        if whole:
+            activity = record.start_activity(
+                conn, "publish", ws.person.id, {"version": ref, "hub": f"shuttle {name}", **told}, open_=False
+            )
+            record.link(conn, activity, "used", "version", version_uid)
+            record.link(conn, activity, "generated", "package", f"{ref} {root}")
         audit.append(conn, agent=ws.person.name, verb="shuttle", subject=ref, detail=told)
 
 

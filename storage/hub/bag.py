@@ -12,21 +12,23 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from blake3 import blake3
+
 from annotation.errors import InvalidInput, NotFound, Unavailable
 from storage import files
 from storage.hub.store import PIECE
+from storage.names import readable
 from storage.proof import Fault
 
 VERSION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 MANIFEST, TAGS, INFO = "manifest-sha512.txt", "tagmanifest-sha512.txt", "bag-info.txt"
-MAX_LINES_BYTES = 4 << 30
+MAX_LINES_BYTES = 1 << 30
 _LINE = re.compile(r"([0-9a-fA-F]{128})\s+\*?(.+)\Z")
 
 
@@ -78,9 +80,13 @@ def _encoded(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bag:
-    """A bag whose tag files are what tagmanifest-sha512.txt says. payload: path below data/ -> SHA-512."""
+    """A bag whose tag files are what tagmanifest-sha512.txt says.
+
+    payload: path below data/ -> SHA-512. manifest: BLAKE3 of manifest-sha512.txt, as it was read.
+    """
 
     folder: Path
+    manifest: str
     info: Mapping[str, str]
     payload: Mapping[str, str]
 
@@ -91,19 +97,21 @@ def opened(folder: Path) -> Bag:
     Raises:
         NotFound: there is no bag, or it was not finished. InvalidInput: a tag file is not what it was.
     """
-    listed = _listed(folder, TAGS)
+    listed = _listed(_small(folder, TAGS), f"{folder}/{TAGS}")
     for name in ("bagit.txt", MANIFEST):
         if name not in listed:
             raise InvalidInput(
                 f"the bag does not vouch for {name}", where=str(folder), remedy="have it written again"
             )
     for name, digest in listed.items():
-        if hashlib.sha512(_small(folder, name)).hexdigest() != digest:
+        if name != MANIFEST and hashlib.sha512(_small(folder, name)).hexdigest() != digest:
             raise InvalidInput(
                 "a file of the bag is damaged", where=f"{folder}/{name}", remedy="have it written again"
             )
-    payload = {}
-    for name, digest in _listed(folder, MANIFEST).items():
+    payload, text = {}, _small(folder, MANIFEST)
+    if hashlib.sha512(text).hexdigest() != listed[MANIFEST]:
+        raise InvalidInput("a file of the bag is damaged", where=f"{folder}/{MANIFEST}")
+    for name, digest in _listed(text, f"{folder}/{MANIFEST}").items():
         if not name.startswith("data/"):
             raise InvalidInput("the bag lists what is not its payload", where=ascii(name[:80]))
         payload[name.removeprefix("data/")] = digest
@@ -113,7 +121,7 @@ def opened(folder: Path) -> Bag:
             name, colon, value = line.partition(":")
             if colon:
                 info[name.strip()] = value.strip()
-    return Bag(folder, info, payload)
+    return Bag(folder, blake3(text).hexdigest(), info, payload)
 
 
 def check(bag: Bag) -> Iterator[tuple[str, Fault | None]]:
@@ -134,7 +142,8 @@ def check(bag: Bag) -> Iterator[tuple[str, Fault | None]]:
         for name in names:
             path = (Path(where) / name).relative_to(bag.folder / "data").as_posix()
             if path not in bag.payload:
-                yield path, Fault(path, "a file that the bag does not list")
+                shown = readable(os.fsencode(path))
+                yield shown, Fault(shown, "a file that the bag does not list")
 
 
 def pieces(bag: Bag, path: str) -> Iterator[bytes]:
@@ -145,9 +154,11 @@ def pieces(bag: Bag, path: str) -> Iterator[bytes]:
     """
     try:
         file = bag.folder / "data" / path
-        if not stat.S_ISREG(file.lstat().st_mode):
+        if not file.is_file() and file.exists():
             raise InvalidInput("it is not a plain file", where=path)
-        with file.open("rb") as stream:
+        if any(p.is_symlink() for p in [file, *file.parents][: path.count("/") + 2]):  # up to data/ itself
+            raise InvalidInput("it is not a plain file", where=path)
+        with open(file, "rb", opener=files.plainly) as stream:
             while piece := stream.read(PIECE):
                 yield piece
     except FileNotFoundError as error:
@@ -158,28 +169,26 @@ def pieces(bag: Bag, path: str) -> Iterator[bytes]:
 
 
 def _small(folder: Path, name: str) -> bytes:
-    path = folder / name
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_LINES_BYTES:
-            raise InvalidInput("it is not a plain file", where=str(path))
-        return path.read_bytes()
-    except FileNotFoundError as error:
+        return files.read_plain(folder / name, MAX_LINES_BYTES)
+    except NotFound as error:
         raise NotFound(
             "there is no finished bag here", where=str(folder), remedy="`lamproom shuttle pack` writes one"
         ) from error
-    except OSError as error:
-        raise Unavailable(f"the disk does not give it: {error.strerror or error}", where=str(path)) from error
 
 
-def _listed(folder: Path, name: str) -> dict[str, str]:
+def _listed(data: bytes, where: str) -> dict[str, str]:
     out: dict[str, str] = {}
-    for n, line in enumerate(_small(folder, name).decode(errors="surrogateescape").splitlines(), 1):
+    try:
+        lines = data.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("it is no UTF-8 text", where=where) from error
+    for n, line in enumerate(lines, 1):
         if not line.strip():
             continue
         found = _LINE.match(line)
         path = unquote(found[2]).removeprefix("./") if found else ""
         if not found or {"", ".", ".."} & set(path.split("/")) or "\\" in path or "\0" in path:
-            raise InvalidInput("a line that names no file of the bag", where=f"{folder}/{name} line {n}")
+            raise InvalidInput("a line that names no file of the bag", where=f"{where} line {n}")
         out[path] = found[1].lower()
     return out

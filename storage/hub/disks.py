@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from blake3 import blake3
 
 from annotation.errors import InvalidInput, LamproomError, NotFound, Unavailable
 from storage import files, manifest, seal
-from storage.hub import bag, package, sealing, store
+from storage.hub import bag, package, reading, sealing, store
 from storage.hub.bag import Bag
 from storage.hub.folder import FolderStore
 from storage.hub.holdings import Holdings, survey
 from storage.hub.reading import Reader
-from storage.hub.shuttle import ABOUT, FORMAT, SIGNED, About
+from storage.hub.shuttle import ABOUT, FORMAT, SIGNED, About, is_payload
 from storage.hub.store import PIECE, Abilities, Body, Found, Pace, Unfinished, Uploads
 
 
@@ -35,7 +36,7 @@ def find(disk: Path) -> list[Path]:
     """The bags of shuttle sets on a disk (or the bag itself)."""
     if (disk / ABOUT).is_file():
         return [disk]
-    return sorted(p for p in disk.glob("lamproom-*") if (p / "data").is_dir())
+    return sorted(p for p in disk.glob("lamproom-*") if (p / "data").is_dir() and not p.is_symlink())
 
 
 def opened(folder: Path) -> Opened:
@@ -46,16 +47,17 @@ def opened(folder: Path) -> Opened:
     """
     found = bag.opened(folder)
     try:
-        data = (folder / ABOUT).read_bytes()[: 1 << 16]
+        data = files.read_plain(folder / ABOUT, 1 << 16)
         about = msgspec.json.decode(data, type=About)
-        signature = (folder / SIGNED).read_bytes()[:1024]
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        signature = files.read_plain(folder / SIGNED, 1024)
+        public = bytes.fromhex(about.key)
+    except (LamproomError, ValueError) as error:
         raise InvalidInput("it does not say which set it is a disk of", where=str(folder)) from error
-    manifest = (folder / bag.MANIFEST).read_bytes()
     if (
         about.format != FORMAT
-        or not seal.holds(bytes.fromhex(about.key), signature, data)
-        or about.manifest != blake3(manifest).hexdigest()
+        or not re.fullmatch(r"[0-9a-f]{16}", about.set)
+        or not seal.holds(public, signature, data)
+        or about.manifest != found.manifest
     ):
         raise InvalidInput(
             "the disk is not what its sender signed", where=str(folder), remedy="have it packed again"
@@ -152,7 +154,8 @@ def unpack(
 ) -> Iterator[tuple[str, LamproomError | None]]:
     """Bring a disk's payload into a hub folder, each file proved against the bag and its own name; (path, fault or None).
 
-    The version's own files wait in `incoming/` until all its objects are there: see `settle`.
+    What its name does not prove (the version's own files, indexes of packs, lists of pieces) waits in `incoming/` until it can
+    be proved against all the rest: see `settle`.
     """
     for path, digest in sorted(disk.bag.payload.items()):
         key = path.removesuffix(sealing.SUFFIX) if disk.about.sealed else path
@@ -165,9 +168,13 @@ def unpack(
 
 
 def _bring(disk: Opened, path: str, digest: str, key: str, hub: FolderStore, identity: str) -> None:
-    target = key if not key.startswith("datasets/") else f"incoming/{disk.about.set}/{key}"
-    goal = hub.path(target)
-    if goal.is_file() and key.startswith(("objects/", "packs/")) and not key.endswith((".pieces", ".index")):
+    if not is_payload(key):
+        raise InvalidInput("a name that no file of a hub has", where=ascii(path[:120]))
+    named_by_digest = package.is_digest(key.rpartition("/")[2])
+    if key == package.MARKER:  # settle writes the hub's own
+        return
+    goal = hub.path(key if named_by_digest else f"incoming/{disk.about.set}/{key}")
+    if goal.is_file() and named_by_digest:
         if _digest_of(goal) == key.rpartition("/")[2]:
             return
         goal.unlink()
@@ -197,7 +204,7 @@ def _bring(disk: Opened, path: str, digest: str, key: str, hub: FolderStore, ide
         name = key.rpartition("/")[2]
         if hashed.hexdigest() != digest:
             raise InvalidInput("the bytes are not those that were packed", where=path)
-        if key.startswith(("objects/", "packs/")) and len(name) == 64 and named.hexdigest() != name:
+        if named_by_digest and named.hexdigest() != name:
             raise InvalidInput("the object is not the one its name says", where=path)
         staged.replace(goal)
     except OSError as error:
@@ -225,22 +232,33 @@ def settle(hub: FolderStore, name: str) -> tuple[str, int]:
         InvalidInput: what waits there is no version.
     """
     top = hub.path(f"incoming/{name}")
+    for path in sorted([*top.glob("packs/*.index"), *top.glob("objects/*/*.pieces")]):
+        _place(hub, path, path.relative_to(top).as_posix())
     roots = sorted(top.glob("datasets/*/*/root.json"))
     if not roots:
         return "", 1
+    if len(roots) > 1:
+        raise InvalidInput("more than one version waits there", where=str(top))
     where = roots[0].parent
-    data = roots[0].read_bytes()
+    data = files.read_plain(roots[0], package.MAX_ROOT_BYTES)
     root = manifest.load(data)
     if away := _missing(hub, root):
         return "", away
     if not (where / "package.json").is_file():
         return "", 1
-    said = msgspec.json.decode((where / "package.json").read_bytes(), type=package.Contents)
-    wanted = {"key.pem", "package.sig", "root.sig", *(f.name for f in said.files)}
+    try:
+        said = msgspec.json.decode(files.read_plain(where / "package.json", 1 << 20), type=package.Contents)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput("package.json cannot be read", where=str(where)) from error
+    wanted = {"key.pem", "package.json", "package.sig", "root.sig", *(f.name for f in said.files)}
     if "statement.json" in wanted:
         wanted.add("statement.sig")
-    if away := sum(not (where / name).is_file() for name in wanted):
+    if away := sum(not (where / name).is_file() for name in wanted if is_payload(f"datasets/d/t/{name}")):
         return "", away
+    if faults := reading.load(FolderStore(top), said.dataset, said.tag).faults:
+        raise InvalidInput(
+            f"what waits there is no version: {faults[0].what}", where=f"{where}/{faults[0].where}"
+        )
     target = hub.path(package.version_prefix(said.dataset, said.tag).rstrip("/"))
     if (target / "root.json").is_file():
         if (target / "root.json").read_bytes() != data:
@@ -249,8 +267,8 @@ def settle(hub: FolderStore, name: str) -> tuple[str, int]:
             )
     else:
         target.mkdir(parents=True, exist_ok=True)
-        for path in sorted(where.iterdir(), key=lambda p: p.name == "root.json"):
-            files.write(target / path.name, path.read_bytes())
+        for part in (*sorted(wanted), "root.json"):
+            files.write(target / part, (where / part).read_bytes())
         if not hub.path(package.MARKER).is_file():
             files.write(hub.path(package.MARKER), package.marker_bytes())
         hub.settle()
@@ -258,6 +276,47 @@ def settle(hub: FolderStore, name: str) -> tuple[str, int]:
         path.rmdir() if path.is_dir() else path.unlink()
     top.rmdir()
     return f"{said.dataset}@{said.tag}", 0
+
+
+def _place(hub: FolderStore, waiting: Path, key: str) -> None:
+    """Give an index of a pack or a list of pieces its place once it can be proved by what it speaks of.
+
+    One that is not true would hide sound objects of other versions from whoever reads the hub.
+
+    Raises:
+        InvalidInput: it is not true; it waits no longer.
+    """
+    data = files.read_plain(waiting, package.MAX_LIST_BYTES)
+    try:
+        true = _is_true(hub, key, data)
+    except NotFound:
+        return  # on a disk that was not checked in yet
+    except (LamproomError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        true = False
+    waiting.unlink()
+    if not true:
+        raise InvalidInput("it does not say where its objects lie", where=key, remedy="have it packed again")
+    goal = hub.path(key)
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    files.write(goal, data)
+
+
+def _is_true(hub: FolderStore, key: str, data: bytes) -> bool:
+    if key.endswith(".index"):
+        index = msgspec.json.decode(data, type=package.PackIndex)
+        pack = key.removesuffix(".index")
+        if hub.stat(pack) is None:
+            raise NotFound("it is missing", where=pack)
+        return index.format == package.PACK_FORMAT and all(
+            o.first >= 0 <= o.bytes and blake3(b"".join(hub.get(pack, o.first, o.bytes))).hexdigest() == o.b3
+            for o in index.objects
+        )
+    whole, reader = blake3(), Reader(hub)
+    for piece in msgspec.json.decode(data, type=tuple[package.Piece, ...]):
+        if len(body := reader.small(piece.b3, piece.bytes)) != piece.bytes:
+            return False
+        whole.update(body)
+    return whole.hexdigest() == key.rpartition("/")[2].removesuffix(".pieces")
 
 
 def _missing(hub: FolderStore, root: manifest.Root) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,10 @@ FORMAT = "lamproom-shuttle-1"
 ABOUT, SIGNED, JOURNAL = "lamproom-shuttle.json", "lamproom-shuttle.sig", "journal.jsonl"
 RESERVE = 64 << 20
 """Bytes left free on a disk for the bag's own files."""
+_PAYLOAD = re.compile(
+    rf"{re.escape(package.MARKER)}\Z|objects/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}(\.pieces)?\Z|packs/[0-9a-f]{{64}}(\.index)?\Z"
+    r"|datasets/(?!\.)[^/\\\0]+/(?!\.)[^/\\\0]+/[a-z][a-z0-9_.-]*\Z"
+)
 _LINE_BYTES = 400
 """Bytes that each file of the payload costs in manifest and journal."""
 
@@ -138,7 +143,7 @@ class ShuttleStore:
                 raise NotFound("there is no such disk", where=str(disk), remedy="is it mounted?")
             folder = folder_of(disk, self.name)
             mark = folder / "disk"
-            number = int(mark.read_text()) if mark.is_file() else max(found, default=0) + 1
+            number = _number(mark) if mark.is_file() else max(found, default=0) + 1
             if not mark.is_file():
                 try:
                     (folder / "data").mkdir(parents=True, exist_ok=True)
@@ -150,7 +155,9 @@ class ShuttleStore:
                 raise InvalidInput("the same disk was named twice", where=str(disk))
             held.folder = folder
             on_disk = _rows(folder / JOURNAL)
-            held.rows = {k: r for k, r in {**held.rows, **on_disk}.items() if self._is_there(held, r)}
+            # Where the disk says otherwise than was remembered, neither counts: it may have been in other hands.
+            both = {k: r for k, r in {**held.rows, **on_disk}.items() if held.rows.get(k, r) == r}
+            held.rows = {k: r for k, r in both.items() if self._is_there(held, r)}
         return [found[n] for n in sorted(found)]
 
     def _is_there(self, disk: _Disk, row: Row) -> bool:
@@ -381,6 +388,20 @@ def _is_remembered(key: str) -> bool:
     return key == package.MARKER or key.startswith("datasets/") or key.endswith((".index", ".pieces"))
 
 
+def is_payload(key: str) -> bool:
+    """Whether a file of this key can lie on a shuttle disk."""
+    return bool(_PAYLOAD.match(key))
+
+
+def _number(mark: Path) -> int:
+    text = files.read_plain(mark, 64).decode("ascii", "replace").strip()
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+        raise InvalidInput(
+            "the number of the disk cannot be read", where=str(mark), remedy="take the folder off the disk"
+        )
+    return int(text)
+
+
 def _is_last(disk: _Disk) -> bool:
     return any(k.endswith("/root.json") for k in disk.rows)
 
@@ -392,7 +413,8 @@ def _rows(path: Path) -> dict[str, Row]:
         for line in stream:
             with suppress(msgspec.DecodeError, UnicodeDecodeError):
                 row = msgspec.json.decode(line, type=Row)
-                out[row.key] = row
+                if is_payload(row.key) and re.fullmatch(r"[0-9a-f]{128}", row.sha512):
+                    out[row.key] = row
     return out
 
 

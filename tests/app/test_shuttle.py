@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from blake3 import blake3
 
 from annotation.errors import InvalidInput, NotFound, Unavailable
 from app import cli
-from app.services import publish, receipts, receive, shuttle, versions, workspace
+from app.services import auditing, publish, receipts, receive, shuttle, versions, workspace
 from app.services.workspace import Workspace
 from storage import keys, seal
-from storage.hub import bag, disks, reading, sealing
+from storage.hub import bag, disks, package, reading, sealing
 from storage.hub import shuttle as shuttles
+from storage.hub.bag import Paid
 from storage.hub.folder import FolderStore
 from tests.app.sealed import Sealed, run, sealed
+from tests.storage.hub.sets import KEY
 from tests.support.peers import ask, peer
 
 
@@ -273,3 +280,183 @@ def test_the_verbs_carry_a_version_over(
     assert other.name in capsys.readouterr().out
     assert cli.main(["shuttle", "unpack", disk, "--into", str(mounts[1] / "hub")]) == 0
     assert cli.main(["verify", "face-3@v1", "--hub", str(mounts[1] / "hub")]) == 0
+
+
+# --- hostile disks: anybody can write a bag and sign it ----------------------------------------------------------------
+
+
+def resigned(folder: Path, **changed: object) -> None:
+    """Make what lies in data/ a sound bag again, signed by a stranger."""
+    top = folder / "data"
+    paid = [
+        Paid(p.relative_to(top).as_posix(), p.stat().st_size, hashlib.sha512(p.read_bytes()).hexdigest())
+        for p in top.rglob("*")
+        if p.is_file()
+    ]
+    said = json.loads((folder / shuttles.ABOUT).read_bytes())
+    said |= {
+        "key": seal.public_bytes(KEY).hex(),
+        "manifest": blake3(bag.manifest_bytes(paid)).hexdigest(),
+        **changed,
+    }
+    data = msgspec.json.encode(said)
+    bag.finish(folder, paid, {}, {shuttles.ABOUT: data, shuttles.SIGNED: KEY.sign(data)})
+
+
+def lay(folder: Path, key: str, data: bytes) -> None:
+    path = folder / "data" / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def names(top: Path) -> set[str]:
+    return {p.relative_to(top).as_posix() for p in top.rglob("*") if p.is_file()}
+
+
+def test_a_disk_brings_nothing_into_a_hub_but_what_a_hub_has(
+    world: Sealed, mounts: list[Path], tmp_path: Path
+) -> None:
+    run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
+    folder, into = the_bag(mounts[0]), tmp_path / "hub"
+    strange = (
+        "incoming/0123456789abcdef/datasets/d/v1/root.json", "staging/x", "objects/00/x", "evil.sh", ".lamproom.lock",
+        "datasets/face-3/v1/receipts/x.json", "datasets/face-3/v1/Evil.exe", "datasets/.face/v1/card.md",
+    )  # fmt: skip
+    for key in strange:
+        lay(folder, key, b"evil")
+    lay(folder, package.MARKER, b'{"format":"another"}')
+    resigned(folder)
+    done, warned = run(shuttle.unpack(mounts[:1], into))
+    assert sorted(w.where.partition("/data/")[2] for w in warned) == sorted(strange)
+    assert done.result["published"] == ["face-3@v1"]
+    assert not any(b"evil" in p.read_bytes() for p in into.rglob("*") if p.is_file())
+    assert reading.is_hub(FolderStore(into))
+
+
+def test_an_index_or_list_that_is_not_true_hides_nothing_of_what_the_hub_has(
+    world: Sealed, mounts: list[Path], tmp_path: Path
+) -> None:
+    into = tmp_path / "hub"
+    run(publish.run(world.ws, "face-3@v1", into))
+    run(shuttle.pack(world.ws, "face-3@v1", mounts[:1], since="face-3@v1"))
+    folder = the_bag(mounts[0])
+    victim = next(p for p in (into / "objects").rglob("*") if p.is_file())
+    pack = b"evil" * 100
+    index = package.PackIndex(package.PACK_FORMAT, (package.Packed(victim.name, 400, 0),))
+    lay(folder, package.pack_key(blake3(pack).hexdigest()), pack)
+    lay(folder, package.pack_key(blake3(pack).hexdigest()) + ".index", msgspec.json.encode(index))
+    resigned(folder)
+    with pytest.raises(InvalidInput, match="where its objects lie"):
+        run(shuttle.unpack(mounts[:1], into))
+    pieces = msgspec.json.encode((package.Piece(blake3(pack).hexdigest(), 400),))
+    (folder / "data" / (package.pack_key(blake3(pack).hexdigest()) + ".index")).unlink()
+    lay(folder, package.pieces_key(victim.name), pieces)
+    lay(folder, package.object_key(blake3(pack).hexdigest()), pack)
+    resigned(folder)
+    with pytest.raises(InvalidInput, match="where its objects lie"):
+        run(shuttle.unpack(mounts[:1], into))
+    assert run(versions.verify(into, "face-3@v1"))[1] == []
+    assert not any(
+        n.startswith(("packs", "objects")) and n.endswith((".index", ".pieces")) for n in names(into)
+    )
+
+
+def test_a_note_that_lies_about_its_set_or_key_is_refused(world: Sealed, mounts: list[Path]) -> None:
+    run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
+    folder = the_bag(mounts[0])
+    before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    for changed in ({"set": "../../../x"}, {"set": ""}, {"key": "zz"}, {"key": "00"}, {"manifest": "0" * 64}):
+        resigned(folder, **changed)
+        with pytest.raises(InvalidInput):
+            run(shuttle.check(mounts[:1]))
+    for path, data in before.items():
+        path.write_bytes(data)
+    (folder / shuttles.ABOUT).unlink()
+    os.mkfifo(folder / shuttles.ABOUT)
+    with pytest.raises(InvalidInput):
+        run(shuttle.check(mounts[:1]))
+
+
+def test_what_is_linked_on_a_disk_is_not_read(world: Sealed, mounts: list[Path], tmp_path: Path) -> None:
+    run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
+    folder = the_bag(mounts[0])
+    (folder / "data" / "objects").rename(tmp_path / "elsewhere")
+    (folder / "data" / "objects").symlink_to(tmp_path / "elsewhere")
+    done, warned = run(shuttle.check(mounts[:1]))
+    assert len(warned) >= 12 and {w.what for w in warned} == {"it is not a plain file"}
+    assert run(shuttle.unpack(mounts[:1], tmp_path / "hub"))[0].result["published"] == []
+    (folder / "data").rename(tmp_path / "data")
+    (folder / "data").symlink_to(tmp_path / "data")
+    done, _ = run(shuttle.check(mounts[:1]))
+    assert done.result["sound"] is False and not names(tmp_path / "hub") & {"objects"}
+
+
+def test_names_on_a_disk_that_are_no_text_are_shown_as_bytes(
+    world: Sealed, mounts: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
+    folder = the_bag(mounts[0])
+    (Path(os.fsdecode(os.fsencode(folder / "data") + b"/\xff\xfe"))).write_bytes(b"x")
+    assert cli.main(["shuttle", "check", str(mounts[0])]) == 3
+    assert "\\xff\\xfe" in "".join(capsys.readouterr())
+    manifest = (folder / bag.MANIFEST).read_bytes() + b"0" * 128 + b"  data/\xff\n"
+    (folder / bag.MANIFEST).write_bytes(manifest)
+    lines = (folder / bag.TAGS).read_text().splitlines()
+    new = [
+        f"{hashlib.sha512(manifest).hexdigest()}  {bag.MANIFEST}" if bag.MANIFEST in x else x for x in lines
+    ]
+    (folder / bag.TAGS).write_text("\n".join(new) + "\n")
+    with pytest.raises(InvalidInput, match="no UTF-8 text"):
+        run(shuttle.check(mounts[:1]))
+
+
+def test_a_version_is_published_at_the_hub_only_as_it_was_signed(
+    world: Sealed, mounts: list[Path], tmp_path: Path
+) -> None:
+    run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
+    folder, into = the_bag(mounts[0]), tmp_path / "hub"
+    card = folder / "data" / "datasets" / "face-3" / "v1" / "card.md"
+    good = card.read_bytes()
+    card.write_bytes(good + b"and more")
+    resigned(folder)
+    with pytest.raises(InvalidInput, match="not the file that was signed"):
+        run(shuttle.unpack(mounts[:1], into))
+    said = card.with_name("package.json")
+    whole = said.read_bytes()
+    card.write_bytes(good)
+    said.write_bytes(b"{")
+    resigned(folder)
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        run(shuttle.unpack(mounts[:1], into))
+    said.write_bytes(whole)
+    lay(folder, "datasets/a/v1/root.json", (card.with_name("root.json")).read_bytes())
+    resigned(folder)
+    with pytest.raises(InvalidInput, match="more than one version"):
+        run(shuttle.unpack(mounts[:1], into))
+    assert reading.listing(FolderStore(into)) == []
+
+
+def test_a_journal_that_was_in_other_hands_is_not_believed(world: Sealed, mounts: list[Path]) -> None:
+    run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
+    folder = the_bag(mounts[0])
+    journal = folder / shuttles.JOURNAL
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    changed = next(r for r in rows if r["key"].startswith("objects/"))
+    path = folder / "data" / changed["key"]
+    path.write_bytes(bytes(changed["bytes"]))
+    lies = [{**changed, "sha512": hashlib.sha512(bytes(changed["bytes"])).hexdigest()}]
+    lies += [{**changed, "key": "../../../x"}, {**changed, "key": "objects/00/x"}, {**changed, "sha512": "x"}]
+    with journal.open("a") as out:
+        out.write("".join(json.dumps(r) + "\n" for r in lies))
+    run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
+    assert run(shuttle.check(mounts[:1]))[1] == []
+    assert hashlib.sha512(path.read_bytes()).hexdigest() == changed["sha512"]
+    (folder / "disk").write_text("one")
+    with pytest.raises(InvalidInput, match="number of the disk"):
+        run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
+
+
+def test_disks_that_may_be_carried_off_are_in_the_audit_log(world: Sealed, mounts: list[Path]) -> None:
+    run(shuttle.pack(world.ws, "face-3@v1", mounts[:1], most=130_000))
+    last = auditing.listing(world.ws)[-1]
+    assert (last.verb, last.subject, last.detail["whole"]) == ("shuttle", "face-3@v1", False)
