@@ -15,12 +15,14 @@ from app.desktop.models import words
 from app.desktop.models.asking import Combo, Segments
 from app.desktop.overlaid import Sheet
 from app.desktop.rights.parts import line, moment
+from app.desktop.rights.refusals import Refusals
 from app.desktop.tasks import Task
 from app.desktop.widgets import Elided, Pill, Row, button, column, label, look, number, row, rule, say
 from app.i18n import tr, tr_sentence
 
 if TYPE_CHECKING:
     from app.desktop.window import Window
+    from app.services.gate import Reason
     from app.services.hubjobs import Estimate, Shown
 
 EVERY_MS = 4_000
@@ -280,7 +282,7 @@ class SubmitSheet(Sheet):
         self.content = look(say(QPlainTextEdit(), spoken="What is to run"), "field")
         self.content.setReadOnly(True)
         self.content.setTabChangesFocus(True)
-        self.content.setMinimumHeight(240)
+        self.content.setMinimumHeight(180)
         self.body.addWidget(label("What is to run", "caption"))
         self.body.addWidget(self.content, 1)
         self.body.addWidget(label("What it would need", "caption"))
@@ -288,6 +290,11 @@ class SubmitSheet(Sheet):
         self.needs.setMinimumHeight(54)
         self.needs.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.body.addWidget(self.needs)
+        self.gate = Refusals(self._show_pictures)
+        self.body.addWidget(self.gate)
+        self.reason = self.text_field(
+            "Your reason to let it leave against its policy tags", hint="empty: what may not leave is refused"
+        )
         self.body = outer
         across.addWidget(left, 1)
         across.addWidget(right, 1)
@@ -339,9 +346,11 @@ class SubmitSheet(Sheet):
             self.hub.currentText().strip(),
         )
         self.needs.setText("")
+        self.gate.tell(())
         self._check()
         if ws is None or told is None or not ref or not hub:
             return
+        self._ask_gate(ref, told)
         self._ticket += 1
         ticket = self._ticket
         self.needs.setText(tr("Asking the hub what it lacks…"))
@@ -363,6 +372,29 @@ class SubmitSheet(Sheet):
 
         self.desk.ask_far(work, self.while_open(came), self.while_open(failed))
 
+    def _ask_gate(self, ref: str, told: Any) -> None:
+        """Whether the version may be used for this; asked on another thread."""
+        ws, purpose = self.desk.ws, "evaluation" if told.purpose == "evaluation" else "training"
+        if ws is None:
+            return
+
+        def work() -> list[Reason]:
+            from app.services import publish
+            from app.services.gate import Ask
+
+            return publish.may_leave(ws, ref, Ask(purpose=purpose))
+
+        def came(found: list[Reason]) -> None:
+            if told is self.told and ref == str(self.version.currentData() or ""):
+                self.gate.tell(found)
+
+        self.desk.ask(work, self.while_open(came))
+
+    def _show_pictures(self, query: str) -> None:
+        window = self.window_
+        self.finish()
+        window.show_query(query)
+
     def _go(self) -> None:
         ws, told, ref, hub = (
             self.desk.ws,
@@ -376,13 +408,16 @@ class SubmitSheet(Sheet):
             self.window_,
         )
         options = tuple(self.options.text().split()) if runner == "slurm" else ()
+        reason = self.reason.text().strip()
         if ws is None or told is None:
             return
 
         def work() -> Any:
             from app.services import hubjobs
 
-            return hubjobs.submit(ws, ref, hub, told, scratch=scratch, runner=runner, options=options)
+            return hubjobs.submit(
+                ws, ref, hub, told, scratch=scratch, runner=runner, options=options, override=reason
+            )
 
         def done(task: Task) -> None:
             self.verb.setEnabled(True)

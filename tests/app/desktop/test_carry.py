@@ -14,7 +14,7 @@ from app.desktop.carry.jobs import JobsAtHubsSheet, SubmitSheet
 from app.desktop.carry.parts import Fingerprint
 from app.desktop.carry.receiving import FOLDER, ReceiptsSheet, ReceiveSheet
 from app.desktop.carry.shuttle import ShuttleSheet
-from app.services import hubjobs, hubrun, hubs, ingest, publish, receipts, shuttle, versions, workspace
+from app.services import gate, hubjobs, hubrun, hubs, ingest, publish, receipts, shuttle, versions, workspace
 from tests.app.desktop.conftest import Hand, draw_pictures
 from tests.app.desktop.test_access import nameless
 from tests.app.desktop.test_hubs import press
@@ -132,6 +132,12 @@ def test_work_is_ordered_with_an_estimate_followed_and_collected(hand: Hand, tmp
     hand.qtbot.waitUntil(lambda: "24.00 CNY · 8 x A800" in sheet.needs.text())
     assert "train-helmet" in sheet.content.toPlainText() and "holds all of it" in sheet.needs.text()
     hand.qtbot.waitUntil(sheet.verb.isEnabled)
+    gate.set_tag(hand.desk.ws, "asset", "2", gate.Tag(purposes=("display",)))
+    sheet.version.activated.emit(0)
+    hand.qtbot.waitUntil(lambda: [r.n for r in sheet.gate.reasons] == [1])
+    sheet.go()
+    hand.qtbot.waitUntil(lambda: "its policy tags keep it in" in sheet.fault.text())
+    sheet.reason.setText("agreed with the owner, letter 14")
     sheet.go()
     hand.qtbot.waitUntil(lambda: isinstance(hand.window.sheets.open, JobsAtHubsSheet), timeout=20_000)
     shelf = hand.window.sheets.open
