@@ -290,6 +290,80 @@ def short(value: object) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------
+# What formats lose: sentences that several say, by the trait of `census`; a format's own table says what differs
+
+WHOLE_LOSSES = {
+    "tag": "labels of the whole picture: left out",
+    "caption": "captions: left out",
+}
+BOUNDED_LOSSES = {
+    "rotated_box": "rotated boxes: only their bounding boxes are written",
+    "quad": "quadrilaterals: only their bounding boxes are written",
+    "ellipse": "ellipses: only their bounding boxes are written",
+    "cuboid": "cuboids: only their bounding boxes are written",
+    "polygon": "polygons: only their bounding boxes are written",
+    "mask": "masks: only their bounding boxes are written",
+    "polyline": "lines: only their bounding boxes are written",
+    "points": "loose points: only their bounding boxes are written",
+    "keypoints": "key points: only their bounding boxes are written",
+    "unbounded": "masks and skeletons without a pixel or point: left out",
+}
+"""Shapes in a format of upright boxes."""
+TURNED_LOSSES = {
+    "box": "boxes: written as their four corners",
+    "rotated_box": "rotated boxes: written as their four corners",
+    "ellipse": "ellipses: only the smallest turned boxes around them are written",
+    "cuboid": "cuboids: only the smallest turned boxes around them are written",
+    "polygon": "polygons: only the smallest turned boxes around them are written",
+    "mask": "masks: only the smallest turned boxes around them are written",
+    "polyline": "lines: only their bounding boxes are written",
+    "points": "loose points: only their bounding boxes are written",
+    "keypoints": "key points: only their bounding boxes are written",
+}
+"""Shapes in a format of four corners."""
+OUTLINED_LOSSES = {
+    "rotated_box": "rotated boxes: written as polygons of four corners",
+    "quad": "quadrilaterals: written as polygons of four corners",
+    "ellipse": "ellipses: written as polygons of many corners",
+    "cuboid": "cuboids: only their silhouettes are written, as polygons",
+}
+"""Areas in a format of polygons."""
+FILLED_LOSSES = {
+    "hole": "holes in polygons: filled",
+    "multipart": "polygons of several parts: only the largest is written",
+}
+PAINTED_LOSSES = {
+    "hole": "polygons with holes: written as pixel masks",
+    "multipart": "polygons of several parts: written as pixel masks",
+}
+UNDRAWN_LOSSES = {
+    "box": "boxes: left out",
+    "rotated_box": "rotated boxes: left out",
+    "quad": "quadrilaterals: left out",
+    "ellipse": "ellipses: left out",
+    "cuboid": "cuboids: left out",
+    "polygon": "polygons: left out",
+    "mask": "masks: left out",
+    "polyline": "lines: left out",
+    "points": "loose points: left out",
+    "keypoints": "key points: left out",
+}
+"""Shapes in a format that holds none."""
+SCORE_LOSSES = {
+    "score": "scores: left out",
+    "prediction": "predictions: written like truth",
+}
+MARK_LOSSES = {
+    "@group": "groups: left out",
+    "@track": "tracks: left out",
+    "@order": "order in depth: left out",
+    "@links": "links between objects: left out",
+}
+BARE_LOSSES = {"attributes": "attributes: left out"} | SCORE_LOSSES | MARK_LOSSES
+"""All that is said of an object besides its shape, in a format that holds none of it."""
+
+
+# ---------------------------------------------------------------------------------------------------------------
 # Writing
 
 

@@ -19,62 +19,34 @@ PLACE = "images"
 
 _ITSELF = {
     "prediction": "predictions: written like truth, with their score",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: left out",
-    "@links": "links between objects: left out",
-}
-_BARE = _ITSELF | {
-    "attributes": "attributes: left out",
-    "score": "scores: left out",
-    "prediction": "predictions: written like truth",
-}
-_OUTLINED = {
-    "rotated_box": "rotated boxes: written as polygons of four corners",
-    "quad": "quadrilaterals: written as polygons of four corners",
-    "ellipse": "ellipses: written as polygons of many corners",
-    "cuboid": "cuboids: only their silhouettes are written, as polygons",
-}
+} | base.MARK_LOSSES
+_BARE = _ITSELF | base.BARE_LOSSES
 _LOSSES = {
-    "instances": {
-        "tag": "labels of the whole picture: left out",
-        "caption": "captions: left out",
-        **_OUTLINED,
+    "instances": base.WHOLE_LOSSES
+    | base.OUTLINED_LOSSES
+    | {
         "polyline": "lines: only their bounding boxes are written",
         "points": "loose points: written as keypoints that are seen",
         "hole": "polygons with holes: written as pixel masks",
-        **_ITSELF,
-    },
-    "panoptic": {
-        "tag": "labels of the whole picture: left out",
-        "caption": "captions: left out",
+    }
+    | _ITSELF,
+    "panoptic": base.WHOLE_LOSSES
+    | base.UNDRAWN_LOSSES
+    | {
         "box": "boxes: left out, a panoptic picture holds areas of pixels",
         "rotated_box": "rotated boxes: written as areas of pixels",
         "quad": "quadrilaterals: written as areas of pixels",
         "ellipse": "ellipses: written as areas of pixels",
-        "cuboid": "cuboids: left out",
         "polygon": "polygons: written as areas of pixels, a later object covers an earlier one",
         "mask": "masks: a later object covers an earlier one",
-        "polyline": "lines: left out",
-        "points": "loose points: left out",
-        "keypoints": "key points: left out",
-        **_BARE,
-    },
+    }
+    | _BARE,
     "captions": {
         "caption": "captions: only their sentence is written, not their label",
         "tag": "labels of the whole picture: left out",
-        "box": "boxes: left out",
-        "rotated_box": "rotated boxes: left out",
-        "quad": "quadrilaterals: left out",
-        "ellipse": "ellipses: left out",
-        "cuboid": "cuboids: left out",
-        "polygon": "polygons: left out",
-        "mask": "masks: left out",
-        "polyline": "lines: left out",
-        "points": "loose points: left out",
-        "keypoints": "key points: left out",
-        **_BARE,
-    },
+    }
+    | base.UNDRAWN_LOSSES
+    | _BARE,
 }
 
 

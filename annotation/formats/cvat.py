@@ -34,18 +34,20 @@ MAX_FOLDERS = 2000
 """Files, and folders, looked at to recognise a set."""
 _SUFFIXES = (".png", ".PNG", ".jpg", ".jpeg", ".JPG")
 
-_SHARED_LOSSES = foreign.ITSELF_LOSSES | {
-    "caption": "captions: left out",
-    "quad": "quadrilaterals: written as polygons of four corners",
-    "hole": "polygons with holes: written as pixel masks",
-    "multipart": "polygons of several parts: written as pixel masks",
-    "blurred": "attributes with values of several types: written as text",
-    "straight": "rotated boxes that are not turned: written as boxes",
-    "empty": "masks without a pixel: left out",
-    "collapsed": "",
-    "@group": "",
-    "@order": "",
-}
+_SHARED_LOSSES = (
+    foreign.ITSELF_LOSSES
+    | base.PAINTED_LOSSES
+    | {
+        "caption": "captions: left out",
+        "quad": "quadrilaterals: written as polygons of four corners",
+        "blurred": "attributes with values of several types: written as text",
+        "straight": "rotated boxes that are not turned: written as boxes",
+        "empty": "masks without a pixel: left out",
+        "collapsed": "",
+        "@group": "",
+        "@order": "",
+    }
+)
 _LOSSES = {
     "images": _SHARED_LOSSES | {
         "@key": "key frames of tracks: left out", "@end": "", "tag_order": "order in depth of labels of the whole picture: left out",

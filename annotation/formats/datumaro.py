@@ -49,23 +49,25 @@ _CUBOID = (0, 3, 6, 7, 1, 2, 5, 4)
 _ASIDE = ("hash_key",)
 """Derived from the picture's pixels, not an annotation."""
 
-_LOSSES = foreign.ITSELF_LOSSES | {
-    "rotated_box": "rotated boxes: written as polygons of four corners",
-    "quad": "quadrilaterals: written as polygons of four corners",
-    "oblique": "turned ellipses: written as polygons of many corners",
-    "hole": "polygons with holes: written as pixel masks",
-    "multipart": "polygons of several parts: written as pixel masks",
-    "prediction": "predictions: written like truth, with their score",
-    "caption_more": "labels and marks of captions: left out",
-    "@key": "key frames of tracks: left out",
-    "@end": "",
-    "tag_order": "order in depth of labels of the whole picture: left out",
-    "score": "",
-    "collapsed": "",
-    "@group": "",
-    "@track": "",
-    "@order": "",
-}
+_LOSSES = (
+    foreign.ITSELF_LOSSES
+    | base.PAINTED_LOSSES
+    | {
+        "rotated_box": "rotated boxes: written as polygons of four corners",
+        "quad": "quadrilaterals: written as polygons of four corners",
+        "oblique": "turned ellipses: written as polygons of many corners",
+        "prediction": "predictions: written like truth, with their score",
+        "caption_more": "labels and marks of captions: left out",
+        "@key": "key frames of tracks: left out",
+        "@end": "",
+        "tag_order": "order in depth of labels of the whole picture: left out",
+        "score": "",
+        "collapsed": "",
+        "@group": "",
+        "@track": "",
+        "@order": "",
+    }
+)
 
 
 # ---------------------------------------------------------------------------------------------------------------

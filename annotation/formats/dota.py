@@ -19,28 +19,17 @@ from annotation.labels import LabelSchema
 DIALECTS = ("",)
 FOLDERS = ("labelTxt", "labelTxt-v1.5", "labelTxt-v1.0", "labelTxt-v2.0")
 HEADERS = ("imagesource", "gsd")
-_LOSSES = {
-    "tag": "labels of the whole picture: left out",
-    "caption": "captions: left out",
-    "box": "boxes: written as their four corners",
-    "rotated_box": "rotated boxes: written as their four corners",
-    "ellipse": "ellipses: only the smallest turned boxes around them are written",
-    "cuboid": "cuboids: only the smallest turned boxes around them are written",
-    "polygon": "polygons: only the smallest turned boxes around them are written",
-    "mask": "masks: only the smallest turned boxes around them are written",
-    "polyline": "lines: only their bounding boxes are written",
-    "points": "loose points: only their bounding boxes are written",
-    "keypoints": "key points: only their bounding boxes are written",
-    "flat": "objects without width or height: left out",
-    "described": "attributes other than difficult, imagesource and gsd: left out",
-    "disagreeing": "imagesource and gsd that differ from the first object's: left out",
-    "score": "scores: left out",
-    "prediction": "predictions: written like truth",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: left out",
-    "@links": "links between objects: left out",
-}
+_LOSSES = (
+    base.WHOLE_LOSSES
+    | base.TURNED_LOSSES
+    | {
+        "flat": "objects without width or height: left out",
+        "described": "attributes other than difficult, imagesource and gsd: left out",
+        "disagreeing": "imagesource and gsd that differ from the first object's: left out",
+    }
+    | base.SCORE_LOSSES
+    | base.MARK_LOSSES
+)
 
 
 def sniff(path: Path) -> str:

@@ -27,16 +27,17 @@ MAX_PNG_PIXELS = 80_000_000
 """Of a mask given as PNG: what an inflated picture may take of memory."""
 CAPTION = "caption"
 """The label of captions that have none in their format."""
-ITSELF_LOSSES = {
-    "prediction": "predictions: written like truth",
-    "score": "scores: left out",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: left out",
-    "@links": "links between objects: left out",
-    "unpainted": "holes and further parts of polygons on pictures of unknown size: left out",
-    "collapsed": "cuboids whose corners lie on a line: left out",
-}
+ITSELF_LOSSES = (
+    {
+        "prediction": "predictions: written like truth",
+        "score": "scores: left out",
+    }
+    | base.MARK_LOSSES
+    | {
+        "unpainted": "holes and further parts of polygons on pictures of unknown size: left out",
+        "collapsed": "cuboids whose corners lie on a line: left out",
+    }
+)
 """What becomes of what is not a shape, in a format that holds none of it."""
 
 

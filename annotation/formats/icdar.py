@@ -43,62 +43,39 @@ SCRIPTS = frozenset(
 )
 MAX_LINE = 64 * 2**20
 _IGNORED = "###"
-_TEXT_LOSSES = {
-    "tag": "labels of the whole picture: left out",
-    "caption": "captions: left out",
-    "other": "labels other than text: the format has one class, theirs are lost",
-    "box": "boxes: written as their four corners",
-    "rotated_box": "rotated boxes: written as their four corners",
-    "ellipse": "ellipses: only the smallest turned boxes around them are written",
-    "cuboid": "cuboids: only the smallest turned boxes around them are written",
-    "polygon": "polygons: only the smallest turned boxes around them are written",
-    "mask": "masks: only the smallest turned boxes around them are written",
-    "polyline": "lines: only their bounding boxes are written",
-    "points": "loose points: only their bounding boxes are written",
-    "keypoints": "key points: only their bounding boxes are written",
-    "flat": "objects without width or height: left out",
-    "described": "attributes other than the text: left out",
-    "broken": "line breaks in texts: written as spaces",
-    "score": "scores: left out",
-    "prediction": "predictions: written like truth",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: left out",
-    "@links": "links between objects: left out",
-}
-_BOX_LOSSES = _TEXT_LOSSES | {
-    "box": "",
-    "rotated_box": "rotated boxes: only their bounding boxes are written",
-    "quad": "quadrilaterals: only their bounding boxes are written",
-    "ellipse": "ellipses: only their bounding boxes are written",
-    "cuboid": "cuboids: only their bounding boxes are written",
-    "polygon": "polygons: only their bounding boxes are written",
-    "mask": "masks: only their bounding boxes are written",
-}
-_PPOCR_LOSSES = _TEXT_LOSSES | {
-    "other": "",
-    "polygon": "",
-    "hole": "holes in polygons: filled",
-    "multipart": "polygons of several parts: only the largest is written",
-    "four": "polygons of four corners: read back as quadrilaterals",
-    "broken": "",
-}
-_WORD_LOSSES = _TEXT_LOSSES | {
-    "tag": "",
-    "box": "boxes: left out",
-    "rotated_box": "rotated boxes: left out",
-    "quad": "quadrilaterals: left out",
-    "ellipse": "ellipses: left out",
-    "cuboid": "cuboids: left out",
-    "polygon": "polygons: left out",
-    "mask": "masks: left out",
-    "polyline": "lines: left out",
-    "points": "loose points: left out",
-    "keypoints": "key points: left out",
-    "flat": "",
-    "wordless": "pictures without a text of their own: left out",
-    "words": "more than one text of a picture: only the first is written",
-}
+_TEXT_LOSSES = (
+    base.WHOLE_LOSSES
+    | {"other": "labels other than text: the format has one class, theirs are lost"}
+    | base.TURNED_LOSSES
+    | {
+        "flat": "objects without width or height: left out",
+        "described": "attributes other than the text: left out",
+        "broken": "line breaks in texts: written as spaces",
+    }
+    | base.SCORE_LOSSES
+    | base.MARK_LOSSES
+)
+_BOX_LOSSES = _TEXT_LOSSES | base.BOUNDED_LOSSES | {"box": ""}
+_PPOCR_LOSSES = (
+    _TEXT_LOSSES
+    | base.FILLED_LOSSES
+    | {
+        "other": "",
+        "polygon": "",
+        "four": "polygons of four corners: read back as quadrilaterals",
+        "broken": "",
+    }
+)
+_WORD_LOSSES = (
+    _TEXT_LOSSES
+    | base.UNDRAWN_LOSSES
+    | {
+        "tag": "",
+        "flat": "",
+        "wordless": "pictures without a text of their own: left out",
+        "words": "more than one text of a picture: only the first is written",
+    }
+)
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -31,26 +31,15 @@ _GROUPS = (
 )
 """Attribute, its columns, and the values that say nothing; all columns of it at one of them: no attribute."""
 _SPLITS = {"train": "training", "val": "validation", "test": "testing", "": "default"}
-_LOSSES = {
-    "tag": "labels of the whole picture: left out",
-    "caption": "captions: left out",
-    "rotated_box": "rotated boxes: only their bounding boxes are written",
-    "quad": "quadrilaterals: only their bounding boxes are written",
-    "ellipse": "ellipses: only their bounding boxes are written",
-    "cuboid": "cuboids: only their bounding boxes are written",
-    "polygon": "polygons: only their bounding boxes are written",
-    "mask": "masks: only their bounding boxes are written",
-    "polyline": "lines: only their bounding boxes are written",
-    "points": "loose points: only their bounding boxes are written",
-    "keypoints": "key points: only their bounding boxes are written",
-    "unbounded": "masks and skeletons without a pixel or point: left out",
-    "described": "attributes that are no columns of KITTI: left out",
-    "prediction": "predictions: written like truth, with their score",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: left out",
-    "@links": "links between objects: left out",
-}
+_LOSSES = (
+    base.WHOLE_LOSSES
+    | base.BOUNDED_LOSSES
+    | {
+        "described": "attributes that are no columns of KITTI: left out",
+        "prediction": "predictions: written like truth, with their score",
+    }
+    | base.MARK_LOSSES
+)
 
 
 def sniff(path: Path) -> str:

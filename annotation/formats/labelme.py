@@ -63,23 +63,25 @@ _POINTS = {
 }  # fmt: skip
 _XANY = re.compile(rb'"(?:difficult|kie_linking|direction|score)"\s*:|"shape_type"\s*:\s*"rotation"')
 
-_LOSSES = foreign.ITSELF_LOSSES | {
-    "caption": "captions: left out",
-    "quad": "quadrilaterals: written as polygons of four corners",
-    "oval": "ellipses: written as polygons of many corners",
-    "cuboid": "cuboids: only their silhouettes are written, as polygons",
-    "keypoints": "key points: written as single points of a group, without their order",
-    "several": "loose points of several: written as single points of a group",
-    "hole": "polygons with holes: written as pixel masks",
-    "multipart": "polygons of several parts: written as pixel masks",
-    "text": "attributes that are no flags: left out",
-    "empty": "masks without a pixel: left out",
-    "sizeless": "",
-    "tags": "pictures with a label of the whole picture twice: written once",
-    "tag_more": "attributes, scores and groups of labels of the whole picture: left out",
-    "@group": "",
-    "@order": "order in depth: kept only as the order of the shapes",
-}
+_LOSSES = (
+    foreign.ITSELF_LOSSES
+    | base.PAINTED_LOSSES
+    | {
+        "caption": "captions: left out",
+        "quad": "quadrilaterals: written as polygons of four corners",
+        "oval": "ellipses: written as polygons of many corners",
+        "cuboid": "cuboids: only their silhouettes are written, as polygons",
+        "keypoints": "key points: written as single points of a group, without their order",
+        "several": "loose points of several: written as single points of a group",
+        "text": "attributes that are no flags: left out",
+        "empty": "masks without a pixel: left out",
+        "sizeless": "",
+        "tags": "pictures with a label of the whole picture twice: written once",
+        "tag_more": "attributes, scores and groups of labels of the whole picture: left out",
+        "@group": "",
+        "@order": "order in depth: kept only as the order of the shapes",
+    }
+)
 _XANY_LOSSES = _LOSSES | {
     "caption": "",
     "captions": "captions: joined to one description of the picture",

@@ -27,39 +27,28 @@ MAX_INSTANCES = 999
 MAX_CLASSES = 64
 """What 16 bits of 1000 times the class plus the instance hold."""
 
-_SHARED_LOSSES = foreign.ITSELF_LOSSES | {
-    "tag": "labels of the whole picture: left out",
-    "caption": "captions: left out",
-    "kept": "attributes: left out",
-    "@key": "key frames of tracks: left out",
-    "@end": "",
-    "@track": "",
-    "numberless": "pictures without a frame number in their name: refused",
-}
-_BOX_LOSSES = {
-    "rotated_box": "rotated boxes: only their bounding boxes are written",
-    "quad": "quadrilaterals: only their bounding boxes are written",
-    "ellipse": "ellipses: only their bounding boxes are written",
-    "cuboid": "cuboids: only their bounding boxes are written",
-    "polygon": "polygons: only their bounding boxes are written",
-    "mask": "masks: only their bounding boxes are written",
-    "polyline": "lines: only their bounding boxes are written",
-    "points": "loose points: only their bounding boxes are written",
-    "keypoints": "key points: only their bounding boxes are written",
-}
-_MASK_LOSSES = {
+_SHARED_LOSSES = (
+    foreign.ITSELF_LOSSES
+    | base.WHOLE_LOSSES
+    | {
+        "kept": "attributes: left out",
+        "@key": "key frames of tracks: left out",
+        "@end": "",
+        "@track": "",
+        "numberless": "pictures without a frame number in their name: refused",
+    }
+)
+_MASK_LOSSES = base.UNDRAWN_LOSSES | {
     "box": "boxes: written as filled pixel masks",
     "rotated_box": "rotated boxes: written as pixel masks",
     "quad": "quadrilaterals: written as pixel masks",
     "ellipse": "ellipses: written as pixel masks",
     "cuboid": "cuboids: written as pixel masks",
     "polygon": "polygons: written as pixel masks",
-    "polyline": "lines: left out",
-    "points": "loose points: left out",
-    "keypoints": "key points: left out",
+    "mask": "",
 }
 _LOSSES: Mapping[str, Mapping[str, str]] = {
-    "mot": _SHARED_LOSSES | _BOX_LOSSES | {
+    "mot": _SHARED_LOSSES | base.BOUNDED_LOSSES | {
         "collapsed": "",
         "unpainted": "",
         "loose": "objects without a track: written with the number -1",

@@ -43,30 +43,28 @@ VOC_NAMES = (
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 
-AREA_LOSSES = {
-    "tag": "labels of the whole picture: left out",
-    "caption": "captions: left out",
-    "box": "boxes: left out",
-    "polyline": "lines: left out",
-    "points": "loose points: left out",
-    "keypoints": "key points: left out",
-    "polygon": "polygons: written as pixels",
-    "rotated_box": "rotated boxes: written as pixels",
-    "quad": "quadrilaterals: written as pixels",
-    "ellipse": "ellipses: written as pixels",
-    "cuboid": "cuboids: only their silhouettes are written, as pixels",
-    "attributes": "attributes: left out",
-    "score": "scores: left out",
-    "prediction": "predictions: written like truth",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: written as what covers what",
-    "@links": "links between objects: left out",
-    "overlap": "areas that may overlap: a pixel is written for the topmost alone",
-    "outside": "objects that cross the picture's border: cut there",
-    "gone": "objects wholly outside the picture: left out",
-    "sizeless": "pictures of unknown size: refused",
-}
+AREA_LOSSES = (
+    base.WHOLE_LOSSES
+    | {
+        "box": "boxes: left out",
+        "polyline": "lines: left out",
+        "points": "loose points: left out",
+        "keypoints": "key points: left out",
+        "polygon": "polygons: written as pixels",
+        "rotated_box": "rotated boxes: written as pixels",
+        "quad": "quadrilaterals: written as pixels",
+        "ellipse": "ellipses: written as pixels",
+        "cuboid": "cuboids: only their silhouettes are written, as pixels",
+    }
+    | base.BARE_LOSSES
+    | {
+        "@order": "order in depth: written as what covers what",
+        "overlap": "areas that may overlap: a pixel is written for the topmost alone",
+        "outside": "objects that cross the picture's border: cut there",
+        "gone": "objects wholly outside the picture: left out",
+        "sizeless": "pictures of unknown size: refused",
+    }
+)
 
 
 @cache

@@ -51,27 +51,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "score": ("score", "confidence", "conf", "probability", "置信度"),
     "split": ("split", "subset", "set", "划分"),
 }  # fmt: skip
-_BOX_LOSSES = {
-    "tag": "labels of the whole picture: left out",
-    "caption": "captions: left out",
-    "rotated_box": "rotated boxes: only their bounding boxes are written",
-    "quad": "quadrilaterals: only their bounding boxes are written",
-    "ellipse": "ellipses: only their bounding boxes are written",
-    "cuboid": "cuboids: only their bounding boxes are written",
-    "polygon": "polygons: only their bounding boxes are written",
-    "mask": "masks: only their bounding boxes are written",
-    "polyline": "lines: only their bounding boxes are written",
-    "points": "loose points: only their bounding boxes are written",
-    "keypoints": "key points: only their bounding boxes are written",
-    "unbounded": "masks and skeletons without a pixel or point: left out",
-    "attributes": "attributes: left out",
-    "score": "scores: left out",
-    "prediction": "predictions: written like truth",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: left out",
-    "@links": "links between objects: left out",
-}
+_BOX_LOSSES = base.WHOLE_LOSSES | base.BOUNDED_LOSSES | base.BARE_LOSSES
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -24,29 +24,19 @@ DIALECTS = ("boxes", "masks")
 MAX_OBJECTS = 254
 """Objects of a picture that an instance PNG with a palette can tell apart."""
 
-_LOSSES = {
-    "tag": "labels of the whole picture: left out",
-    "caption": "captions: left out",
-    "rotated_box": "rotated boxes: only their bounding boxes are written",
-    "quad": "quadrilaterals: only their bounding boxes are written",
-    "ellipse": "ellipses: only their bounding boxes are written",
-    "cuboid": "cuboids: only their bounding boxes are written",
-    "polygon": "polygons: only their bounding boxes are written",
-    "mask": "masks: only their bounding boxes are written",
-    "polyline": "lines: only their bounding boxes are written",
-    "points": "loose points: only their bounding boxes are written",
-    "keypoints": "key points: only their bounding boxes are written",
-    "unbounded": "masks and skeletons without a pixel or point: left out",
-    "score": "scores: left out",
-    "prediction": "predictions: written like truth",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: left out",
-    "linked": "links between objects, but for parts: left out",
-    "described_part": "attributes of parts: left out",
-    "typed": "texts that look like numbers or flags: read back as such",
-    "unwritable": "characters that XML cannot hold: replaced",
-}
+_LOSSES = (
+    base.WHOLE_LOSSES
+    | base.BOUNDED_LOSSES
+    | base.SCORE_LOSSES
+    | base.MARK_LOSSES
+    | {
+        "@links": "",
+        "linked": "links between objects, but for parts: left out",
+        "described_part": "attributes of parts: left out",
+        "typed": "texts that look like numbers or flags: read back as such",
+        "unwritable": "characters that XML cannot hold: replaced",
+    }
+)
 _MASK_LOSSES = _LOSSES | {
     k: pngs.AREA_LOSSES[k] for k in ("rotated_box", "quad", "ellipse", "cuboid", "polygon", "overlap", "outside", "sizeless")
 } | {

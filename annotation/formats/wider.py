@@ -28,28 +28,14 @@ COLUMNS = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
 MAX_FILE = 2 * 2**30
 MAX_FACES = 100_000
 _LISTS = re.compile(r"wider_face_([a-z]+)_bbx_gt\.txt\Z")
-_LOSSES = {
-    "tag": "labels of the whole picture: left out",
-    "caption": "captions: left out",
-    "other": "labels other than face: the format has one class, these become faces",
-    "rotated_box": "rotated boxes: only their bounding boxes are written",
-    "quad": "quadrilaterals: only their bounding boxes are written",
-    "ellipse": "ellipses: only their bounding boxes are written",
-    "cuboid": "cuboids: only their bounding boxes are written",
-    "polygon": "polygons: only their bounding boxes are written",
-    "mask": "masks: only their bounding boxes are written",
-    "polyline": "lines: only their bounding boxes are written",
-    "points": "loose points: only their bounding boxes are written",
-    "keypoints": "key points: only their bounding boxes are written",
-    "unbounded": "masks and skeletons without a pixel or point: left out",
-    "described": "attributes that are no columns of WIDER FACE: left out",
-    "score": "scores: left out",
-    "prediction": "predictions: written like truth",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: left out",
-    "@links": "links between objects: left out",
-}
+_LOSSES = (
+    base.WHOLE_LOSSES
+    | {"other": "labels other than face: the format has one class, these become faces"}
+    | base.BOUNDED_LOSSES
+    | {"described": "attributes that are no columns of WIDER FACE: left out"}
+    | base.SCORE_LOSSES
+    | base.MARK_LOSSES
+)
 
 
 def sniff(path: Path) -> str:

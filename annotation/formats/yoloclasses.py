@@ -25,28 +25,13 @@ _NO_CLASSES = frozenset(
     {"images", "labels", "annotations", "imagesets", "jpegimages", "masks", "labeltxt", "image_2", "label_2"}
 )
 
-_LOSSES = {
-    "second": "more than one label of a picture: only the first is written",
-    "box": "boxes: left out",
-    "rotated_box": "rotated boxes: left out",
-    "quad": "quadrilaterals: left out",
-    "ellipse": "ellipses: left out",
-    "cuboid": "cuboids: left out",
-    "polygon": "polygons: left out",
-    "mask": "masks: left out",
-    "polyline": "lines: left out",
-    "points": "loose points: left out",
-    "keypoints": "key points: left out",
-    "caption": "captions: left out",
-    "attributes": "attributes: left out",
-    "score": "scores: left out",
-    "prediction": "predictions: written like truth",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: left out",
-    "@links": "links between objects: left out",
-    "unlabelled": "pictures without a label of their own: put into a folder apart",
-}
+_LOSSES = (
+    {"second": "more than one label of a picture: only the first is written"}
+    | base.UNDRAWN_LOSSES
+    | {"caption": "captions: left out"}
+    | base.BARE_LOSSES
+    | {"unlabelled": "pictures without a label of their own: put into a folder apart"}
+)
 
 
 def sniff(path: Path) -> str:

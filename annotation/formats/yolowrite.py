@@ -14,57 +14,42 @@ from annotation.labels import LabelSchema
 
 DIALECTS = ("detect", "segment", "pose", "obb", "classify")
 
-_LOSSES = {
-    "tag": "labels of the whole picture: left out",
-    "caption": "captions: left out",
-    "rotated_box": "rotated boxes: only their bounding boxes are written",
-    "quad": "quadrilaterals: only their bounding boxes are written",
-    "ellipse": "ellipses: only their bounding boxes are written",
-    "cuboid": "cuboids: only their bounding boxes are written",
-    "polygon": "polygons: only their bounding boxes are written",
-    "mask": "masks: only their bounding boxes are written",
-    "polyline": "lines: only their bounding boxes are written",
-    "points": "loose points: only their bounding boxes are written",
-    "keypoints": "key points: only their bounding boxes are written",
-    "attributes": "attributes: left out",
-    "score": "scores: left out",
-    "prediction": "predictions: written like truth",
-    "@group": "groups: left out",
-    "@track": "tracks: left out",
-    "@order": "order in depth: left out",
-    "@links": "links between objects: left out",
-    "outside": "objects that cross the picture's border: cut there",
-    "gone": "objects wholly outside the picture: left out",
-    "flat": "objects without width or height: left out",
-}
-_SEGMENT_LOSSES = _LOSSES | {
-    "box": "boxes: written as polygons of four corners",
-    "rotated_box": "rotated boxes: written as polygons of four corners",
-    "quad": "quadrilaterals: written as polygons of four corners",
-    "ellipse": "ellipses: written as polygons of many corners",
-    "cuboid": "cuboids: only their silhouettes are written, as polygons",
-    "polygon": "",
-    "mask": "masks: written as polygons",
-    "hole": "holes in polygons: filled",
-    "multipart": "polygons of several parts: only the largest is written",
-}
+_LOSSES = (
+    base.WHOLE_LOSSES
+    | base.BOUNDED_LOSSES
+    | base.BARE_LOSSES
+    | {
+        "outside": "objects that cross the picture's border: cut there",
+        "gone": "objects wholly outside the picture: left out",
+        "flat": "objects without width or height: left out",
+    }
+)
+_SEGMENT_LOSSES = (
+    _LOSSES
+    | base.OUTLINED_LOSSES
+    | base.FILLED_LOSSES
+    | {
+        "box": "boxes: written as polygons of four corners",
+        "polygon": "",
+        "mask": "masks: written as polygons",
+    }
+)
 _POSE_LOSSES = _LOSSES | {
     "keypoints": "",
     "short": "skeletons of fewer points than others: filled up with absent ones",
     "long": "skeletons of more points than the schema's templates: refused",
     "absent": "skeletons without a visible point: left out",
 }
-_OBB_LOSSES = _LOSSES | {
-    "box": "boxes: written as their four corners",
-    "rotated_box": "",
-    "quad": "",
-    "ellipse": "ellipses: only the smallest turned boxes around them are written",
-    "cuboid": "cuboids: only the smallest turned boxes around them are written",
-    "polygon": "polygons: only the smallest turned boxes around them are written",
-    "mask": "masks: only the smallest turned boxes around them are written",
-    "square": "quadrilaterals with right angles: read back as turned boxes",
-    "outside": "objects that cross the picture's border: their corners are moved onto it",
-}
+_OBB_LOSSES = (
+    _LOSSES
+    | base.TURNED_LOSSES
+    | {
+        "rotated_box": "",
+        "quad": "",
+        "square": "quadrilaterals with right angles: read back as turned boxes",
+        "outside": "objects that cross the picture's border: their corners are moved onto it",
+    }
+)
 
 
 def losses(records: Iterable[Record], schema: LabelSchema, dialect: str = "") -> list[Loss]:
