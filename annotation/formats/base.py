@@ -273,6 +273,11 @@ def split_of(name: str) -> str:
     return ""
 
 
+def split_in(folders: Iterable[str]) -> str:
+    """The split that the first folder speaks of that speaks of one, or ""."""
+    return next((split for folder in folders if (split := split_of(folder))), "")
+
+
 def sound(shape: Shape) -> Shape:
     """The shape, if the record can hold it.
 

@@ -175,7 +175,7 @@ def _image(
         except InvalidInput as error:
             problems.add(f"{at}: {element.tag:.20}[{n}]", error.what, error.remedy)
     yield Record(
-        place, width, height, tuple(found), base.split_of(subset) or foreign.split_of(PurePosixPath(place))
+        place, width, height, tuple(found), base.split_of(subset) or base.split_in(place.split("/")[:-1])
     )
 
 

@@ -121,7 +121,7 @@ def _sheet(
         except InvalidInput as error:
             problems.add(f"{shown}:{n}", error.what, error.remedy)
     w, h = pictures.size(place, found) or (None, None)
-    split = next((s for part in parts[:-1] if (s := base.split_of(part))), "")
+    split = base.split_in(parts[:-1])
     yield Record(place, w, h, tuple(objects), split)
 
 

@@ -304,15 +304,11 @@ def settled() -> None:
         os.sync()
 
 
-def split_of(place: PurePosixPath) -> str:
-    """The split that a folder of a path speaks of, or ""."""
-    return next((split for part in place.parts[:-1] if (split := base.split_of(part))), "")
-
-
 def placed(record: Record) -> PurePosixPath:
     """The picture's place below a folder of its split, if it has one and does not lie there already."""
     path = PurePosixPath(base.clean_path(record.path))
-    return path if not record.split or split_of(path) == record.split else PurePosixPath(record.split, path)
+    there = not record.split or base.split_in(path.parts[:-1]) == record.split
+    return path if there else PurePosixPath(record.split, path)
 
 
 def with_value(a: Annotation, code: str, value: AttributeValue) -> Annotation:

@@ -179,7 +179,7 @@ def _sheet(root: Path, at: str, pictures: sheets.Pictures, problems: Problems) -
         except InvalidInput as error:
             problems.add(f"{at}:{n}", error.what, error.remedy)
     w, h = pictures.size(place, found) or (None, None)
-    split = next((s for part in parts if (s := base.split_of(part))), "")
+    split = base.split_in(parts)
     if not found and parts and (base.split_of(parts[0]) or parts[0] == "default"):
         place = base.clean_path("/".join([*parts[1:], name]))
     yield Record(place, w, h, tuple(objects), split)
@@ -276,7 +276,7 @@ def _characters(root: Path, at: str, pictures: sheets.Pictures, problems: Proble
         except InvalidInput as error:
             problems.add(f"{at}:{n}", error.what, error.remedy)
     w, h = pictures.size(place, found) or size or (None, None)
-    split = next((s for part in folder.split("/") if (s := base.split_of(part))), "")
+    split = base.split_in(folder.split("/"))
     yield Record(place, w, h, tuple(objects), split)
 
 
@@ -318,7 +318,7 @@ def _place(at: str, text: str, pictures: sheets.Pictures) -> tuple[str, str | No
 def _label_file(
     root: Path, at: str, pictures: sheets.Pictures, once: sheets.Once, problems: Problems
 ) -> Iterator[Record]:
-    split = next((s for part in at.split("/")[:-1] if (s := base.split_of(part))), "")
+    split = base.split_in(at.split("/")[:-1])
     for n, line in _lines(root / at):
         path, tab, body = line.partition("\t")
         try:
@@ -368,9 +368,7 @@ def _ppocr(row: Any) -> Annotation:
 def _word_list(
     root: Path, at: str, pictures: sheets.Pictures, once: sheets.Once, problems: Problems
 ) -> Iterator[Record]:
-    split = base.split_of(at.rpartition("/")[2]) or next(
-        (s for p in at.split("/") if (s := base.split_of(p))), ""
-    )
+    split = base.split_of(at.rpartition("/")[2]) or base.split_in(at.split("/"))
     for n, line in _lines(root / at):
         path, tab, text = line.partition("\t")
         if not tab:

@@ -235,9 +235,7 @@ def _record(file: _File, folder: PurePosixPath, sizes: Sizes | None, problems: _
         except InvalidInput as error:
             problems.add(f"shapes[{i}]", error.what, error.remedy)
     found += _tied(groups, place)
-    return (
-        Record(place, width, height, tuple(found), foreign.split_of(PurePosixPath(place))) if place else None
-    )
+    return Record(place, width, height, tuple(found), base.split_in(place.split("/")[:-1])) if place else None
 
 
 def _place_of(value: object, folder: PurePosixPath) -> str:

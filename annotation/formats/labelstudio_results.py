@@ -7,7 +7,6 @@ import binascii
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -119,7 +118,7 @@ class Page:
         self._tie(made, add)
         found += [a for group in made.values() for a in group]
         width, height = wh or (None, None)
-        return Record(self.place, width, height, tuple(found), foreign.split_of(PurePosixPath(self.place)))
+        return Record(self.place, width, height, tuple(found), base.split_in(self.place.split("/")[:-1]))
 
     def _size(self, sizes: Sizes | None, add: Add) -> tuple[int, int] | None:
         found: tuple[int, int] | None = None

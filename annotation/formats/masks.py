@@ -128,7 +128,7 @@ def _record(
 ) -> Iterator[Record]:
     at = f"{layout.classes or layout.instances}{stem}.png"
     try:
-        split = next((s for part in stem.split("/")[:-1] if (s := base.split_of(part))), "")
+        split = base.split_in(stem.split("/")[:-1])
         inner = (
             stem.partition("/")[2]
             if base.split_of(stem.partition("/")[0]) or stem.startswith("default/")

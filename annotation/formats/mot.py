@@ -301,7 +301,7 @@ class _Sequence:
         width, height = wh
         if (width is None or height is None) and self.sizes is not None:
             width, height = self.sizes(place) or (None, None)
-        return Record(place, width, height, tuple(found), foreign.split_of(PurePosixPath(place)))
+        return Record(place, width, height, tuple(found), base.split_in(place.split("/")[:-1]))
 
     def _boxed(self, words: Sequence[str]) -> Annotation:
         if not 6 <= len(words) <= 10:
@@ -401,7 +401,7 @@ def _pngs(folder: Path, inner: str, problems: Problems) -> Iterator[Record]:
                 found.append(_instance(Mask(w, h, counts), value // 1000, value, names, inner))
             except InvalidInput as error:
                 problems.add(at, error.what, error.remedy)
-        yield Record(place, w, h, tuple(found), foreign.split_of(PurePosixPath(place)))
+        yield Record(place, w, h, tuple(found), base.split_in(place.split("/")[:-1]))
 
 
 def _beside(folder: Path) -> dict[str, str]:

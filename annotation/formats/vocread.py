@@ -157,11 +157,9 @@ def _without(
     except InvalidInput as error:
         problems.add(error.where or stem, error.what, error.remedy)
         return
-    yield Record(place, w, h, tuple(areas), here.splits.get(hash(stem), _split(here.inner)))
-
-
-def _split(place: str) -> str:
-    return next((s for part in place.split("/")[:-1] if (s := base.split_of(part))), "")
+    yield Record(
+        place, w, h, tuple(areas), here.splits.get(hash(stem), base.split_in(here.inner.split("/")[:-1]))
+    )
 
 
 def _record(
@@ -198,7 +196,9 @@ def _record(
     except InvalidInput as error:
         problems.add(error.where or shown, error.what, error.remedy)
     split = here.splits.get(hash(stem)) if here.splits else None
-    yield Record(place, w, h, (*objects, *parts), _split(shown) if split is None else split)
+    yield Record(
+        place, w, h, (*objects, *parts), base.split_in(shown.split("/")[:-1]) if split is None else split
+    )
 
 
 def _picture(here: _Set, stem: str, name: str, pictures: sheets.Pictures) -> tuple[str, str | None]:

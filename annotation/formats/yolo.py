@@ -329,7 +329,7 @@ def _split(config: _Config, listed: Mapping[int, str], place: str) -> str:
     for folder, split in config.folders:
         if place.startswith(f"{folder}/"):
             return split
-    return next((s for part in place.split("/")[:-1] if (s := base.split_of(part))), "")
+    return base.split_in(place.split("/")[:-1])
 
 
 def _listed(config: _Config, pictures: sheets.Pictures, problems: Problems) -> dict[int, str]:
