@@ -22,6 +22,8 @@ BLOCK = 16
 """Pixels of a JPEG's coding block with subsampled colour: ringing reaches no further."""
 NEAR = 12
 """Levels of 255 that a lossy coder may move a pixel deep inside a region."""
+FAR = 30_000
+"""Pixels from a window beyond which a polygon's corners are not drawn: the raster counts in small integers."""
 RINGING = 96
 """The same at the region's rim, where the block also holds the picture beside it."""
 
@@ -39,26 +41,62 @@ def region(shapes: Iterable[Shape], *, wh: tuple[int, int], margin: float) -> ND
         box = geometry.bbox(shape)
         if box is None:
             continue
-        grow = max(1, math.ceil(margin * max(box.x1 - box.x0, box.y1 - box.y0)))
-        x0, y0 = max(0, math.floor(box.x0) - grow), max(0, math.floor(box.y0) - grow)
-        x1, y1 = min(w, math.ceil(box.x1) + grow), min(h, math.ceil(box.y1) + grow)
-        if x0 >= x1 or y0 >= y1:  # wholly outside
+        grow = max(1, math.ceil(margin * min(max(box.x1 - box.x0, box.y1 - box.y0), max(wh))))
+        # A window that reaches past the picture: what rounding puts on the far side of its edge still grows back into it.
+        rim = grow + 2
+        x0, y0 = max(math.floor(box.x0), 0) - rim, max(math.floor(box.y0), 0) - rim
+        x1, y1 = min(math.ceil(box.x1), w) + rim, min(math.ceil(box.y1), h) + rim
+        if x1 - x0 <= 2 * rim - 2 * grow or y1 - y0 <= 2 * rim - 2 * grow:  # wholly outside, its margin too
             continue
-        drawn = None if isinstance(shape, Mask) else geometry.outline(shape)
-        part = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        if isinstance(shape, Mask):
-            part |= rle.decode(shape)[y0:y1, x0:x1]
-        elif drawn is None:  # lines and points: all they span
-            part[:] = 1
-        else:
-            for (
-                rings
-            ) in drawn.parts:  # holes are covered too: what lies in one is as private as what is around it
-                points = np.asarray(rings[0], np.float64).reshape(-1, 2) - (x0, y0)
-                cv2.fillPoly(part, [np.round(points).astype(np.int32)], 1)
-        kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * grow + 1, 2 * grow + 1))
-        out[y0:y1, x0:x1] |= np.asarray(cv2.dilate(part, kernel), np.uint8)
+        part = _drawn(shape, x0, y0, x1, y1)
+        grown = _grown(part, grow)
+        left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, w), min(y1, h)
+        out[top:bottom, left:right] |= grown[top - y0 : bottom - y0, left - x0 : right - x0]
     return out
+
+
+def _grown(part: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
+    """Everything within n pixels of a set one, by running sums: a kernel of thousands of pixels would take minutes."""
+    for axis in (0, 1):
+        rim = [(0, 0), (0, 0)]
+        rim[axis] = (n + 1, n)
+        sums = np.pad(part, rim).cumsum(axis, dtype=np.int32)
+        last, first = (
+            (sums[2 * n + 1 :], sums[: -2 * n - 1])
+            if axis == 0
+            else (sums[:, 2 * n + 1 :], sums[:, : -2 * n - 1])
+        )
+        part = (last > first).astype(np.uint8)
+    return part
+
+
+def _drawn(shape: Shape, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
+    """A shape in a window, uint8 (y1 - y0, x1 - x0), to the next whole pixel."""
+    part = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    if isinstance(shape, Mask):
+        whole = rle.decode(shape)
+        left, top = max(x0, 0), max(y0, 0)
+        inner = whole[top:y1, left:x1]
+        part[top - y0 : top - y0 + inner.shape[0], left - x0 : left - x0 + inner.shape[1]] = inner
+        return part
+    drawn = geometry.outline(shape)
+    rings = (
+        [] if drawn is None else [np.asarray(r[0], np.float64).reshape(-1, 2) - (x0, y0) for r in drawn.parts]
+    )
+    if drawn is None or any(np.abs(ring).max() > FAR for ring in rings):
+        box = geometry.bbox(
+            shape
+        )  # lines and points: all they span; what reaches far outside: its box, which covers more
+        assert box is not None
+        left, top = max(math.floor(box.x0), x0) - x0, max(math.floor(box.y0), y0) - y0
+        part[
+            top : max(min(math.ceil(box.y1), y1) - y0, top + 1),
+            left : max(min(math.ceil(box.x1), x1) - x0, left + 1),
+        ] = 1
+        return part
+    for ring in rings:  # holes are covered too: what lies in one is as private as what is around it
+        cv2.fillPoly(part, [np.round(ring).astype(np.int32)], 1)
+    return part
 
 
 def covered(

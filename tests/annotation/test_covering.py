@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from annotation import covering
@@ -17,7 +17,10 @@ NUMBER = st.floats(-20, 80, allow_nan=False, width=16)
 
 
 @given(st.tuples(NUMBER, NUMBER, NUMBER, NUMBER))
-@settings(max_examples=60, deadline=None)
+@example((0.0, 47.5, 1.0, 48.0))  # the rounded corner lies beyond the picture's edge
+@example((63.5, 0.0, 64.0, 1.0))
+@example((-1e6, 20.0, 10.0, 30.0))
+@settings(max_examples=200, deadline=None)
 def test_every_pixel_that_a_box_touches_is_covered(corners: tuple[float, float, float, float]) -> None:
     x0, x1 = sorted((corners[0], corners[2]))
     y0, y1 = sorted((corners[1], corners[3]))
