@@ -125,10 +125,7 @@ def statements(conn: Connection) -> list[Statement]:
             "FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id WHERE v.statement IS NOT NULL ORDER BY v.id"
         )
     )
-    return [
-        Statement(r[0], bytes(r[1] or b"").hex(), r[2], bytes(r[3] or b""), bytes.fromhex(r[4] or ""))
-        for r in rows
-    ]
+    return [Statement(r[0], _raw(r[1]).hex(), r[2], _raw(r[3]), _unhexed(r[4] or "")) for r in rows]
 
 
 def _rows(
@@ -140,11 +137,26 @@ def _rows(
         ),
         {"a": after, "n": limit},
     ).all()
-    return [(r[0], r[1], r[2], r[3], r[4], r[5], bytes(r[6]), bytes(r[7])) for r in found]
+    return [(r[0], r[1], r[2], r[3], r[4], r[5], _raw(r[6]), _raw(r[7])) for r in found]
+
+
+def _raw(value: object) -> bytes:
+    """A column's bytes; whoever edits a log from outside may leave anything there, and is to be found, not to stop the search."""
+    return bytes(value) if isinstance(value, bytes | memoryview) else str(value or "").encode()
+
+
+def _unhexed(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
 
 
 def _told(detail: str) -> Mapping[str, object]:
-    value = msgspec.json.decode(detail)
+    try:
+        value = msgspec.json.decode(detail)
+    except msgspec.DecodeError:
+        value = None
     return value if isinstance(value, dict) else {"text": detail}
 
 

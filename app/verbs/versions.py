@@ -153,12 +153,18 @@ def checkout(
     out: Annotated[Path, arg("A new folder.")],
     hub: Hub = "",
     pictures: Annotated[str, opt("copy, link or none.", "--pictures")] = "copy",
+    audience: Annotated[str, opt("For whom: public, partners or internal.", "--audience")] = "internal",
+    purpose: Annotated[str, opt("What for: training, evaluation, research or display.", "--purpose")] = "",
+    override: Annotated[
+        str, opt("Answer by name for what policy tags keep in: the reason.", "--override")
+    ] = "",
 ) -> Outcome:
-    from app.services import versions
+    from app.services import gate, versions
 
+    ask = gate.Ask(audience, purpose, override)
     with ExitStack() as stack:
         where: Any = stack.enter_context(hub_of(ctx, hub) if hub else opened(ctx))
-        work = versions.checkout(where, reference, out, pictures=pictures)  # type: ignore[arg-type]
+        work = versions.checkout(where, reference, out, pictures=pictures, ask=ask)  # type: ignore[arg-type]
         return console.drive(ctx.obj, work)
 
 

@@ -246,3 +246,28 @@ def test_what_holds_for_an_original_holds_for_a_copy_of_its_copy(world: Sealed) 
     assert gate.tag_of(world.ws, third) == Tag("partners", ("research",), 7)
     derive(world, first, third)  # a ring, as no redaction makes it, ends too
     assert gate.tag_of(world.ws, first).purposes == ("research",)
+
+
+def test_a_version_is_not_taken_out_past_its_tags(world: Sealed, tmp_path: Path) -> None:
+    versions.freeze(world.ws, "face-3", tag="v1")
+    gate.set_tag(world.ws, "asset", str(world.assets[0]), Tag("closed"))
+    line = ["-w", str(world.ws.folder), "checkout", "face-3@v1", str(tmp_path / "out")]
+    with pytest.raises(InvalidInput, match="may be seen by closed only"):
+        run(versions.checkout(world.ws, "face-3@v1", tmp_path / "out"))
+    assert cli.main(line) == 1 and not (tmp_path / "out").exists()
+    assert cli.main([*line, "--override", "for the mine's own archive"]) == 0
+    assert any(e.verb == "override" and e.detail["to"] == "checkout" for e in auditing.listing(world.ws))
+
+
+def test_a_log_edited_into_nonsense_is_named_line_by_line(world: Sealed) -> None:
+    version = versions.freeze(world.ws, "face-3", tag="v1")
+    run(versions.build(world.ws, version))
+    gate.set_tag(world.ws, "source", "2号面", Tag("internal"))
+    with world.ws.db.write() as conn:
+        conn.exec_driver_sql(
+            "UPDATE audit SET detail = '{', prev = 'text' WHERE seq = (SELECT max(seq) FROM audit)"
+        )
+        conn.exec_driver_sql("UPDATE link SET ref = 'no hex' WHERE entity = 'key'")
+    done, warned = run(auditing.verify(world.ws))
+    assert done.result["sound"] is False and len(warned) >= 2
+    assert auditing.listing(world.ws)[-1].detail == {"text": "{"}

@@ -30,6 +30,8 @@ from annotation.errors import InvalidInput, LamproomError, Unavailable
 from annotation.formats import native
 from annotation.formats.base import Record
 from app.events import Finished, Progress, Started, Warned, Work
+from app.services import gate
+from app.services.gate import Ask
 from app.services.versions.building import sealed
 from app.services.versions.objects import Sources, getter, load
 from app.services.versions.pins import find, split
@@ -63,7 +65,14 @@ class _Source:
     papers: dict[str, bytes]
 
 
-def checkout(where: Workspace | Store | Path, ref: str, out: Path, *, pictures: Pictures = "copy") -> Work:
+def checkout(
+    where: Workspace | Store | Path,
+    ref: str,
+    out: Path,
+    *,
+    pictures: Pictures = "copy",
+    ask: Ask | None = None,
+) -> Work:
     """Materialise a version in a new folder. Killed or cancelled, `out` does not exist; the same call goes on.
 
     Args:
@@ -71,9 +80,11 @@ def checkout(where: Workspace | Store | Path, ref: str, out: Path, *, pictures: 
         out: a folder that does not exist or is empty.
         pictures: "copy"; "link" = symbolic links to the files, proved now (a copy where there is none to link to, as in
             archives); "none" = the labels alone.
+        ask: of a workspace, for the gate; by default for people of this house, whom nothing closed or expired reaches.
 
     Raises:
-        NotFound: no such version there. InvalidInput: `out` is not empty; the published version is not what was signed.
+        NotFound: no such version there. InvalidInput: `out` is not empty; the published version is not what was signed;
+            policy tags keep it in.
         Conflict: another checkout to this folder is under way. Unavailable: no room, or it cannot be written.
     """
     out = out.absolute()
@@ -81,6 +92,11 @@ def checkout(where: Workspace | Store | Path, ref: str, out: Path, *, pictures: 
         raise InvalidInput(f"pictures {pictures!r} is not known", remedy="link, copy or none")
     _demand_empty(out)
     if isinstance(where, Workspace):
+        version = find(where, ref)
+        gate.demand(
+            where, ref, dataset_id=version.dataset_id, rev=version.rev, filter=version.filter, version_id=version.id,
+            ask=ask or Ask(), verb="checkout",
+        )  # fmt: skip
         yield from (e for e in sealed(where, find(where, ref)) if not isinstance(e, Finished))
     source = _of_workspace(where, ref) if isinstance(where, Workspace) else _of_hub(store_of(where), ref)
     total = source.root.counts.assets
