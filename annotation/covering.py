@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from annotation import geometry, rle
-from annotation.core import Mask, Shape
+from annotation.core import Box, Mask, Shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,12 @@ def region(shapes: Iterable[Shape], *, wh: tuple[int, int], margin: float) -> ND
         if box is None:
             continue
         grow = max(1, math.ceil(margin * min(max(box.x1 - box.x0, box.y1 - box.y0), max(wh))))
+        if isinstance(shape, Box):
+            left, top = max(math.floor(box.x0) - grow, 0), max(math.floor(box.y0) - grow, 0)
+            out[top : max(math.ceil(box.y1) + grow, 0), left : max(math.ceil(box.x1) + grow, 0)] = 1
+            continue
         # A window that reaches past the picture: what rounding puts on the far side of its edge still grows back into it.
+        grow += 1  # for the rounding of corners
         rim = grow + 2
         x0, y0 = max(math.floor(box.x0), 0) - rim, max(math.floor(box.y0), 0) - rim
         x1, y1 = min(math.ceil(box.x1), w) + rim, min(math.ceil(box.y1), h) + rim

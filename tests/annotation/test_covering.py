@@ -47,6 +47,23 @@ def test_every_pixel_of_a_polygon_is_covered_and_its_holes_too(points: list[tupl
     assert covering.region([holed], wh=WH, margin=0.0)[20, 20]
 
 
+@given(st.tuples(NUMBER, NUMBER, NUMBER, NUMBER), st.floats(0, 0.5))
+@example((0.0, 47.5, 1.0, 48.0), 0.0)
+@example((63.5, 0.0, 64.0, 1.0), 0.0)
+@settings(max_examples=100, deadline=None)
+def test_a_polygon_of_a_box_is_covered_as_far_as_the_box(
+    corners: tuple[float, float, float, float], margin: float
+) -> None:
+    x0, x1 = sorted((corners[0], corners[2]))
+    y0, y1 = sorted((corners[1], corners[3]))
+    if x0 == x1 or y0 == y1:
+        return
+    box = covering.region([Box(x0, y0, x1, y1)], wh=WH, margin=margin)
+    drawn = covering.region([Polygon((((x0, y0, x1, y0, x1, y1, x0, y1),),))], wh=WH, margin=margin)
+    ys, xs = np.nonzero(box & ~drawn)
+    assert not len(xs), list(zip(xs, ys, strict=True))[:4]
+
+
 @pytest.mark.parametrize(
     "shape",
     [
