@@ -181,6 +181,20 @@ class Sheet(Overlaid):
             box.addWidget(label(note, "small", wrap=True))
         self.body.addLayout(box)
 
+    def list_and_detail(self, list_px: int, height_px: int, *, gap: int) -> tuple[QVBoxLayout, QVBoxLayout]:
+        """A list on the left and what is chosen of it on the right, each scrolling by itself; their columns."""
+        listed, chosen = QWidget(), QWidget()
+        rows, detail = column(listed, gap=2), column(chosen, gap=gap, margins=(0, 0, gap - 2, 0))
+        rows.setAlignment(Qt.AlignmentFlag.AlignTop)
+        left, right = widgets.scroll(listed), widgets.scroll(chosen)
+        left.setFixedSize(list_px, height_px)
+        right.setFixedHeight(height_px)
+        across = row(gap=24)
+        across.addWidget(left)
+        across.addWidget(right, 1)
+        self.body.addLayout(across)
+        return rows, detail
+
     def text_field(self, text: str, value: str = "", *, hint: str = "", note: str = "") -> QLineEdit:
         """A field for a line of text."""
         edit = say(QLineEdit(value), hint=hint)

@@ -54,19 +54,7 @@ class JobsAtHubsSheet(Sheet):
         self.chosen = job
         self.rows: dict[int, Row] = {}
         self._asking, self._known, self._shown = False, False, ""
-        across = row(gap=24)
-        held = QWidget()
-        self._list = column(held, gap=2)
-        self._list.setAlignment(Qt.AlignmentFlag.AlignTop)
-        left = widgets.scroll(held)
-        left.setFixedSize(320, BODY_PX)
-        across.addWidget(left)
-        side = QWidget()
-        self._detail = column(side, gap=12, margins=(0, 0, 10, 0))
-        right = widgets.scroll(side)
-        right.setFixedHeight(BODY_PX)
-        across.addWidget(right, 1)
-        self.body.addLayout(across)
+        self._list, self._detail = self.list_and_detail(320, BODY_PX, gap=12)
         self.name, self.judged = QLineEdit(), Combo()
         self._timer = QTimer(self, interval=EVERY_MS)
         self._timer.timeout.connect(self.follow)

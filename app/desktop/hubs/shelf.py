@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
 from annotation.errors import LamproomError
@@ -55,19 +54,7 @@ class HubsSheet(Sheet):
         self.chosen = ""
         self.rows: dict[str, Row] = {}
         self._asked = self._probing = ""
-        across = row(gap=24)
-        held = QWidget()
-        self._list = column(held, gap=2)
-        self._list.setAlignment(Qt.AlignmentFlag.AlignTop)
-        left = widgets.scroll(held)
-        left.setFixedSize(280, BODY_PX)
-        across.addWidget(left)
-        side = QWidget()
-        self._detail = column(side, gap=14, margins=(0, 0, 12, 0))
-        right = widgets.scroll(side)
-        right.setFixedHeight(BODY_PX)
-        across.addWidget(right, 1)
-        self.body.addLayout(across)
+        self._list, self._detail = self.list_and_detail(280, BODY_PX, gap=14)
         desk.tasks.ended.connect(self._task_moved)
         desk.tasks.started.connect(self._task_moved)
         self._read()

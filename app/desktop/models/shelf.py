@@ -77,19 +77,7 @@ class ShelfSheet(Sheet):
         self.chosen = ""
         self.rows: dict[str, Row] = {}
         self._asked = ""
-        across = row(gap=24)
-        held = QWidget()
-        self._list = column(held, gap=2)
-        self._list.setAlignment(Qt.AlignmentFlag.AlignTop)
-        left = widgets.scroll(held)
-        left.setFixedSize(320, BODY_PX)
-        across.addWidget(left)
-        side = QWidget()
-        self._detail = column(side, gap=14, margins=(0, 0, 12, 0))
-        right = widgets.scroll(side)
-        right.setFixedHeight(BODY_PX)
-        across.addWidget(right, 1)
-        self.body.addLayout(across)
+        self._list, self._detail = self.list_and_detail(320, BODY_PX, gap=14)
         self._read()
 
     def _add(self) -> None:
