@@ -51,11 +51,11 @@ def region(shapes: Iterable[Shape], *, wh: tuple[int, int], margin: float) -> ND
         rim = grow + 2
         x0, y0 = max(math.floor(box.x0), 0) - rim, max(math.floor(box.y0), 0) - rim
         x1, y1 = min(math.ceil(box.x1), w) + rim, min(math.ceil(box.y1), h) + rim
-        if x1 - x0 <= 2 * rim - 2 * grow or y1 - y0 <= 2 * rim - 2 * grow:  # wholly outside, its margin too
+        left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, w), min(y1, h)
+        if left >= right or top >= bottom:  # wholly outside, its margin too
             continue
         part = _drawn(shape, x0, y0, x1, y1)
         grown = _grown(part, grow)
-        left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, w), min(y1, h)
         out[top:bottom, left:right] |= grown[top - y0 : bottom - y0, left - x0 : right - x0]
     return out
 

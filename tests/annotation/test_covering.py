@@ -50,6 +50,7 @@ def test_every_pixel_of_a_polygon_is_covered_and_its_holes_too(points: list[tupl
 @given(st.tuples(NUMBER, NUMBER, NUMBER, NUMBER), st.floats(0, 0.5))
 @example((0.0, 47.5, 1.0, 48.0), 0.0)
 @example((63.5, 0.0, 64.0, 1.0), 0.0)
+@example((0.0, 56.0, 13.0, 57.0), 0.25)
 @settings(max_examples=100, deadline=None)
 def test_a_polygon_of_a_box_is_covered_as_far_as_the_box(
     corners: tuple[float, float, float, float], margin: float
