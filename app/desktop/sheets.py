@@ -310,6 +310,16 @@ class Sheets:
 
     # --- out -----------------------------------------------------------------------------------------------------
 
+    def version(self, tag: str = "") -> str:
+        """A version of the open dataset as `dataset@tag`, without a tag the newest; "" and the sheet that freezes one where there is none."""
+        data = self.desk.dataset
+        if self.desk.ws is None or data is None:
+            return ""
+        if tag := tag or data.last_tag or "":
+            return f"{data.name}@{tag}"
+        self.freeze()
+        return ""
+
     def freeze(self) -> None:
         """Seal the dataset as a version."""
         ws, data = self.desk.ws, self._dataset()

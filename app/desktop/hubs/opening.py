@@ -19,15 +19,10 @@ if TYPE_CHECKING:
 
 def publish(sheets: Sheets, tag: str) -> None:
     """Send a version of the open dataset to a hub; the last one where none is named. Without any, one is frozen first."""
-    desk = sheets.desk
-    ws, data = desk.ws, desk.dataset
-    if ws is None or data is None:
+    desk, ref = sheets.desk, sheets.version(tag)
+    ws = desk.ws
+    if ws is None or not ref:
         return
-    tag = tag or data.last_tag or ""
-    if not tag:
-        sheets.freeze()
-        return
-    ref = f"{data.name}@{tag}"
 
     def start(work: Callable) -> None:
         sheets.close()

@@ -17,15 +17,10 @@ if TYPE_CHECKING:
 
 def ask(window: Window, tag: str = "") -> Sheet | None:
     """Ask where to; tag: the version's, "" = the newest. Without a version, one is frozen first."""
-    desk = window.desk
-    ws, data = desk.ws, desk.dataset
-    if ws is None or data is None:
+    desk, ref = window.desk, window.sheets.version(tag)
+    ws = desk.ws
+    if ws is None or not ref:
         return None
-    tag = tag or data.last_tag or ""
-    if not tag:
-        window.sheets.freeze()
-        return None
-    ref = f"{data.name}@{tag}"
 
     def go() -> None:
         out = Path(folder.text().strip()).expanduser()
