@@ -271,3 +271,31 @@ def test_a_log_edited_into_nonsense_is_named_line_by_line(world: Sealed) -> None
     done, warned = run(auditing.verify(world.ws))
     assert done.result["sound"] is False and len(warned) >= 2
     assert auditing.listing(world.ws)[-1].detail == {"text": "{"}
+
+
+def test_only_what_leaves_is_asked_about(world: Sealed) -> None:
+    gate.set_tag(world.ws, "asset", str(world.assets[0]), Tag("closed"))
+    with world.ws.db.read() as conn:
+        rev = record.newest(conn)
+    state = {
+        "dataset_id": world.data,
+        "rev": rev,
+        "filter": Filter(),
+        "version_id": None,
+        "ask": Ask("public"),
+    }
+    assert [r.n for r in gate.check(world.ws, **state)] == [1]  # type: ignore[arg-type]
+    assert gate.check(world.ws, **state, wanted=lambda i: i != world.assets[0]) == []  # type: ignore[arg-type]
+
+
+def test_the_statement_of_another_version_is_no_anchor(world: Sealed) -> None:
+    for tag in ("v1", "v2"):
+        run(versions.build(world.ws, versions.freeze(world.ws, "face-3", tag=tag)))
+    assert run(auditing.verify(world.ws))[1] == []
+    with world.ws.db.write() as conn:
+        conn.exec_driver_sql(
+            "UPDATE dataset_version SET (statement, statement_signature) = "
+            "(SELECT statement, statement_signature FROM dataset_version WHERE tag = 'v1') WHERE tag = 'v2'"
+        )
+    _, warned = run(auditing.verify(world.ws))
+    assert [(w.what, w.where) for w in warned] == [("its statement speaks of another version", "face-3@v2")]

@@ -17,7 +17,19 @@ import pytest
 
 from annotation.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app import cli
-from app.services import auditing, gate, hubjobs, hubrun, hubs, lineage, onnx, publish, runners, versions
+from app.services import (
+    auditing,
+    gate,
+    hubjobs,
+    hubrun,
+    hubs,
+    lineage,
+    onnx,
+    publish,
+    runners,
+    versions,
+    workspace,
+)
 from app.services import jobs as queue
 from app.services.gate import Tag
 from app.services.workspace import Workspace
@@ -416,6 +428,27 @@ def test_a_job_that_slurm_does_not_take_is_failed_and_one_it_takes_is_never_unkn
         submitted(world, hub, tmp_path, spec(tmp_path), runner="slurm")
     (shown,) = hubjobs.listing(world.ws)
     assert shown.state == "failed" and "no such partition" in shown.why
+
+
+def test_neither_another_order_nor_another_content_of_the_version_is_run(
+    world: Sealed, hub: str, tmp_path: Path
+) -> None:
+    job, folder = submitted(world, hub, tmp_path, spec(tmp_path))
+    with workspace.create(str(tmp_path / "O"), person="B") as other:
+        sealed(other, tmp_path / "x" / "2号面", n=2)
+        versions.freeze(other, "face-3", tag="v1")
+        run(publish.run(other, "face-3@v1", tmp_path / "theirs"))
+    mine = Path(hub)
+    mine.rename(tmp_path / "kept")
+    (tmp_path / "theirs").rename(mine)
+    with pytest.raises(InvalidInput, match="another content"):
+        run(hubrun.run(folder))
+    with pytest.raises(InvalidInput, match="another content"):
+        submitted(world, hub, tmp_path, spec(tmp_path))
+    assert state(world, job) == "failed"
+    said = json.loads((folder / hubjob.SPEC).read_bytes())
+    (folder / hubjob.SPEC).write_text(json.dumps({**said, "command": ["true"]}))
+    assert state(world, job) == "lost"
 
 
 # --- a real Slurm ---------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from app.services import keys as key_rows
 from app.services.workspace import Workspace
 from storage import jobs as job_rows
 from storage import keys, manifest, queries, register, seal
+from storage import receipts as receipt_rows
 from storage.hub import package, reading
 from storage.hub.folder import FolderStore
 from storage.manifest import Entry, Fact, Object, SchemaRef
@@ -463,3 +464,32 @@ def test_a_receiver_killed_before_its_receipt_leaves_it_at_the_next_call_and_one
     got, _ = run(receipts.collect(world.ws, hub, "face-3@v1"))
     assert (got.result["receipts"], got.result["new"]) == (1, 1)
     assert canonical.nfc(receipts.kept(world.ws, "face-3@v1")[0][1].person) == "接收员"
+
+
+def test_objects_that_are_here_already_are_told_before_anything_is_written(
+    world: Sealed, other: Workspace, tmp_path: Path
+) -> None:
+    own = sealed(other, tmp_path / "mine", n=1, dataset="own")
+    uid = own.box(own.assets[0])
+    hub = forged(tmp_path / "forged", world, [entry(world.paths[3], "r/a.jpg", box(uid=uid))])
+    with pytest.raises(Conflict, match="in this workspace already"):
+        run(receive.run(other, hub, "forged@v1", trust=seal.fingerprint(seal.public_bytes(KEY))))
+    with other.db.read() as conn:
+        assert [d.name for d in queries.datasets(conn)] == ["own"] and job_rows.listing(conn) == []
+
+
+def test_a_sound_receipt_of_another_content_is_no_receipt_of_this_one(
+    world: Sealed, hub: FolderStore, tmp_path: Path
+) -> None:
+    data = receipt_rows.body(
+        version="face-3@v1", root="0" * 64, assets=8, objects=5, size=9, at_ms=1, receiver="x", person="y",
+        public=seal.public_bytes(KEY),
+    )  # fmt: skip
+    receipt_rows.leave(hub, "face-3", "v1", receipt_rows.opened(data, KEY.sign(data)))
+    got, warned = run(receipts.collect(world.ws, hub, "face-3@v1"))
+    assert (got.result["receipts"], got.result["faults"]) == (0, 1) and "another version" in warned[0].what
+    (tmp_path / "r.json").write_bytes(data)
+    (tmp_path / "r.sig").write_bytes(KEY.sign(data))
+    with pytest.raises(InvalidInput, match="another content"):
+        receipts.take(world.ws, tmp_path / "r.json")
+    assert receipts.kept(world.ws, "face-3@v1") == []

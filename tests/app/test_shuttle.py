@@ -16,7 +16,8 @@ from blake3 import blake3
 
 from annotation.errors import InvalidInput, NotFound, Unavailable
 from app import cli
-from app.services import auditing, publish, receipts, receive, shuttle, versions, workspace
+from app.services import auditing, gate, publish, receipts, receive, shuttle, versions, workspace
+from app.services.gate import Tag
 from app.services.workspace import Workspace
 from storage import keys, seal
 from storage.hub import bag, disks, package, reading, sealing
@@ -460,3 +461,10 @@ def test_disks_that_may_be_carried_off_are_in_the_audit_log(world: Sealed, mount
     run(shuttle.pack(world.ws, "face-3@v1", mounts[:1], most=130_000))
     last = auditing.listing(world.ws)[-1]
     assert (last.verb, last.subject, last.detail["whole"]) == ("shuttle", "face-3@v1", False)
+
+
+def test_what_its_tags_keep_in_is_not_packed(world: Sealed, mounts: list[Path]) -> None:
+    gate.set_tag(world.ws, "asset", str(world.assets[0]), Tag("internal"))
+    with pytest.raises(InvalidInput, match="may be seen by internal only"):
+        run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
+    assert list(mounts[0].iterdir()) == []
