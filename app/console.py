@@ -213,8 +213,40 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def pairs(result: Mapping[str, object]) -> str:
     """One `name: value` a line."""
     return "\n".join(
-        f"{tr(key.replace('_', ' '))}: {_cell(value)}" for key, value in result.items() if value is not None
+        f"{tr(key.replace('_', ' '))}: {_said(key, value)}"
+        for key, value in result.items()
+        if value is not None
     )
+
+
+MOST_LISTED = 24
+"""Parts of a value a person reads in a line; under --json all of them are there."""
+
+
+def _said(key: str, value: object) -> str:
+    """A value as a person reads it: sentences in the person's language, classes with what became of them, long lists cut."""
+    if key == "why" and isinstance(value, str):
+        return clean(tr_sentence(value))
+    if isinstance(value, Mapping | list | tuple) and (more := len(value) - MOST_LISTED) > 0:
+        some = dict(list(value.items())[:MOST_LISTED]) if isinstance(value, Mapping) else value[:MOST_LISTED]
+        return f"{_said(key, some)} {tr('… and {n} more', n=more)}"
+    if key == "classes" and isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values()):
+        return ", ".join(_cell(k) if k == v else f"{_cell(k)} → {_cell(v)}" for k, v in value.items())
+    if (
+        isinstance(value, list | tuple)
+        and value
+        and all(isinstance(v, Mapping) and "what" in v for v in value)
+    ):
+        return "; ".join(_fault(v) for v in value)
+    return _cell(value)
+
+
+def _fault(told: Mapping[str, object]) -> str:
+    """A loss or a fault of a list: where, how many, what."""
+    where = told.get("where") or told.get("key") or told.get("example") or ""
+    many = f"{told['n']} × " if "n" in told else ""
+    what = clean(many + tr_sentence(str(told["what"])))
+    return f"{what} ({_cell(where)})" if where else what
 
 
 def _cell(value: object) -> str:

@@ -27,6 +27,7 @@ from storage.versions import Filter
 __all__ = [
     "AUDIENCES",
     "FREE",
+    "OUTSIDE",
     "PLACES",
     "PURPOSES",
     "SCOPES",
@@ -67,6 +68,10 @@ class Ask:
     audience: str = "internal"
     purpose: str = ""
     override: str = ""
+
+
+OUTSIDE = Ask("partners", "training")
+"""What a hub and a carried disk ask when nobody says otherwise: both are outside the house."""
 
 
 @dataclass(frozen=True, slots=True)

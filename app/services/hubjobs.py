@@ -102,8 +102,7 @@ def estimate(ws: Workspace, ref: str, hub: str, told: _Told) -> Estimate:
         NotFound: no such version or hub. Unavailable: the hub cannot be reached.
     """
     found = hubs.hub_of(ws, hub)
-    rate = _measured(ws, found.name)
-    lacks = publish.estimate(ws, ref, hub, rate=rate)
+    lacks = publish.estimate(ws, ref, hub)
     notes: Mapping[str, Any] = found.settings.get("notes", {})
     job_hours = told.resources.minutes / 60
     cost = None
@@ -114,23 +113,9 @@ def estimate(ws: Workspace, ref: str, hub: str, told: _Told) -> Estimate:
             + job_hours * units * notes.get("price_hour_micro", 0) / 1e6
         )
     return Estimate(
-        found.name, lacks.objects, lacks.size, lacks.seconds / 3600 if lacks.seconds is not None else None, rate, job_hours,
+        found.name, lacks.objects, lacks.size, lacks.seconds / 3600 if lacks.seconds is not None else None, lacks.rate, job_hours,
         cost, str(notes.get("currency", "")), str(notes.get("capacity", "")),
     )  # fmt: skip
-
-
-def _measured(ws: Workspace, hub: str) -> float:
-    """Bytes a second of the last publishing to a hub that took a while; 0 = none did."""
-    with ws.db.read() as conn:
-        for entry in reversed(audit.entries(conn, after=max(0, audit.head(conn)[0] - 500), limit=500)):
-            seconds = entry.detail.get("milliseconds", 0)
-            sent = entry.detail.get("bytes", 0)
-            if (
-                entry.verb == "publish" and entry.detail.get("hub") == hub
-                and isinstance(seconds, int) and isinstance(sent, int) and seconds > 200 and sent > 1 << 20
-            ):  # fmt: skip
-                return sent / seconds * 1000
-    return 0.0
 
 
 # --- submitting -----------------------------------------------------------------------------------------------------
@@ -138,7 +123,7 @@ def _measured(ws: Workspace, hub: str) -> float:
 
 def submit(
     ws: Workspace, ref: str, hub: str, told: _Told, *, scratch: Path, runner: str = "slurm", options: Sequence[str] = (),
-    audience: str = "internal", override: str = "",
+    audience: str = gate.OUTSIDE.audience, override: str = "",
 ) -> Work:  # fmt: skip
     """Write a job's directory and hand it to a scheduler.
 

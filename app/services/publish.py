@@ -56,13 +56,20 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a publishing would send: objects and bytes that the hub lacks, of assets and bytes in all; seconds at `rate`."""
+    """What a publishing would send: objects and bytes that the hub lacks, of assets and bytes in all.
+
+    rate: bytes a second of the last publishing there, 0 = none was measured; seconds: at that rate. cost: by the price of
+    a GB that the hub's notes give, in `currency`.
+    """
 
     objects: int
     size: int
     assets: int
     whole: int
+    rate: float
     seconds: float | None
+    cost: float | None
+    currency: str
 
 
 def run(
@@ -80,7 +87,7 @@ def run(
     Args:
         ref: `dataset@tag`; its manifest is built first when it is not yet.
         hub: the name of a hub, a hub folder, or a new or empty folder that becomes one.
-        ask: who is to have it and what for: policy tags may keep it in.
+        ask: who is to have it and what for (default: gate.OUTSIDE): policy tags may keep it in.
         later: only queue it.
 
     Raises:
@@ -90,7 +97,7 @@ def run(
             and no root is written.
         Unavailable: the hub cannot be reached, is full, or does not keep what it takes. The job waits to be resumed.
     """
-    way, ask = way or Way(), gate.checked(ask or Ask())
+    way, ask = way or Way(), gate.checked(ask or gate.OUTSIDE)
     hours.parse(way.window)
     version, where = versions.find(ws, ref), hubs.hub_of(ws, hub)
     demand_leave(ws, version, ask)
@@ -117,8 +124,8 @@ def go_on(ws: Workspace, job: Job, *, clock: Clock = CLOCK) -> Work:
     yield from _go_on(ws, job, version, hubs.hub_of(ws, _hub_text(job.params)), clock)
 
 
-def estimate(ws: Workspace, ref: str, hub: str | Path, *, rate: float = 0.0) -> Estimate:
-    """What would have to be sent, without sending anything. rate: bytes a second as measured, 0 = not known.
+def estimate(ws: Workspace, ref: str, hub: str | Path) -> Estimate:
+    """What would have to be sent, how long and for how much, without sending anything.
 
     Raises:
         NotFound: no such version or hub, or its manifest has not been built. Unavailable: the hub cannot be reached.
@@ -127,15 +134,34 @@ def estimate(ws: Workspace, ref: str, hub: str | Path, *, rate: float = 0.0) -> 
     if version.root is None:
         raise NotFound("its manifest has not been written yet", where=ref, remedy="publishing writes it")
     _, root = versions.load(ws, version)
-    with closing(hubs.open_hub(ws, hub, patience_s=hubs.SOON_S)) as store:
+    where = hubs.hub_of(ws, hub)
+    with closing(hubs.opened(ws, where, patience_s=hubs.SOON_S)) as store:
         lacks = publishing.need(store, root, lambda b3: blobs.get(ws.folder, b3))
+    rate, notes = _measured(ws, where.name), _mapping(where.settings.get("notes", {}))
+    price = notes.get("price_gb_micro")
     return Estimate(
         lacks.objects,
         lacks.size,
         root.counts.assets,
         root.counts.size,
+        rate,
         lacks.size / rate if rate > 0 else None,
+        lacks.size / 1e9 * price / 1e6 if price is not None else None,
+        str(notes.get("currency", "")),
     )
+
+
+def _measured(ws: Workspace, hub: str) -> float:
+    """Bytes a second of the last publishing to a hub that took a while; 0 = none did."""
+    with ws.db.read() as conn:
+        for entry in reversed(audit.entries(conn, after=max(0, audit.head(conn)[0] - 500), limit=500)):
+            seconds, sent = entry.detail.get("milliseconds", 0), entry.detail.get("bytes", 0)
+            if (
+                entry.verb == "publish" and entry.detail.get("hub") == hub
+                and isinstance(seconds, int) and isinstance(sent, int) and seconds > 200 and sent > 1 << 20
+            ):  # fmt: skip
+                return sent / seconds * 1000
+    return 0.0
 
 
 def cancelled(ws: Workspace, job: Job) -> None:
@@ -220,6 +246,11 @@ def _hub_text(params: Mapping[str, object]) -> str | Path:
     return str(said["name"]) if "name" in said else Path(os.fsdecode(bytes.fromhex(said["path"])))
 
 
+def _said_ask(job: Job) -> dict[str, str]:
+    ask = _mapping(job.params["ask"])
+    return {"audience": ask["audience"], "purpose": ask["purpose"]}
+
+
 def _mapping(value: object) -> dict[str, Any]:
     assert isinstance(value, dict)
     return value
@@ -294,7 +325,7 @@ def _go_on(ws: Workspace, job: Job, version: Version, hub: Hub, clock: Clock) ->
             record.link(conn, job.activity_id, "generated", "package", f"{version.ref} {published.digest}")
             audit.append(
                 conn, agent=ws.person.name, verb="publish", subject=version.ref,
-                detail={"hub": hub.name, "root": published.digest, "objects": last.objects, "bytes": last.size,
+                detail={**_said_ask(job), "hub": hub.name, "root": published.digest, "objects": last.objects, "bytes": last.size,
                         "milliseconds": round((time.monotonic() - begun) * 1000)},
             )  # fmt: skip
             jobs.finish(conn, job.id, "finished")

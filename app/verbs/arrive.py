@@ -12,7 +12,19 @@ from annotation.errors import InvalidInput
 from app import console
 from app.console import Outcome
 from app.i18n import tr
-from app.verbs.parts import Reference, app, arg, opened, opt, shuttle_app, verb, when
+from app.verbs.parts import (
+    Audience,
+    Override,
+    Purpose,
+    Reference,
+    app,
+    arg,
+    opened,
+    opt,
+    shuttle_app,
+    verb,
+    when,
+)
 
 Disks = Annotated[list[Path], arg("Folders where the disks are mounted.", metavar="DISK…")]
 Hub = Annotated[str | None, opt("A hub by name, or a hub folder.", "--hub")]
@@ -88,13 +100,9 @@ def pack(
     since: Annotated[
         str, opt("A version that the other side has: what it holds stays at home.", "--since")
     ] = "",
-    audience: Annotated[str, opt("For whom: public, partners or internal.", "--audience")] = "partners",
-    purpose: Annotated[
-        str, opt("What for: training, evaluation, research or display.", "--purpose")
-    ] = "training",
-    override: Annotated[
-        str, opt("Answer by name for what policy tags keep in: the reason.", "--override")
-    ] = "",
+    audience: Audience = "partners",
+    purpose: Purpose = "training",
+    override: Override = "",
     names: Annotated[bool, opt("People by name in the documents.", "--names")] = False,
 ) -> Outcome:
     from app.services import gate, shuttle

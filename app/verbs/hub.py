@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from getpass import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +17,10 @@ from annotation.errors import InvalidInput
 from app import console
 from app.console import Outcome
 from app.i18n import tr
-from app.verbs.parts import Reference, app, arg, group, opened, opt, verb, when
+from app.verbs.parts import Audience, Override, Purpose, Reference, app, arg, group, opened, opt, verb, when
+
+if TYPE_CHECKING:
+    from app.services.publish import Estimate
 
 hub_app = group("Hubs: where versions are sent; folders and S3-compatible stores by name.")
 app.add_typer(hub_app, name="hub")
@@ -46,15 +50,9 @@ def publish(
     priority: Annotated[
         int, opt("Of jobs that wait, the highest goes first (default: 0).", "--priority", min=-1000, max=1000)
     ] = 0,
-    audience: Annotated[
-        str, opt("Who will have it: public, partners or internal.", "--audience")
-    ] = "internal",
-    purpose: Annotated[
-        str, opt("What for: training, evaluation, research or display.", "--purpose")
-    ] = "",
-    override: Annotated[
-        str, opt("Your reason to let it leave against its policy tags; it is logged.", "--override", metavar="REASON")
-    ] = "",
+    audience: Audience = "partners",
+    purpose: Purpose = "training",
+    override: Override = "",
     names: Annotated[bool, opt("People's names in its documents, not only how many they were.", "--names")] = False,
 ) -> Outcome:  # fmt: skip
     from app.services import hubs
@@ -65,18 +63,49 @@ def publish(
         if estimate:
             found = service.estimate(ws, reference, hub)
             facts = {k: v for k, v in asdict(found).items() if v is not None}
-            return Outcome(
-                facts,
-                text=tr(
-                    "{n} objects, {mb} MB to send, of {all} MB",
-                    n=found.objects,
-                    mb=round(found.size / 1e6),
-                    all=round(found.whole / 1e6),
-                ),
-            )
+            return Outcome(facts, text=_estimated(found))
         way = service.Way(hubs.rate(limit), window, pack, priority, names)
         ask = Ask(audience, purpose, override)
         return console.drive(ctx.obj, service.run(ws, reference, hub, way=way, ask=ask, later=later))
+
+
+def _estimated(found: Estimate) -> str:
+    size, whole = (f"{n / 1e6:.1f} MB" for n in (found.size, found.whole))
+    parts = [
+        tr("{n} objects, {size} to send; the version holds {all}", n=found.objects, size=size, all=whole)
+    ]
+    if found.seconds:
+        parts.append(
+            tr(
+                "about {time} at {rate} a second",
+                time=_long(found.seconds),
+                rate=f"{found.rate / 1e6:.1f} MB",
+            )
+        )
+    if found.cost is not None and found.cost >= 0.01:
+        parts.append(tr("cost {cost}", cost=f"{found.cost:.2f} {found.currency}".strip()))
+    return "\n".join(parts)
+
+
+def _long(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return tr("{n} s", n=max(1, round(seconds)))
+    return (
+        tr("{n} min", n=minutes)
+        if minutes < 90
+        else tr("{h} h {m} min", h=minutes // 60, m=f"{minutes % 60:02d}")
+    )
+
+
+def _facts(told: Mapping[str, Any]) -> str:
+    """A hub (hubs.to_json) as a person reads it."""
+    notes = dict(told.get("notes", {}))
+    currency = notes.pop("currency", "")
+    for key in [k for k in notes if k.endswith("_micro")]:
+        notes[key.removesuffix("_micro")] = f"{notes.pop(key) / 1e6:g} {currency}".strip()
+    said = {k: v for k, v in told.items() if k not in ("notes", "endpoint", "bucket")}
+    return console.pairs({**said, "kind": tr(told["kind"]), **notes})
 
 
 @verb(hub_app, "add", "Name a hub: --folder DIR, or --s3 ADDRESS with --bucket and --access-key.")
@@ -106,7 +135,8 @@ def hub_add(
                 ws, name, endpoint=s3, bucket=bucket, prefix=prefix, region=region, virtual=virtual, ca=ca,
                 access=access_key, secret=_secret(), limit=limit, window=window,
             )  # fmt: skip
-    return Outcome(hubs.to_json(made))
+    facts = hubs.to_json(made)
+    return Outcome(facts, text=_facts(facts))
 
 
 def _secret() -> str:
@@ -142,7 +172,7 @@ def hub_show(ctx: typer.Context, name: Annotated[str, arg("A hub's name, or a fo
         with closing(hubs.opened(ws, hub)) as store:
             refs = hubs.versions_in(store)
     facts = hubs.to_json(hub)
-    return Outcome({**facts, "versions": refs}, text="\n".join([console.pairs(facts), *refs]))
+    return Outcome({**facts, "versions": refs}, text="\n".join([_facts(facts), *refs]))
 
 
 @verb(hub_app, "remove", "Forget a hub and its secret; what was published there stays.")
@@ -194,4 +224,5 @@ def note(
             capacity=capacity,
             latency_ms=latency_ms,
         )
-    return Outcome(hubs.to_json(found))
+    facts = hubs.to_json(found)
+    return Outcome(facts, text=_facts(facts))

@@ -12,7 +12,7 @@ import typer
 from app import console
 from app.console import Outcome
 from app.i18n import tr
-from app.verbs.parts import Reference, arg, hubjob_app, opened, opt, verb, when
+from app.verbs.parts import Audience, Override, Reference, arg, hubjob_app, opened, opt, verb, when
 
 Hub = Annotated[str, opt("The hub where the version is published: its name, or a folder.", "--hub")]
 Spec = Annotated[Path, arg("A TOML file: name, command, outputs, resources.", metavar="SPEC")]
@@ -54,10 +54,8 @@ def submit(
     sbatch: Annotated[
         list[str] | None, opt("An option for sbatch, as --partition=gpu; may be repeated.", "--sbatch")
     ] = None,
-    audience: Annotated[str, opt("For whom: public, partners or internal.", "--audience")] = "internal",
-    override: Annotated[
-        str, opt("Answer by name for what policy tags keep in: the reason.", "--override")
-    ] = "",
+    audience: Audience = "partners",
+    override: Override = "",
 ) -> Outcome:
     from app.services import hubjobs
 
@@ -100,7 +98,15 @@ def follow(
             if found.state not in ("waiting", "running"):
                 break
             time.sleep(every)
-    return Outcome(asdict(found), int(found.state in ("failed", "lost")))
+    facts = asdict(found)
+    shown = {
+        **facts,
+        "state": tr(found.state),
+        "purpose": tr(found.purpose),
+        "submitted": when(facts.pop("submitted_ms")),
+    }
+    shown.pop("submitted_ms")
+    return Outcome(asdict(found), int(found.state in ("failed", "lost")), text=console.pairs(shown))
 
 
 @verb(hubjob_app, "cancel", "Stop a job.")

@@ -12,6 +12,9 @@ from app import console
 from app.console import Outcome
 from app.i18n import tr
 from app.verbs.parts import (
+    Audience,
+    Override,
+    Purpose,
     Where,
     app,
     arg,
@@ -63,11 +66,9 @@ def export(
     accept_losses: Annotated[
         bool, opt("Write although the format cannot hold everything.", "--accept-losses")
     ] = False,
-    audience: Annotated[str, opt("Who is to have it: internal, partners or public.", "--for", "--audience")] = "internal",
-    purpose: Annotated[str, opt("What it is for, such as training or research.", "--purpose")] = "",
-    override: Annotated[
-        str, opt("Let out what its policy tags keep in, and answer for it with this reason.", "--override", metavar="REASON")
-    ] = "",
+    audience: Audience = "internal",
+    purpose: Purpose = "",
+    override: Override = "",
     dry_run: Annotated[bool, opt("Say what would be done, write nothing.", "--dry-run")] = False,
 ) -> Outcome:  # fmt: skip
     from annotation import splits as shares

@@ -126,6 +126,14 @@ Where = Annotated[
         "--where",
     ),
 ]
+Audience = Annotated[str, opt("Who will have it: public, partners or internal.", "--audience", metavar="WHO")]
+Purpose = Annotated[
+    str, opt("What for: training, evaluation, research or display.", "--purpose", metavar="WHAT")
+]
+Override = Annotated[
+    str,
+    opt("Your reason to let it leave against its policy tags; it is logged.", "--override", metavar="REASON"),
+]
 MinScore = Annotated[
     float | None, opt("Only predictions of at least this score (0 to 1).", "--min-score", min=0.0, max=1.0)
 ]

@@ -366,3 +366,18 @@ def test_the_whole_help_speaks_the_language_that_the_person_chose(home: Path) ->
     }
     said = subprocess.run(line, env=wanted, capture_output=True, encoding="utf-8", check=True).stdout
     assert "数据集名称" in said and "The dataset's name" not in said and "Predict on" not in said
+
+
+def test_a_person_reads_sentences_classes_and_losses_in_words_and_no_endless_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(i18n, "_current", "zh_CN")
+    loss = {"what": "polygons: only their bounding boxes are written", "n": 2, "example": "a.jpg"}
+    read = console.pairs({
+        "why": "its file data.yaml lists class names", "classes": {"vest": "reflective_vest", "person": "person"},
+        "losses": [loss], "class_ids": {f"c{i}": i for i in range(100)},
+    }).splitlines()  # fmt: skip
+    assert read[0].endswith("其文件 data.yaml 列出类别名称")
+    assert read[1].endswith("vest → reflective_vest, person")
+    assert read[2].endswith("2 × 多边形：只写外接框 (a.jpg)")
+    assert "c23 23" in read[3] and "c24" not in read[3] and "76" in read[3]

@@ -371,13 +371,13 @@ def test_the_verb_has_every_way(
 ) -> None:
     gate.set_tag(world.ws, "asset", str(world.assets[2]), gate.Tag("internal"))
     out = str(tmp_path / "o")
-    code, found = cli("export", "yolo", "face-3", out, "--dry-run", "--for", "public")
+    code, found = cli("export", "yolo", "face-3", out, "--dry-run", "--audience", "public")
     assert (code, found["pictures"], len(found["refusals"])) == (3, 8, 1)
-    assert cli("export", "yolo", "face-3", out, "--for", "public")[0] == 1
+    assert cli("export", "yolo", "face-3", out, "--audience", "public")[0] == 1
     assert cli("export", "yolo", "face-3", out, "--stratified")[0] == 2
     argv = ["--class", "person", "--ratio", "8:1:1", "--together", "none", "--pictures", "none"]
     code, done = cli(
-        "export", "yolo", "face-3", out, *argv, "--for", "public", "--override", "agreed with the owner"
+        "export", "yolo", "face-3", out, *argv, "--audience", "public", "--override", "agreed with the owner"
     )
     assert (code, done["objects"], done["rule"]["together"]) == (0, 5, [])
     assert (

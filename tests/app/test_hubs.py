@@ -135,12 +135,26 @@ def test_an_estimate_says_what_is_missing_and_sends_nothing(world: Sealed, tmp_p
     with pytest.raises(NotFound, match="has not been written"):
         publish.estimate(world.ws, "face-3@v1", tmp_path / "hub")
     run(versions.build(world.ws, versions.find(world.ws, "face-3@v1")))
-    before = publish.estimate(world.ws, "face-3@v1", tmp_path / "hub", rate=1e6)
-    assert before.objects > 8 and before.size > before.whole > 0 and before.seconds == before.size / 1e6
+    before = publish.estimate(world.ws, "face-3@v1", tmp_path / "hub")
+    assert before.objects > 8 and before.size > before.whole > 0 and before.seconds is before.cost is None
     assert not (tmp_path / "hub").exists()
     run(publish.run(world.ws, "face-3@v1", tmp_path / "hub"))
     after = publish.estimate(world.ws, "face-3@v1", tmp_path / "hub")
     assert (after.objects, after.size) == (0, 0)
+
+
+def test_an_estimate_tells_hours_at_the_measured_rate_and_the_cost_by_the_hubs_price(
+    world: Sealed, tmp_path: Path
+) -> None:
+    run(versions.build(world.ws, versions.find(world.ws, "face-3@v1")))
+    hubs.add_folder(world.ws, "井口", tmp_path / "hub")
+    hubs.note(world.ws, "井口", price_gb=2.5, currency="CNY")
+    with world.ws.db.write() as conn:
+        told = {"hub": "井口", "milliseconds": 4000, "bytes": 8_000_000}
+        audit.append(conn, agent="a", verb="publish", subject="face-3@v0", detail=told)
+    found = publish.estimate(world.ws, "face-3@v1", "井口")
+    assert (found.rate, found.seconds) == (2e6, found.size / 2e6)
+    assert found.cost == pytest.approx(found.size / 1e9 * 2.5) and found.currency == "CNY"
 
 
 def test_a_hub_that_keeps_hours_is_waited_for(world: Sealed, tmp_path: Path) -> None:

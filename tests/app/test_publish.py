@@ -7,14 +7,18 @@ import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from annotation.core import Box
 from annotation.errors import Conflict, InvalidInput, NotFound
 from app.events import Warned
-from app.services import bulk, export, labelling, lineage, publish, versions
+from app.services import bulk, export, gate, labelling, lineage, publish, versions
+from app.services.gate import Ask, Tag
 from app.services.workspace import Workspace
+from app.verbs.parts import app
 from storage import lineage as stored
 from storage import record
 from storage.hub import folder
@@ -30,6 +34,30 @@ def world(ws: Workspace, tmp_path: Path) -> Sealed:
     run(bulk.accept(ws, Query(w.data)))
     versions.freeze(ws, "face-3", tag="v1")
     return w
+
+
+def test_a_hub_is_outside_the_house_for_partners_and_training_unless_one_says_otherwise(
+    world: Sealed, tmp_path: Path
+) -> None:
+    gate.set_tag(world.ws, "version", "face-3@v1", Tag("internal", ("research",)))
+    with pytest.raises(InvalidInput) as refused:
+        run(publish.run(world.ws, "face-3@v1", tmp_path / "hub"))
+    assert "this is for partners" in refused.value.what and "this is for training" in refused.value.what
+    run(export.run(world.ws, "face-3@v1", "coco", tmp_path / "out", ask=Ask(purpose="research")))
+    run(publish.run(world.ws, "face-3@v1", tmp_path / "hub", ask=Ask("internal", "research")))
+
+
+@pytest.mark.parametrize("verb", [["export"], ["publish"], ["shuttle", "pack"]])
+def test_what_may_leave_is_asked_in_the_same_words_by_every_way_out(verb: list[str]) -> None:
+    found: Any = typer.main.get_command(app)
+    for word in verb:
+        found = found.commands[word]
+    said = {p.name: p.opts for p in found.params}
+    assert [said[name] for name in ("audience", "purpose", "override")] == [
+        ["--audience"],
+        ["--purpose"],
+        ["--override"],
+    ]
 
 
 def test_a_published_version_is_verified_without_the_workspace(world: Sealed, tmp_path: Path) -> None:

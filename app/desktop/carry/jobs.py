@@ -368,9 +368,9 @@ class SubmitSheet(Sheet):
 
         def work() -> list[Reason]:
             from app.services import publish
-            from app.services.gate import Ask
+            from app.services.gate import OUTSIDE, Ask
 
-            return publish.may_leave(ws, ref, Ask(purpose=purpose))
+            return publish.may_leave(ws, ref, Ask(OUTSIDE.audience, purpose))
 
         def came(found: list[Reason]) -> None:
             if told is self.told and ref == str(self.version.currentData() or ""):

@@ -80,11 +80,14 @@ class PublishSheet(Sheet):
         self.limit, self.hours = made
         self._look = look
         self.audience = self.choices(
-            "For whom", [(a, tr(a)) for a in ("internal", "partners", "public")], "internal", lambda _: self.ask_gate()
+            "For whom", [(a, tr(a)) for a in ("internal", "partners", "public")], "partners", lambda _: self.ask_gate()
         )  # fmt: skip
         purposes = ("training", "evaluation", "research", "display")
         chosen = Segments(
-            [("", tr("not said")), *((p, tr(p)) for p in purposes)], "", spoken=tr("What for"), columns=5
+            [("", tr("not said")), *((p, tr(p)) for p in purposes)],
+            "training",
+            spoken=tr("What for"),
+            columns=5,
         )
         chosen.chosen.connect(lambda _: self.ask_gate())
         self.field("What for", chosen)
@@ -130,14 +133,22 @@ class PublishSheet(Sheet):
                 self.told.setText(tr("The hub holds all of it already."))
                 return
             size, all_ = words.size(found.size), words.size(found.whole)
-            self.told.setText(
+            parts = [
                 tr(
                     "{n} objects, {size} to send; the version holds {all}",
                     n=number(found.objects),
                     size=size,
                     all=all_,
                 )
-            )
+            ]
+            if found.seconds is not None:
+                rate = words.size(round(found.rate))
+                parts.append(
+                    tr("about {time} at {rate} a second", time=words.duration(found.seconds), rate=rate)
+                )
+            if found.cost is not None and found.cost >= 0.01:
+                parts.append(tr("cost {cost}", cost=f"{found.cost:.2f} {found.currency}".strip()))
+            self.told.setText(" · ".join(parts))
 
         def failed(fault: BaseException) -> None:
             if not isinstance(fault, LamproomError):

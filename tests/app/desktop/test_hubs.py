@@ -11,7 +11,7 @@ from app.desktop import actions
 from app.desktop.hubs.adding import AddHubSheet
 from app.desktop.hubs.publishing import PublishSheet
 from app.desktop.hubs.shelf import HubsSheet
-from app.services import hubs, publish, versions
+from app.services import gate, hubs, publish, versions
 from tests.app.desktop.conftest import Hand
 from tests.app.desktop.test_access import nameless
 
@@ -59,6 +59,7 @@ def test_a_folder_hub_is_added_tried_published_to_and_seen_in_the_queue(hand: Ha
     sending = hand.window.sheets.open
     assert nameless(sending) == []
     hand.qtbot.waitUntil(lambda: "to send" in sending.told.text())
+    assert (sending.audience(), sending.purpose()) == (gate.OUTSIDE.audience, gate.OUTSIDE.purpose)
     sending.limit.setText("100M")
     press(hand, sending, "Publish")
     hand.qtbot.waitUntil(lambda: bool(hand.desk.tasks.past), timeout=30_000)
