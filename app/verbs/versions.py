@@ -13,7 +13,7 @@ import typer
 from app import console
 from app.console import Outcome
 from app.i18n import tr
-from app.verbs.parts import Reference, app, arg, opened, opt, verb, when
+from app.verbs.parts import Audience, Override, Purpose, Reference, app, arg, opened, opt, verb, when
 
 Hub = Annotated[
     str, opt("From this hub: a folder, which needs no workspace, or a name.", "--hub", metavar="HUB")
@@ -153,11 +153,9 @@ def checkout(
     out: Annotated[Path, arg("A new folder.")],
     hub: Hub = "",
     pictures: Annotated[str, opt("copy, link or none.", "--pictures")] = "copy",
-    audience: Annotated[str, opt("For whom: public, partners or internal.", "--audience")] = "internal",
-    purpose: Annotated[str, opt("What for: training, evaluation, research or display.", "--purpose")] = "",
-    override: Annotated[
-        str, opt("Answer by name for what policy tags keep in: the reason.", "--override")
-    ] = "",
+    audience: Audience = "internal",
+    purpose: Purpose = "",
+    override: Override = "",
 ) -> Outcome:
     from app.services import gate, versions
 

@@ -8,11 +8,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from annotation.errors import LamproomError
 from app.desktop import theme, widgets
 from app.desktop.canvas.pictures import to_image
+from app.desktop.models.asking import Combo
 from app.desktop.overlaid import Overlaid
 from app.desktop.versioned.bars import ROW_PX, ClassBars
 from app.desktop.versioned.sides import Side, Sides, sides_of
@@ -68,7 +69,7 @@ class CompareSheet(Overlaid):
         head = row(gap=8)
         head.addWidget(label("Compare versions", "title"))
         head.addStretch()
-        self.before, self.after = QComboBox(), QComboBox()
+        self.before, self.after = Combo(), Combo()
         for made, tag, spoken in (
             (self.before, a, "The earlier version"),
             (self.after, b, "The later version"),
