@@ -288,6 +288,11 @@ def sound(shape: Shape) -> Shape:
     return shape
 
 
+def same(a: Box, b: Box) -> bool:
+    """Whether two boxes are one, within a hundredth of a pixel."""
+    return max(abs(a.x0 - b.x0), abs(a.y0 - b.y0), abs(a.x1 - b.x1), abs(a.y1 - b.y1)) < 0.01
+
+
 def short(value: object) -> str:
     """A value in at most 60 characters, for a message."""
     text = repr(value)

@@ -157,12 +157,8 @@ def _shapes(row: dict[str, Any]) -> Iterator[Shape]:
         )
     box = Box(x, y, x + w, y + h)
     around = geometry.bbox(keypoints) if keypoints is not None else None
-    if around is None or not _same(box, around):
+    if around is None or not base.same(box, around):
         yield box
-
-
-def _same(a: Box, b: Box) -> bool:
-    return max(abs(a.x0 - b.x0), abs(a.y0 - b.y0), abs(a.x1 - b.x1), abs(a.y1 - b.y1)) < 0.01
 
 
 def _numbers(value: object, what: str, n: int | None = None) -> list[float]:

@@ -1,14 +1,13 @@
-"""What the formats of labelling tools share: marks from their numbers and back, small files, masks as PNG, tallies."""
+"""What the formats of labelling tools share: marks from their numbers and back, numbers, masks as PNG, tallies."""
 
 from __future__ import annotations
 
 import io
 import math
-import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -278,30 +277,6 @@ def largest(shape: Polygon) -> Coords:
 def pairs(points: Coords) -> list[list[float]]:
     """Flat points as [[x, y], …]."""
     return [[x, y] for x, y in geometry.pairs(points)]
-
-
-def small(path: Path, data: bytes, *, where: str) -> None:
-    """Write one of very many small files, which must be new; `settled` flushes them all together.
-
-    Raises:
-        InvalidInput: two pictures that differ only in their suffix.
-    """
-    try:
-        with path.open("xb") as stream:
-            stream.write(data)
-            if not hasattr(os, "sync"):
-                base.settle(stream)
-    except FileExistsError as error:
-        raise InvalidInput(
-            "two pictures that differ only in their suffix would share one label file", where=where,
-            remedy="rename one, or export to coco or native",
-        ) from error  # fmt: skip
-
-
-def settled() -> None:
-    """Flush what `small` wrote: once, for a flush for each of a million small files would take hours."""
-    if hasattr(os, "sync"):
-        os.sync()
 
 
 def placed(record: Record) -> PurePosixPath:

@@ -30,7 +30,7 @@ from annotation.core import (
     Shape,
     Tag,
 )
-from annotation.formats import base, foreign, pngs
+from annotation.formats import base, foreign, pngs, sheets
 from annotation.formats.base import Loss, Record
 from annotation.labels import LabelSchema
 
@@ -123,6 +123,7 @@ def write(
     """
     dialect = base.dialect(dialect, DIALECTS)
     ids = schema.class_ids()
+    files = sheets.Sheets(out)
     for record in records:
         spot = place(record)
         for a in record.annotations:
@@ -139,11 +140,9 @@ def write(
         if dialect == "xanylabeling":
             said = [a.shape.text for a in record.annotations if isinstance(a.shape, Caption)]
             data["description"] = "\n".join(said)[: base.MAX_TEXT]
-        file = base.target(out, spot.with_suffix(".json").as_posix())
-        foreign.small(
-            file, msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n", where=record.path
-        )
-    foreign.settled()
+        text = msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
+        files.write(spot.with_suffix(".json").as_posix(), text, where=record.path)
+    files.finish()
     return [out]
 
 

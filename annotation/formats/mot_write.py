@@ -12,7 +12,7 @@ import numpy as np
 from annotation import canonical, geometry, marks, raster, rle
 from annotation.core import Annotation, Box, Caption, Mask, Tag
 from annotation.errors import InvalidInput
-from annotation.formats import base, foreign, frames, pngs
+from annotation.formats import base, foreign, frames, pngs, sheets
 from annotation.formats.base import Loss, Record
 from annotation.labels import LabelSchema
 
@@ -151,27 +151,28 @@ def write(
     """
     dialect = base.dialect(dialect, DIALECTS)
     ids = schema.class_ids()
+    pictures = sheets.Sheets(out)
     reels: dict[str, _Reel] = {}
     for record in records:
         where, number = frames.sequence(record), frames.demand_number(record)
         base.clean_path(record.path)
         if where not in reels:
-            reels[where] = _Reel(out, PurePosixPath(where), dialect)
+            reels[where] = _Reel(out, PurePosixPath(where), dialect, pictures)
         reels[where].take(
             record, number, {a.label: base.class_id(a, ids, record.path) for a in record.annotations}
         )
     if not reels:
-        reels[frames.DEFAULT] = _Reel(out, PurePosixPath(frames.DEFAULT), dialect)
+        reels[frames.DEFAULT] = _Reel(out, PurePosixPath(frames.DEFAULT), dialect, pictures)
     paths = [reel.finish(list(ids)) for _, reel in sorted(reels.items())]
-    foreign.settled()
+    pictures.finish()
     return paths
 
 
 class _Reel:
     """One sequence while its frames go by: rows are appended, so that no file stays open."""
 
-    def __init__(self, out: Path, where: PurePosixPath, dialect: str) -> None:
-        self._out, self._where, self._dialect = out, where, dialect
+    def __init__(self, out: Path, where: PurePosixPath, dialect: str, pictures: sheets.Sheets) -> None:
+        self._out, self._where, self._dialect, self._pictures = out, where, dialect, pictures
         rows = where / "gt/gt.txt" if dialect == "mot" else _home(where) / TEXTS / f"{where.name}.txt"
         self._file = base.target(out, rows.as_posix())
         self._file.open("xb").close()
@@ -240,7 +241,7 @@ class _Reel:
             pixels[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]][part != 0] = value
             values[value] = ids[a.label] + 1
         spot = _home(self._where) / INSTANCES / self._where.name / f"{number:06d}.png"
-        foreign.small(base.target(self._out, spot.as_posix()), pngs.data(pixels), where=record.path)
+        self._pictures.write(base.clean_path(spot.as_posix()), pngs.data(pixels), where=record.path)
         runs = pngs.regions(pixels, record.path)
         for value, label in values.items():
             if value in runs:

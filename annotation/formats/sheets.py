@@ -178,8 +178,8 @@ class Sheets:
     def __init__(self, out: Path) -> None:
         self._out = os.fspath(out)
 
-    def write(self, relative: str, data: bytes) -> None:
-        """One file. `relative` comes from `base.clean_path`.
+    def write(self, relative: str, data: bytes, *, where: str = "") -> None:
+        """One file. `relative` comes from `base.clean_path`; where: what a fault names instead of it.
 
         Raises:
             InvalidInput: when it is there already. Unavailable: a full or forbidden disk.
@@ -201,17 +201,17 @@ class Sheets:
                 os.close(handle)
         except FileExistsError as error:
             raise InvalidInput(
-                "two pictures that differ only in their suffix would share one label file", where=relative,
+                "two pictures that differ only in their suffix would share one label file", where=where or relative,
                 remedy="rename one, or export to coco or native",
             ) from error  # fmt: skip
         except OSError as error:
             if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EISDIR, errno.ENOTDIR):
                 raise InvalidInput(
                     "the picture's path cannot be a file's name here",
-                    where=relative,
+                    where=where or relative,
                     remedy="rename the picture",
                 ) from error
-            raise Unavailable(f"cannot be written: {error.strerror}", where=relative) from error
+            raise Unavailable(f"cannot be written: {error.strerror}", where=where or relative) from error
 
     def finish(self) -> None:
         """Everything written is on the disk after this."""

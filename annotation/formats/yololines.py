@@ -94,7 +94,7 @@ def _slowly(words: Sequence[str], lines: Lines, w: int, h: int) -> list[Annotati
         box = _box(numbers[:4], w, h)
         skeleton = _skeleton(numbers[4:], dims, w, h)
         around = geometry.bbox(skeleton) if skeleton is not None else None
-        shapes = [] if around is not None and same(box, around) else [box]
+        shapes = [] if around is not None and base.same(box, around) else [box]
         shapes += [skeleton] if skeleton is not None else []
     elif len(numbers) == 4:
         shapes = [_box(numbers, w, h)]
@@ -133,11 +133,6 @@ def rectangle(corners: Coords, within: float = SQUARE_PX) -> RotatedBox | None:
     ):
         return None
     return box
-
-
-def same(a: Box, b: Box) -> bool:
-    """Whether two boxes are one, within a hundredth of a pixel."""
-    return max(abs(a.x0 - b.x0), abs(a.y0 - b.y0), abs(a.x1 - b.x1), abs(a.y1 - b.y1)) < 0.01
 
 
 def _number(word: str) -> float:

@@ -180,7 +180,7 @@ def _box_of(a: Annotation, free: Sequence[Annotation], taken: set[str]) -> Annot
         b
         for b in free
         if b.label == a.label and b.uid not in taken and inner is not None and isinstance(b.shape, Box)
-        and b.shape.x0 <= inner.x0 and b.shape.y0 <= inner.y0 and b.shape.x1 >= inner.x1 and b.shape.y1 >= inner.y1 and not yololines.same(b.shape, inner)
+        and b.shape.x0 <= inner.x0 and b.shape.y0 <= inner.y0 and b.shape.x1 >= inner.x1 and b.shape.y1 >= inner.y1 and not base.same(b.shape, inner)
     ]  # fmt: skip
     return min(fitting, key=lambda b: geometry.area(b.shape), default=None)
 
