@@ -117,7 +117,9 @@ def _stratified(
         held: dict[str, int] = defaultdict(int)
         for i in group:
             for label, n in (candidates[i].labels or {}).items():
-                held[label] += n > 0  # pictures that hold it: a crowd in one must not pull all others to the other splits
+                held[label] += (
+                    n > 0
+                )  # pictures that hold it: a crowd in one must not pull all others to the other splits
         counts.append(held)
     for g in order:
         for label, n in counts[g].items():

@@ -437,7 +437,25 @@ _STORED = (
 
 
 def _stored(r: Sequence[Any]) -> Stored:
-    at, uid, asset, label, kind, x0, y0, x1, y1, shape, attributes, score, origin, activity, made_from, born, died = r
+    (
+        at,
+        uid,
+        asset,
+        label,
+        kind,
+        x0,
+        y0,
+        x1,
+        y1,
+        shape,
+        attributes,
+        score,
+        origin,
+        activity,
+        made_from,
+        born,
+        died,
+    ) = r
     return Stored(
         at, uid.hex(), asset, label, KINDS[kind], None if x0 is None else (x0, y0, x1, y1), shape, attributes, score,
         ORIGINS[origin], activity, made_from, born, died,

@@ -113,7 +113,10 @@ class Pictures:
         """The records, a few hundred of them read before the first is given: their pictures are asked for together."""
         while part := list(itertools.islice(records, AHEAD)):
             keys = np.array([hash(_stem(record.path)) for record in part], np.int64)
-            first, last = np.searchsorted(self._keys, keys, "left"), np.searchsorted(self._keys, keys, "right")
+            first, last = (
+                np.searchsorted(self._keys, keys, "left"),
+                np.searchsorted(self._keys, keys, "right"),
+            )
             few = last - first <= 4  # a name that very many pictures have is left for when it is asked for
             spots = np.concatenate([first[few] + k for k in range(4)])
             ids = np.unique(self._ids[spots[spots < np.tile(last[few], 4)]])

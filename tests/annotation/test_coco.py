@@ -99,7 +99,9 @@ def test_files_of_another_tool_are_read_and_a_png_of_another_size_refused_by_nam
         if a.kind == "keypoints"
     ]
     assert points
-    with pytest.raises(InvalidFile, match=r"annotations\[0\]: a.png has 5 x 5 px, the picture 10 x 5 \(the PNG"):
+    with pytest.raises(
+        InvalidFile, match=r"annotations\[0\]: a.png has 5 x 5 px, the picture 10 x 5 \(the PNG"
+    ):
         list(coco.read(root / "coco_panoptic"))
 
 

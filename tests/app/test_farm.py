@@ -171,7 +171,7 @@ def test_the_command_line_sends_shards_out_and_lineage_names_their_hosts(
     assert (told["finished"], told["shards"], told["pictures"]) == (True, 3, 24)
     assert sum(told["hosts"].values()) == 3
     assert cli.main(["-w", ws.location, "lineage", str(data[0])]) == 0
-    assert next(iter(told['hosts'])) in capsys.readouterr().out
+    assert next(iter(told["hosts"])) in capsys.readouterr().out
 
 
 def test_a_worker_imports_no_database_and_no_desk(
