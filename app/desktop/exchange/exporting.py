@@ -30,8 +30,8 @@ TYPING_MS = 450
 LISTED = 12
 LEAST_WORDS = 8
 """Characters of a reason, as the gate wants them."""
-_AUDIENCES = (("internal", "Us"), ("partners", "Partners"), ("public", "Everybody"))
-_PURPOSES = (("", "Anything"), ("training", "Training"), ("evaluation", "Evaluation"), ("research", "Research"), ("display", "Display"))  # fmt: skip
+_AUDIENCES = ("internal", "partners", "public")
+_PURPOSES = ("training", "evaluation", "research", "display")
 
 
 def _dialects(name: str) -> tuple[str, ...]:
@@ -182,11 +182,12 @@ class ExportSheet(Sheet):
         made = QWidget()
         box = column(made, gap=8)
         line = row(gap=20)
-        self.audience = Segments([(c, tr(t)) for c, t in _AUDIENCES], "internal", spoken=tr("For whom"))
+        self.audience = Segments([(a, tr(a)) for a in _AUDIENCES], "internal", spoken=tr("For whom"))
         self.audience.chosen.connect(lambda _: self._changed())
         self.purpose = Combo()
-        for code, shown in _PURPOSES:
-            self.purpose.addItem(tr(shown), code)
+        self.purpose.addItem(tr("not said"), "")
+        for one in _PURPOSES:
+            self.purpose.addItem(tr(one), one)
         self.purpose.setAccessibleName(tr("What for"))
         self.purpose.activated.connect(lambda _: self._changed())
         for text, part in (("For whom", self.audience), ("What for", self.purpose)):
