@@ -123,7 +123,7 @@ def run(
                 raise InvalidInput(
                     f"{target} cannot hold everything of {source.name}: "
                     f"{'; '.join(f'{x.n} × {x.what}' for x in run_.losses.values())}",
-                    where=str(out), remedy="accept the losses, or convert to native, which holds all",
+                    where=str(out), remedy="accept the losses (--accept-losses), or convert to native, which holds all",
                 )  # fmt: skip
         total = run_.pictures or None
         run_.pictures = 0

@@ -149,7 +149,7 @@ def run(
     if found and not accept_losses:
         raise InvalidInput(
             f"{format} cannot hold everything of {ref}: {'; '.join(f'{x.n} × {x.what}' for x in found.values())}",
-            where=str(out), remedy="accept the losses, or export to native, which holds all",
+            where=str(out), remedy="accept the losses (--accept-losses), or export to native, which holds all",
         )  # fmt: skip
     for reason in export_what.demand(ws, source, ask):
         yield Warned(f"{reason.n} × {reason.what}: let through, as a person answers for it", reason.example)
