@@ -114,8 +114,14 @@ def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
     for key, translation in catalogue(language).items():
         parts = key.split("{}")
         if len(parts) > 1 and (sum(map(len, parts)) >= LEAST or "×" in key):
-            made.append((len(key), re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL), translation))
-    made.sort(key=lambda entry: -entry[0])
+            made.append(
+                (
+                    (sum(map(len, parts)), len(key)),
+                    re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL),
+                    translation,
+                )
+            )
+    made.sort(key=lambda entry: entry[0], reverse=True)
     return [(pattern, translation) for _, pattern, translation in made]
 
 

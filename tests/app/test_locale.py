@@ -44,3 +44,11 @@ def test_no_translation_is_empty() -> None:
     assert [
         k for f in FILES for k, text in i18n.read_po(f.read_text(encoding="utf-8")) if not text.strip()
     ] == []
+
+
+def test_of_two_patterns_that_fit_the_one_with_more_words_of_its_own_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(i18n, "_current", "zh_CN")
+    said = i18n.tr_sentence("it is a JSON object with shapes and imagePath, as labelme writes")
+    assert "it" not in said.replace("imagePath", "")
