@@ -223,7 +223,12 @@ class ShuttleStore:
         while True:
             disk = self._room(cost)
             try:
+                if disk.folder is None or not (disk.folder / "disk").is_file():
+                    # Pulled out: what is left is an empty mount point, and nothing may be written below it.
+                    raise OSError(errno.ENODEV, "the disk is gone")
                 row = self._write(disk, key, source, size)
+                with self._lock:
+                    _append(disk.folder, row)
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     disk.full = True
@@ -232,7 +237,6 @@ class ShuttleStore:
             with self._lock:
                 disk.rows[key] = row
                 self._where[key] = disk, row
-                _append(disk.folder, row)
                 _append(self.memory / f"disk-{disk.number}.jsonl", row)
             return
 

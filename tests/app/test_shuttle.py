@@ -119,18 +119,25 @@ def test_packing_again_writes_nothing_new_and_stays_a_bag(world: Sealed, mounts:
 
 
 def test_a_disk_pulled_out_midway_is_told_and_gone_on_with(
-    world: Sealed, mounts: list[Path], tmp_path: Path
+    world: Sealed, mounts: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = shuttle.pack(world.ws, "face-3@v1", mounts[:1])
-    bags: list[Path] = []
-    away = tmp_path / "pulled"
+    away, append, seen = tmp_path / "pulled", shuttles._append, [0]
+
+    def pulling(where: Path | None, row: shuttles.Row) -> None:
+        append(where, row)
+        seen[0] += 1
+        if seen[0] == 8:
+            mounts[0].rename(away)
+            mounts[0].mkdir()  # the mount point stays
+
+    monkeypatch.setattr(shuttles, "_append", pulling)
     with pytest.raises(Unavailable, match="disk"):
-        for _ in work:
-            if mounts[0].is_dir() and len(list(mounts[0].rglob("objects/*/*"))) >= 3:
-                mounts[0].rename(away)
+        run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
+    assert list(mounts[0].iterdir()) == []
+    mounts[0].rmdir()
     away.rename(mounts[0])
     done, _ = run(shuttle.pack(world.ws, "face-3@v1", mounts[:1]))
-    assert done.result["whole"] is True and bags == []
+    assert done.result["whole"] is True
     assert run(shuttle.check(mounts[:1]))[0].result["sound"] is True
 
 
